@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resource arithmetic in integers: counts (CPU, GPU, custom) in steps of 1/10000, memory in bytes. No floats, so that
+// what was granted and given back always sums to the total again.
+
+import type { Amounts } from '../wire/messages.js'
+
+export const STEPS = 10_000
+const IN_BYTES = new Set(['memory', 'objectStoreMemory'])
+
+/** From what users write ({ CPU: 0.5, memory: 1e9 }) to integers. The caller has checked finiteness and sign. */
+export function toAmounts(resources: Record<string, number>): Amounts {
+  const amounts: Amounts = {}
+  for (const [name, value] of Object.entries(resources)) {
+    const amount = IN_BYTES.has(name) ? Math.floor(value) : Math.round(value * STEPS)
+    if (amount > 0) amounts[name] = amount
+  }
+  return amounts
+}
+
+export function fromAmounts(amounts: Amounts): Record<string, number> {
+  const resources: Record<string, number> = {}
+  for (const [name, amount] of Object.entries(amounts)) resources[name] = IN_BYTES.has(name) ? amount : amount / STEPS
+  return resources
+}
+
+export function fits(need: Amounts, available: Amounts): boolean {
+  for (const name in need) if ((need[name] as number) > (available[name] ?? 0)) return false
+  return true
+}
+
+export function subtract(from: Amounts, need: Amounts): void {
+  for (const name in need) from[name] = (from[name] ?? 0) - (need[name] as number)
+}
+
+export function add(to: Amounts, given: Amounts): void {
+  for (const name in given) to[name] = (to[name] ?? 0) + (given[name] as number)
+}
+
+/** Canonical text of amounts, for scheduling class keys. */
+export function describeAmounts(amounts: Amounts): string {
+  return Object.keys(amounts)
+    .sort()
+    .map((name) => `${name}:${IN_BYTES.has(name) ? amounts[name] : (amounts[name] as number) / STEPS}`)
+    .join(',')
+}

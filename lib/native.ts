@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one declaration of everything the addon exports, in the order of bindings/addon.cc, and its only loader.
+//
+// Conventions of the bridge: `null` means absent and `undefined` is a bug; no defaults and no policy on either side of
+// it; object ids cross as 40 hex digits; sizes and offsets are bytes. Every native error is an Error whose `code` is one
+// of those in native/status.h, and which says what was attempted and on which path or id.
+
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+/** One entry of the object table, as `NativeStore.list` gives it. */
+export interface NativeObjectInfo {
+  id: string
+  sizeBytes: number
+  state: 'creating' | 'sealed' | 'deleting'
+  /** Slot of the client that created it. */
+  creator: number
+  createdAtMs: number
+  /** Slots of the clients that hold a pin. */
+  pinnedBy: number[]
+}
+
+export interface NativeStoreStats {
+  capacityBytes: number
+  usedBytes: number
+  largestFreeBytes: number
+  objects: number
+  sealed: number
+  creating: number
+  deleting: number
+  pins: number
+  clients: number
+  channels: number
+  tableCapacity: number
+}
+
+export interface NativeClientInfo { slot: number; pid: number; workerId: string; live: boolean }
+
+/**
+ * An attached segment: this process's place in it (a client slot) and the objects.
+ * One per process and path: a second `open` in the process, also from a worker thread, shares the client.
+ */
+export interface NativeStore {
+  readonly path: string
+  /** This process's client slot. */
+  readonly slot: number
+  /** 24 hex digits naming this process: node (10), slot (4), nonce (10). The prefix of every id it makes. */
+  readonly workerId: string
+
+  /** Creates, copies and seals in one call. `bytes[0, length)` becomes the object. */
+  put(id: string, bytes: Uint8Array, length: number): void
+  /** As `put`, of several parts: `parts[i]` lands at `offsets[i]`; gaps are zero. Large copies may use several threads. */
+  putParts(id: string, byteLength: number, parts: Uint8Array[], offsets: number[]): void
+  /** Reserves an object and gives its writable shared memory (64-byte aligned; page-aligned from 4 KiB on). */
+  create(id: string, byteLength: number): ArrayBuffer
+  /** Makes it visible and detaches the buffer `create` gave. Wakes the waiting. */
+  seal(id: string): void
+  /** Undoes `create`, and detaches the buffer it gave. */
+  abort(id: string): void
+
+  /** Copies a sealed object into `target` when it fits. Gives its length; -1 when there is no sealed object of that id. Nothing is copied when the length exceeds `target`'s. */
+  read(id: string, target: Uint8Array): number
+  /**
+   * Pins a sealed object and gives its bytes as one external ArrayBuffer over a private (copy-on-write) mapping; null
+   * when there is none. The pin goes when the buffer is collected, or at once with `release`. A write into it stays private.
+   */
+  view(id: string): ArrayBuffer | null
+  /** Ends a buffer that `view` gave: it and all its views become length 0 and the pin goes. False when it was not one, or gone already. */
+  release(view: ArrayBuffer): boolean
+  /** Whether a sealed object of that id is there. */
+  contains(id: string): boolean
+  /** Marks for deletion: gone for new readers at once, freed with its last pin. False when there was none. */
+  delete(id: string): boolean
+  /** Asks that `onSealed` of the port's listener be called after an object of that id is sealed (spurious calls happen). Check again after calling. */
+  expect(id: string): void
+  list(): NativeObjectInfo[]
+  stats(): NativeStoreStats
+  clients(): NativeClientInfo[]
+
+  /** Rolls back everything the dead client of that slot held: pins, half-made objects, channels. No effect on a live process. */
+  reap(slot: number): boolean
+  /** Reaps every client whose process is gone; gives their slots. */
+  reapDead(): number[]
+  /** Asserts every invariant of table, allocator and pins from outside; null when all hold, otherwise what does not. */
+  check(): string | null
+  /** Detaches. Views that are alive stay readable and pinned until collected. */
+  close(): void
+}
+
+/** What a port tells. Called from the event loop, with microtasks run after each call. */
+export interface NativePortListener {
+  /**
+   * `count` packets lie in `inbox`: packet i came over channel `index[3 i]` and lies at
+   * `inbox[index[3 i + 1], + index[3 i + 2])`. Valid only during the call.
+   */
+  onPackets(count: number): void
+  /** A channel was closed by its peer, by the reaper, or because of garbage in its ring (`reason`: 'closed' | 'died' | 'corrupt'). */
+  onClosed(channel: number, reason: string): void
+  /** A peer opened a channel to this process. */
+  onOpened(channel: number, peerSlot: number): void
+  /** A ring that was full when `send` gave false has room again. */
+  onWritable(channel: number): void
+  /** Objects this process asked for with `expect` may have been sealed. */
+  onSealed(): void
+}
+
+/** This process's mailbox on the segment: rings to and from other processes, and the doorbell the event loop polls. One per environment that asks; at most one per process. */
+export interface NativePort {
+  /** Opens (or gives the open) channel to the process in that slot; `workerId` must be the one attached there, else an error. Channel numbers are those of the segment and name the same channel on both sides. */
+  connect(slot: number, workerId: string): number
+  /** Puts one packet (at most `packetBytesMax`) on the ring and rings the bell if the peer sleeps. False when the ring has no room: nothing was written, and `onWritable` follows. */
+  send(channel: number, bytes: Uint8Array, length: number): boolean
+  /** 256 words of shared memory for revocable tasks, each direction its own: `mine` for tasks I send, `theirs` for tasks the peer sends. Use Atomics. */
+  claims(channel: number): { mine: Int32Array; theirs: Int32Array }
+  /** Closes; the peer hears `onClosed`. */
+  disconnect(channel: number): void
+  /** Whether the port keeps the event loop alive (it does not at first). */
+  ref(): void
+  unref(): void
+  /** Handles what has arrived now, without the event loop. Gives the number of packets. */
+  poll(): number
+  close(): void
+}
+
+export interface NativeModule {
+  /** Creates a segment in a new directory `path` (mode 0700, files 0600) and attaches as its first client. Fails with ERR_EAGLERAY_STORE_SPACE when the file system cannot hold `capacityBytes`. `prefault` touches all of it now. */
+  createStore(path: string, capacityBytes: number, nodeId: string, prefault: boolean): NativeStore
+  openStore(path: string): NativeStore
+  /** Starts the port of this process on an open store. `inbox` and `index` are the listener's buffers; `spinMicros` bounds the spin before sleeping, 0 for none. */
+  openPort(store: NativeStore, listener: NativePortListener, inbox: Uint8Array, index: Int32Array, spinMicros: number): NativePort
+  readonly packetBytesMax: number
+  /** Asks the kernel to send this process `signal` when the thread that started it dies. False when it is dead already. */
+  dieWithParent(parentPid: number, signal: number): boolean
+  /** An exclusive advisory lock on a file, held until the process ends: true when taken. */
+  lockFile(path: string): boolean
+  /** How many of the pages under `view` are resident private copies, i.e. were written to by this process. */
+  privatePages(view: ArrayBuffer): number
+}
+
+const require = createRequire(import.meta.url)
+
+function load(): NativeModule {
+  const root = fileURLToPath(new URL('..', import.meta.url))
+  const candidates = [
+    `${root}build/Release/eagleray.node`,
+    `${root}build/Debug/eagleray.node`,
+    `${root}build-cmake/Release/eagleray.node`,
+    `${root}prebuilds/${process.platform}-${process.arch}.node`,
+  ]
+  const failures: string[] = []
+  for (const candidate of candidates) {
+    try {
+      return require(candidate) as NativeModule
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') failures.push(`${candidate}: ${(error as Error).message}`)
+    }
+  }
+  throw new Error(
+    [
+      `eagleray: no native addon for ${process.platform}-${process.arch} (Node ${process.version}) could be loaded.`,
+      ...(failures.length > 0 ? failures : ['None of the places it is looked for holds one:', ...candidates]),
+      'Build it with: npm run build:native (needs Python 3 and a C++20 compiler)',
+    ].join('\n  '),
+  )
+}
+
+/** The addon. Loaded on first import of this module. */
+export const native: NativeModule = load()

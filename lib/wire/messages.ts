@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every message between two processes of a cluster, as plain data. Hot ones (task, reply, value) have fixed binary
+// frames in frames.ts; all others travel as MessagePack of exactly these objects.
+//
+// Who speaks: P a driver or worker (an owner, and a borrower of others' objects), N the node daemon, H the head (embedded
+// in the daemon of one node). Messages between one pair of processes arrive once and in the order they were sent.
+
+/** 24 hex digits: node (10), client slot (4), nonce (10). */
+export type WorkerId = string
+/** 10 hex digits. */
+export type NodeId = string
+/** Resource amounts as integers: steps of 1/10000 for counts (CPU, GPU, custom), bytes for memory. */
+export type Amounts = Record<string, number>
+
+/** How a process ended, as its daemon saw it. */
+export interface Death {
+  exitCode: number | null
+  signal: string | null
+  /** Its last lines on stderr, at most `stderrTailLines`. */
+  stderrTail: string
+  /** Why, when the system itself ended it ("killed with kill()", "out of scope"); null when it died by itself. */
+  reason: string | null
+}
+
+/** What decides which worker may run a task. `key` is the canonical text of the rest; equal keys share leases. */
+export interface SchedulingClass {
+  key: string
+  resources: Amounts
+  /** A worker that ran this class is not used again (GPU tasks, maxCalls 1). */
+  freshWorker: boolean
+}
+
+export interface ActorSpec {
+  actorId: string
+  className: string
+  name: string | null
+  namespace: string
+  detached: boolean
+  getIfExists: boolean
+  maxRestarts: number
+  /** Needed to be placed; `held` is what the live actor keeps (they differ for the default actor: 1 CPU and nothing). */
+  placement: Amounts
+  held: Amounts
+  maxConcurrency: number
+  concurrencyGroups: Record<string, number>
+  methodGroups: Record<string, string>
+  isAsync: boolean
+  maxTaskRetries: number
+  maxPendingCalls: number
+  codeHash: string
+  code: Uint8Array
+  /** Constructor arguments, in the format of a task frame's arguments, dependencies already resolved. */
+  args: Uint8Array
+  /** What a handle needs to offer the class's methods, opaque to the head. */
+  shape: Uint8Array
+}
+
+export type ActorPhase = 'pending' | 'starting' | 'alive' | 'restarting' | 'dead'
+
+export interface ActorView {
+  actorId: string
+  className: string
+  name: string | null
+  namespace: string
+  phase: ActorPhase
+  workerId: WorkerId | null
+  pid: number | null
+  nodeId: NodeId | null
+  /** How often it was restarted; calls made to an earlier incarnation are not delivered to a later one. */
+  incarnation: number
+  restartsLeft: number
+  /** When dead: an encoded error (codec/error-value) that says why; null otherwise. */
+  deathCause: Uint8Array | null
+  shape: Uint8Array
+  maxTaskRetries: number
+  maxPendingCalls: number
+  isAsync: boolean
+}
+
+// P -> N ------------------------------------------------------------------------------------------------------------
+export interface Hello { is: 'hello'; protocol: number; workerId: WorkerId; pid: number; kind: 'driver' | 'worker'; token: string }
+/** Sets how many more workers of a class this owner could use now (it replaces the last figure). 0 withdraws. */
+export interface Want { is: 'want'; class: SchedulingClass; count: number; taskName: string }
+/** Gives a lease back. `retire`: the worker must not be used again. */
+export interface LeaseReturn { is: 'leaseReturn'; leaseId: number; retire: boolean }
+/** The task on this lease waits in get or wait: its CPU may serve others. */
+export interface Blocked { is: 'blocked'; leaseId: number }
+/** It could go on: answered by `resumed` once its CPU is there again. */
+export interface Unblock { is: 'unblock'; leaseId: number }
+/** A leased worker says it leaves after the current task (maxCalls, exit asked for). */
+export interface Goodbye { is: 'goodbye'; reason: string }
+export interface ActorCreate { is: 'actorCreate'; spec: ActorSpec }
+/** Sends `actorState` now and at each change, until the actor is dead. */
+export interface ActorWatch { is: 'actorWatch'; actorId: string }
+export interface ActorKill { is: 'actorKill'; actorId: string; noRestart: boolean }
+/** From the creator: no handle and no pending call is left anywhere. */
+export interface ActorDrop { is: 'actorDrop'; actorId: string }
+export interface ActorByName { is: 'actorByName'; request: number; name: string; namespace: string }
+/** From the actor's worker: the constructor returned (null) or threw (an encoded error). */
+export interface ActorStarted { is: 'actorStarted'; actorId: string; incarnation: number; error: Uint8Array | null }
+/** From the actor's worker: exitActor() was called and what came before is finished. */
+export interface ActorExited { is: 'actorExited'; actorId: string; incarnation: number }
+export interface Query { is: 'query'; request: number; what: 'nodes' | 'resources' | 'workers' | 'actors' | 'tasks' | 'objects' | 'explain'; argument: string }
+/** A worker's answer to `ask`. */
+export interface Told { is: 'told'; request: number; rows: unknown[] }
+/** The driver leaves: everything of its job ends. */
+export interface EndJob { is: 'endJob' }
+
+// N -> P ------------------------------------------------------------------------------------------------------------
+export interface Welcome {
+  is: 'welcome'
+  nodeId: NodeId
+  jobId: string
+  namespace: string
+  sessionDir: string
+  nodeIp: string
+  /** The driver's working directory and module flags, which its workers share. */
+  resources: Amounts
+  labels: Record<string, string>
+}
+export interface Refused { is: 'refused'; message: string; code: string }
+export interface Grant { is: 'grant'; classKey: string; leaseId: number; workerId: WorkerId; gpuIds: string[]; nodeId: NodeId }
+/** A class that can never be placed here: its tasks fail with this (after `infeasibleAfterMs`), or wait when `final` is false. */
+export interface Unplaceable { is: 'unplaceable'; classKey: string; message: string; final: boolean }
+/** Others wait for resources: give idle leases back now, and busy ones once they have had their turn. */
+export interface Reclaim { is: 'reclaim' }
+export interface Resumed { is: 'resumed'; leaseId: number }
+/** A process of this node is gone. Sent to every process, after the store and its channels were reaped. */
+export interface WorkerDied { is: 'workerDied'; workerId: WorkerId; death: Death }
+export interface ActorStart { is: 'actorStart'; spec: ActorSpec; incarnation: number; gpuIds: string[]; ownerId: WorkerId }
+/** Finish what was submitted before, then exit. */
+export interface ActorStop { is: 'actorStop'; actorId: string; reason: string }
+export interface ActorState { is: 'actorState'; view: ActorView }
+export interface ActorNamed { is: 'actorNamed'; request: number; view: ActorView | null }
+/** Output of a worker of this job, for the driver's terminal. */
+export interface Log { is: 'log'; workerId: WorkerId; pid: number; name: string; stream: 'stdout' | 'stderr'; lines: string[] }
+export interface Warning { is: 'warning'; text: string }
+/** Leave as soon as nothing runs. */
+export interface Retire { is: 'retire' }
+export interface Answer { is: 'answer'; request: number; rows: unknown[] }
+/** Asks a process for its rows of the state API (tasks and objects it owns). */
+export interface Ask { is: 'ask'; request: number; what: 'tasks' | 'objects' | 'explain'; argument: string }
+
+// P -> P ------------------------------------------------------------------------------------------------------------
+/** Code of functions, before the first task that names the hash on this channel. */
+export interface CodeMessage { is: 'code'; hash: string; bytes: Uint8Array }
+/** Before the first task of a lease: what its tasks hold. */
+export interface LeaseStart { is: 'leaseStart'; leaseId: number; gpuIds: string[]; resources: Amounts }
+/** The sender now borrows these objects of the receiver. Answered by `borrowed`. */
+export interface Borrow { is: 'borrow'; ack: number; seqs: number[] }
+export interface Borrowed { is: 'borrowed'; ack: number; missing: number[] }
+export interface Unborrow { is: 'unborrow'; seqs: number[] }
+/** Asks the owner for values; each comes as a `value` frame once it is there. */
+export interface Fetch { is: 'fetch'; seqs: number[] }
+/** The caller has registered the refs inside the results of these tasks: the executor's hold may go. */
+export interface ReturnsHeld { is: 'returnsHeld'; tasks: number[] }
+/** Stop this task (by its first sequence number): `force` kills the process, `recursive` its children too. */
+export interface CancelTask { is: 'cancelTask'; task: number; force: boolean; recursive: boolean }
+/** From a borrower to the owner of a task's result: cancel the task. */
+export interface CancelObject { is: 'cancelObject'; seq: number; force: boolean; recursive: boolean }
+/** The leased worker waits inside a task: the owner takes back what it has queued there. */
+export interface LeaseBlocked { is: 'leaseBlocked'; leaseId: number }
+
+export type Control =
+  | Hello | Want | LeaseReturn | Blocked | Unblock | Goodbye | ActorCreate | ActorWatch | ActorKill | ActorDrop | ActorByName | ActorStarted
+  | ActorExited | Query | Told | EndJob | Welcome | Refused | Grant | Unplaceable | Reclaim | Resumed | WorkerDied | ActorStart | ActorStop
+  | ActorState | ActorNamed | Log | Warning | Retire | Answer | Ask | CodeMessage | LeaseStart | Borrow | Borrowed | Unborrow | Fetch
+  | ReturnsHeld | CancelTask | CancelObject | LeaseBlocked
+
+/** Version of all of this; processes of different versions refuse each other at `hello`. */
+export const PROTOCOL_VERSION = 1

@@ -289,18 +289,19 @@ export class WireError extends EaglerayError {
   override readonly code: string = 'ERR_EAGLERAY_WIRE'
 }
 
-const classes = [
+/** Any of the classes here. */
+export type EaglerayErrorClass = new (message: string) => EaglerayError
+
+const classes: readonly EaglerayErrorClass[] = [
   EaglerayError, TaskError, TaskCancelledError, WorkerCrashedError, ActorError, ActorDiedError, ActorUnavailableError, GetTimeoutError,
   ObjectLostError, OwnerDiedError, ObjectFreedError, ReconstructionFailedError, ObjectExistsError, ObjectStoreFullError, OutOfDiskError,
   OutOfMemoryError, NodeDiedError, TaskUnschedulableError, ActorUnschedulableError, PlacementGroupRemovedError, PendingCallsLimitError,
   ActorNameTakenError, SerializationError, RuntimeEnvError, ClusterConnectionError, AuthenticationError, QueueFullError, QueueEmptyError,
   WireError,
-] as const
+]
 
 /** Every class above by its `code`; how an error that travelled finds its class again. */
-export const errorClasses: ReadonlyMap<string, typeof EaglerayError> = new Map(
-  classes.map((each) => [new each('').code, each as unknown as typeof EaglerayError]),
-)
+export const errorClasses: ReadonlyMap<string, EaglerayErrorClass> = new Map(classes.map((each) => [new each('').code, each]))
 
 /** `name` lives on the prototype, as for the language's own errors: not a field of every instance. */
 function nameIt(errorClass: { prototype: Error }, name: string): void {

@@ -142,8 +142,8 @@ export interface Answer { is: 'answer'; request: number; rows: unknown[] }
 export interface Ask { is: 'ask'; request: number; what: 'tasks' | 'objects' | 'explain'; argument: string }
 
 // P -> P ------------------------------------------------------------------------------------------------------------
-/** Code of functions, before the first task that names the hash on this channel. */
-export interface CodeMessage { is: 'code'; hash: string; bytes: Uint8Array }
+/** Code of a function, before the first task that uses it on this channel. Tasks name it by its number: the how manyth such message it was on the channel, from 0. */
+export interface CodeMessage { is: 'code'; hash: string; name: string; bytes: Uint8Array }
 /** Before the first task of a lease: what its tasks hold. */
 export interface LeaseStart { is: 'leaseStart'; leaseId: number; gpuIds: string[]; resources: Amounts }
 /** The sender now borrows these objects of the receiver. Answered by `borrowed`. */

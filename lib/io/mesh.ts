@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// The mesh: this process's channels to the others of its node, by WorkerId. Frames written during one turn of the event
+// loop leave together, as few packets as they fit in; what a full ring refuses waits here, in order, up to a limit.
+
+import { limits } from '../options.js'
+import { WireError } from '../errors.js'
+import { slotOf } from '../ids.js'
+import { type NativePort, type NativeStore, native } from '../native.js'
+import { decodeControl, encodeControl } from '../wire/codec.js'
+import { FRAME, FRAME_HEADER_BYTES, type PacketBuffer } from '../wire/frames.js'
+import type { Control, WorkerId } from '../wire/messages.js'
+
+const FIRST_PACKET_BYTES = 4096
+/** A packet leaves at once when it holds this much, so that the receiver starts while the sender goes on. */
+const EAGER_BYTES = 8192
+const INBOX_BYTES = 1 << 20
+const PACKETS_PER_CALL = 256
+
+/** The other end of a channel. */
+export class Peer implements PacketBuffer {
+  bytes = new Uint8Array(FIRST_PACKET_BYTES)
+  view = new DataView(this.bytes.buffer)
+  length = 0
+  /** Packets the ring had no room for, oldest first. */
+  readonly backlog: Uint8Array[] = []
+  backlogBytes = 0
+  open = true
+  /** Pieces of a frame larger than a packet, as they come in. */
+  fragments: Uint8Array[] = []
+  /** Revocable-task words of the channel: those of tasks I send, and of tasks the peer sends. */
+  private words: { mine: Int32Array; theirs: Int32Array } | null = null
+
+  constructor(
+    readonly workerId: WorkerId,
+    readonly channel: number,
+    private readonly port: NativePort,
+  ) {}
+
+  get claims(): { mine: Int32Array; theirs: Int32Array } {
+    this.words ??= this.port.claims(this.channel)
+    return this.words
+  }
+}
+
+export interface MeshListener {
+  onControl(from: Peer, message: Control): void
+  /** A task, reply or value frame: its body is `bytes[at, end)`, valid only during the call. */
+  onFrame(from: Peer, kind: number, bytes: Uint8Array, view: DataView, at: number, end: number): void
+  /** After everything the peer sent was handled. Reason: 'closed' | 'died' | 'corrupt'. */
+  onPeerClosed(peer: Peer, reason: string): void
+  /** After all packets of one wake-up were handled; a good moment to flush. */
+  onBatchEnd(): void
+}
+
+export class Mesh {
+  private readonly port: NativePort
+  private readonly inbox = new Uint8Array(INBOX_BYTES)
+  private readonly inboxView = new DataView(this.inbox.buffer)
+  private readonly index = new Int32Array(3 * PACKETS_PER_CALL)
+  private readonly byId = new Map<WorkerId, Peer>()
+  private readonly byChannel = new Map<number, Peer>()
+  private dirty: Peer[] = []
+  private flushScheduled = false
+  private readonly packetBytesMax = native.packetBytesMax
+  /** Called instead of failing when objects this process expects may have been sealed. */
+  onSealed: () => void = () => {}
+
+  constructor(
+    private readonly store: NativeStore,
+    private readonly listener: MeshListener,
+    spinMicros: number,
+  ) {
+    this.port = native.openPort(
+      store,
+      {
+        onPackets: (count) => this.receive(count),
+        onClosed: (channel, reason) => this.closed(channel, reason),
+        onOpened: (channel, slot) => this.opened(channel, slot),
+        onWritable: (channel) => this.writable(channel),
+        onSealed: () => this.onSealed(),
+      },
+      this.inbox,
+      this.index,
+      spinMicros,
+    )
+  }
+
+  /** The peer, with a channel opened when there is none. Null when that process is gone. */
+  peer(workerId: WorkerId): Peer | null {
+    const known = this.byId.get(workerId)
+    if (known !== undefined) return known.open ? known : null
+    try {
+      return this.admit(this.port.connect(slotOf(workerId), workerId), workerId)
+    } catch {
+      return null
+    }
+  }
+
+  /** Sends a control message. False when that process is gone: its death is, or will be, told by the node. */
+  send(to: WorkerId, message: Control): boolean {
+    const peer = this.peer(to)
+    if (peer === null) return false
+    this.sendTo(peer, message)
+    return true
+  }
+
+  sendTo(peer: Peer, message: Control): void {
+    const body = encodeControl(message)
+    if (FRAME_HEADER_BYTES + body.length > this.packetBytesMax) return this.sendFragments(peer, FRAME.control, body)
+    const at = this.reserve(peer, FRAME_HEADER_BYTES + body.length)
+    peer.view.setUint32(at, 1 + body.length, true)
+    peer.view.setUint8(at + 4, FRAME.control)
+    peer.bytes.set(body, at + FRAME_HEADER_BYTES)
+    peer.length = at + FRAME_HEADER_BYTES + body.length
+  }
+
+  /** Makes room for `size` bytes of frames in the peer's packet and gives where they may start. The caller advances `peer.length`. */
+  reserve(peer: Peer, size: number): number {
+    if (peer.length === 0) this.markDirty(peer)
+    else if (peer.length >= EAGER_BYTES || peer.length + size > this.packetBytesMax) {
+      this.flushPeer(peer)
+      this.markDirty(peer)
+    }
+    const needed = peer.length + size
+    if (needed > peer.bytes.length) {
+      const grown = new Uint8Array(Math.min(this.packetBytesMax, Math.max(2 * peer.bytes.length, needed)))
+      grown.set(peer.bytes.subarray(0, peer.length))
+      peer.bytes = grown
+      peer.view = new DataView(grown.buffer)
+    }
+    return peer.length
+  }
+
+  /** The largest frame that can be written with `reserve`. */
+  get frameBytesMax(): number {
+    return this.packetBytesMax
+  }
+
+  /** Sends everything written so far. */
+  flush = (): void => {
+    this.flushScheduled = false
+    if (this.dirty.length === 0) return
+    const peers = this.dirty
+    this.dirty = []
+    for (const peer of peers) this.flushPeer(peer)
+  }
+
+  /** Handles what has arrived, now. */
+  poll(): number {
+    return this.port.poll()
+  }
+
+  ref(): void {
+    this.port.ref()
+  }
+
+  unref(): void {
+    this.port.unref()
+  }
+
+  peers(): Iterable<Peer> {
+    return this.byId.values()
+  }
+
+  close(): void {
+    this.flush()
+    for (const peer of this.byId.values()) peer.open = false
+    this.port.close()
+  }
+
+  /** Ends the channel to a peer that is gone; what is queued for it is dropped. */
+  forget(peer: Peer): void {
+    peer.open = false
+    peer.backlog.length = 0
+    peer.length = 0
+    if (this.byId.get(peer.workerId) === peer) this.byId.delete(peer.workerId)
+    if (this.byChannel.get(peer.channel) === peer) {
+      this.byChannel.delete(peer.channel)
+      this.port.disconnect(peer.channel)
+    }
+  }
+
+  private markDirty(peer: Peer): void {
+    this.dirty.push(peer)
+    if (this.flushScheduled) return
+    this.flushScheduled = true
+    queueMicrotask(this.flush)
+  }
+
+  private flushPeer(peer: Peer): void {
+    if (peer.length === 0) return
+    const length = peer.length
+    peer.length = 0
+    if (!peer.open) return
+    if (peer.backlog.length === 0 && this.port.send(peer.channel, peer.bytes, length)) return
+    if (peer.backlogBytes + length > limits.peerQueueBytesMax) {
+      throw new Error(`eagleray: ${peer.backlogBytes} bytes wait for process ${peer.workerId}, which does not read; the limit is ${limits.peerQueueBytesMax}`)
+    }
+    peer.backlog.push(peer.bytes.slice(0, length))
+    peer.backlogBytes += length
+  }
+
+  private writable(channel: number): void {
+    const peer = this.byChannel.get(channel)
+    if (peer === undefined) return
+    while (peer.backlog.length > 0) {
+      const packet = peer.backlog[0] as Uint8Array
+      if (!this.port.send(channel, packet, packet.length)) return
+      peer.backlog.shift()
+      peer.backlogBytes -= packet.length
+    }
+  }
+
+  private sendFragments(peer: Peer, kind: number, body: Uint8Array): void {
+    const room = this.packetBytesMax - FRAME_HEADER_BYTES - 2
+    for (let from = -1; from < body.length; ) {
+      const first = from === -1
+      const start = Math.max(0, from)
+      const take = Math.min(room - (first ? 1 : 0), body.length - start)
+      const size = FRAME_HEADER_BYTES + 1 + (first ? 1 : 0) + take
+      let at = this.reserve(peer, size)
+      peer.view.setUint32(at, size - 4, true)
+      peer.view.setUint8(at + 4, FRAME.fragment)
+      peer.view.setUint8(at + 5, start + take === body.length ? 1 : 0)
+      at += 6
+      if (first) peer.view.setUint8(at++, kind)
+      peer.bytes.set(body.subarray(start, start + take), at)
+      peer.length = at + take
+      from = start + take
+    }
+  }
+
+  private admit(channel: number, workerId: WorkerId): Peer {
+    const peer = new Peer(workerId, channel, this.port)
+    this.byId.set(workerId, peer)
+    this.byChannel.set(channel, peer)
+    return peer
+  }
+
+  private opened(channel: number, slot: number): void {
+    if (this.byChannel.has(channel)) return
+    const client = this.store.clients().find((candidate) => candidate.slot === slot)
+    if (client === undefined) return this.port.disconnect(channel)
+    this.admit(channel, client.workerId)
+  }
+
+  private closed(channel: number, reason: string): void {
+    const peer = this.byChannel.get(channel)
+    if (peer === undefined) return
+    peer.open = false
+    this.listener.onPeerClosed(peer, reason)
+    this.forget(peer)
+    this.listener.onBatchEnd()
+  }
+
+  private receive(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const peer = this.byChannel.get(this.index[3 * i] as number)
+      if (peer === undefined) continue
+      const at = this.index[3 * i + 1] as number
+      const error = this.packet(peer, this.inbox, this.inboxView, at, at + (this.index[3 * i + 2] as number))
+      if (error !== null) this.refuse(peer, error)
+    }
+    this.listener.onBatchEnd()
+  }
+
+  /** Handles the frames in `bytes[at, end)`; a WireError means the rest cannot be trusted. */
+  private packet(peer: Peer, bytes: Uint8Array, view: DataView, at: number, end: number): WireError | null {
+    while (at < end) {
+      if (end - at < FRAME_HEADER_BYTES) return new WireError(`a frame header is cut short: ${end - at} bytes`)
+      const next = at + 4 + view.getUint32(at, true)
+      if (next > end || next < at + FRAME_HEADER_BYTES) return new WireError(`a frame claims ${next - at} bytes, the packet has ${end - at}`)
+      const error = this.frame(peer, view.getUint8(at + 4), bytes, view, at + FRAME_HEADER_BYTES, next)
+      if (error !== null) return error
+      at = next
+    }
+    return null
+  }
+
+  private frame(peer: Peer, kind: number, bytes: Uint8Array, view: DataView, at: number, end: number): WireError | null {
+    if (kind === FRAME.task || kind === FRAME.reply || kind === FRAME.value) {
+      try {
+        this.listener.onFrame(peer, kind, bytes, view, at, end)
+        return null
+      } catch (error) {
+        if (error instanceof WireError) return error
+        if (error instanceof RangeError) return new WireError(`a frame of kind ${kind} is cut short: ${error.message}`)
+        throw error
+      }
+    }
+    if (kind === FRAME.control) {
+      const message = decodeControl(bytes.subarray(at, end))
+      if (message instanceof WireError) return message
+      this.listener.onControl(peer, message)
+      return null
+    }
+    if (kind === FRAME.fragment) return this.fragment(peer, bytes, at, end)
+    return new WireError(`unknown frame kind ${kind}`)
+  }
+
+  private fragment(peer: Peer, bytes: Uint8Array, at: number, end: number): WireError | null {
+    if (at >= end) return new WireError('an empty fragment')
+    peer.fragments.push(bytes.slice(at + 1, end))
+    if (bytes[at] === 0) return null
+    const whole = Buffer.concat(peer.fragments)
+    peer.fragments = []
+    if (whole.length === 0) return new WireError('fragments of nothing')
+    return this.frame(peer, whole[0] as number, whole, new DataView(whole.buffer, whole.byteOffset, whole.length), 1, whole.length)
+  }
+
+  /** A peer that sends garbage loses its channel; nothing else happens to us. */
+  private refuse(peer: Peer, error: WireError): void {
+    process.emitWarning(`eagleray: closing the channel to process ${peer.workerId}: ${error.message}`)
+    this.listener.onPeerClosed(peer, 'corrupt')
+    this.forget(peer)
+  }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// This process's attachment to a segment: one client slot, whatever the number of threads and of opens.
+//
+// A registry in the process gives every opener of the same directory the same Client. It detaches (gives back what it holds,
+// frees the slot) when the last reference goes, so whoever needs the mapping, the slot or a pin keeps a shared_ptr.
+// Threads: everything here may be called from any thread. A child made by fork is another process: it attaches anew.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "pin_counts.h"
+#include "segment.h"
+#include "status.h"
+
+namespace eagleray {
+
+class Client {
+ public:
+  // Makes the segment and attaches as its first client, in slot 0. `prefault` reserves and touches the whole heap now.
+  static Result<std::shared_ptr<Client>> create(const std::string& directory, const SegmentOptions& options, bool prefault);
+  // Attaches, or gives the attachment this process has. kTooManyClients when every slot is taken by a live process.
+  static Result<std::shared_ptr<Client>> attach(const std::string& directory);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  const std::string& directory() const { return segment_->directory(); }
+  Segment& segment() const { return *segment_; }
+  uint32_t slot() const { return slot_; }
+  // The generation of the slot while this client has it: tells it from earlier and later clients of the slot.
+  uint32_t generation() const { return generation_; }
+  const WorkerId& worker_id() const { return worker_id_; }
+  PinCounts& pins() { return pins_; }
+  TouchedPages& touched() { return touched_; }
+
+ private:
+  Client(std::unique_ptr<Segment> segment);
+  static Result<std::shared_ptr<Client>> attach_segment(std::unique_ptr<Segment> segment);
+  Status claim_slot();
+
+  std::unique_ptr<Segment> segment_;
+  uint32_t slot_ = kNone;
+  uint32_t generation_ = 0;
+  WorkerId worker_id_{};
+  int pid_;
+  PinCounts pins_;
+  TouchedPages touched_;
+};
+
+// What is known of a slot: false when it is free.
+struct ClientInfo {
+  uint32_t slot;
+  uint32_t pid;
+  WorkerId worker_id;
+  bool live;  // false: the process is gone or the slot is being reaped
+};
+bool client_info(const Segment& segment, uint32_t slot, ClientInfo* info);
+
+}  // namespace eagleray

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one process remembers about entries and heap that the segment does not need to know.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "layout.h"
+
+namespace eagleray {
+
+// How many pins this process holds of each entry. The segment has one bit for "at least one"; the bit changes only together
+// with the count's step from or to 0, under the entry's stripe, so threads of one process never undo each other's bit.
+class PinCounts {
+ public:
+  explicit PinCounts(uint32_t capacity);
+  ~PinCounts();
+  PinCounts(const PinCounts&) = delete;
+  PinCounts& operator=(const PinCounts&) = delete;
+
+  std::mutex& stripe(uint32_t entry) { return stripes_[entry % kStripes].mutex; }
+  // REQUIRES: the entry's stripe is held.
+  uint32_t& count(uint32_t entry) { return counts_[entry]; }
+
+ private:
+  static constexpr uint32_t kStripes = 64;
+  struct alignas(64) Stripe {
+    std::mutex mutex;
+  };
+  Stripe stripes_[kStripes];
+  uint32_t capacity_;
+  uint32_t* counts_;  // zeroed pages of its own, touched as entries come into use
+};
+
+// Which parts of the heap this process has page tables for. Only a hint: being wrong costs time and nothing else.
+class TouchedPages {
+ public:
+  static constexpr uint64_t kStep = 1 << 20;
+  explicit TouchedPages(uint64_t heap_bytes);
+  // Marks [offset, offset + length) and tells whether any of it was not marked before.
+  bool mark(uint64_t offset, uint64_t length);
+
+ private:
+  std::unique_ptr<std::atomic<uint64_t>[]> bits_;
+};
+
+}  // namespace eagleray

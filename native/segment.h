@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The segment file as this process maps it: `<directory>/segment`, twice.
+//
+//   shared   read-write; control structures, and where writers put objects
+//   private  copy on write; where readers look at objects, so that a stray write hurts nobody
+//
+// Decides nothing: makes, checks, maps and reserves. The file gets its name only when it is complete, so whoever can open it
+// finds a whole segment or garbage, and garbage is an error.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "layout.h"
+#include "status.h"
+
+namespace eagleray {
+
+struct SegmentOptions {
+  uint64_t capacity_bytes = 0;  // of the heap; rounded up to whole pages
+  uint32_t table_capacity = 0;  // objects at most, rounded up to a power of two; 0 derives it from capacity_bytes
+  NodeId node_id{};
+};
+
+class Segment {
+ public:
+  // Makes the directory (0700, must not exist) and in it the file (0600). kStoreSpace when the file system has less room than
+  // capacity_bytes. Leaves nothing behind on failure.
+  static Result<std::unique_ptr<Segment>> create(const std::string& directory, const SegmentOptions& options);
+  // Maps an existing one. kStoreVersion or kStoreCorrupt when the file is not a whole segment of this version.
+  static Result<std::unique_ptr<Segment>> open(const std::string& directory);
+  ~Segment();
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+
+  const std::string& directory() const { return directory_; }
+  const Layout& layout() const { return layout_; }
+  std::byte* shared_base() const { return shared_; }
+  std::byte* private_base() const { return private_; }
+
+  SegmentHeader& header() const { return *reinterpret_cast<SegmentHeader*>(shared_); }
+  ClientRecord& client(uint32_t slot) const { return reinterpret_cast<ClientRecord*>(shared_ + layout_.clients)[slot]; }
+  WaiterBucket& waiters(uint32_t bucket) const { return reinterpret_cast<WaiterBucket*>(shared_ + layout_.waiters)[bucket]; }
+  AllocatorState& allocator() const { return *reinterpret_cast<AllocatorState*>(shared_ + layout_.allocator); }
+  TableState& table() const { return *reinterpret_cast<TableState*>(shared_ + layout_.table); }
+  BucketHead& bucket(uint32_t index) const { return reinterpret_cast<BucketHead*>(shared_ + layout_.buckets)[index]; }
+  ObjectEntry& entry(uint32_t index) const { return reinterpret_cast<ObjectEntry*>(shared_ + layout_.entries)[index]; }
+  BlockRecord& block(uint32_t index) const { return reinterpret_cast<BlockRecord*>(shared_ + layout_.blocks)[index]; }
+  ChannelRegion channels() const { return ChannelRegion(shared_ + layout_.channels); }
+  std::byte* heap() const { return shared_ + layout_.heap; }
+  const std::byte* private_heap() const { return private_ + layout_.heap; }
+
+  // Reserves [offset, offset + length) of the file, so that touching it cannot fail. Idempotent, and safe to race with itself.
+  // kStoreSpace when the file system is full.
+  Status ensure_backed(uint64_t offset, uint64_t length);
+  // The same for a section that is reserved from its start on, in steps: [0, end) of it, `mark` being the section's mark in the header.
+  Status ensure_prefix_backed(std::atomic<uint64_t>& mark, uint64_t section, uint64_t section_bytes, uint64_t end, uint64_t step);
+  // The heap's [0, end), in steps of kHeapStepBytes.
+  Status ensure_heap_backed(uint64_t end);
+
+ private:
+  Segment(std::string directory, int file, const Layout& layout);
+  Status map();
+  static Result<std::unique_ptr<Segment>> fill(std::unique_ptr<Segment> segment, const SegmentOptions& options);
+
+  std::string directory_;
+  int file_;
+  Layout layout_;
+  std::byte* shared_ = nullptr;
+  std::byte* private_ = nullptr;
+};
+
+// How much heap is reserved ahead at once: large enough to be rare, small enough to take milliseconds.
+inline constexpr uint64_t kHeapStepBytes = 64ull << 20;
+
+}  // namespace eagleray

@@ -82,7 +82,7 @@ struct SegmentHeader {
   alignas(64) std::atomic<uint64_t> heap_backed;
   std::atomic<uint64_t> entries_backed;
   std::atomic<uint64_t> blocks_backed;
-  alignas(64) std::byte reserved[kPage - 384];
+  alignas(64) std::byte reserved[kPage - 320];
 };
 
 // The low byte of a client's state word; the rest is generation (24 bits, grows with each use of the slot) and pid (32 bits).
@@ -166,7 +166,7 @@ struct BlockRecord {
   uint32_t next_free;
   uint32_t kind;   // block_kind
   uint32_t entry;  // the owner when used, else kNone
-  uint64_t unused[2];
+  uint64_t unused[3];
 };
 
 namespace block_kind {

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs every example as a user would, in a process of its own, and checks what it prints.
+
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { loadFlights, plainAnswers, report } from '../examples/flights.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** Runs `examples/<name>.ts`; rejects when it does not end with 0. Gives its standard output. */
+async function run(name: string): Promise<string> {
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', `examples/${name}.ts`], { cwd: root })
+  assert.equal(stderr, '', `examples/${name}.ts wrote to stderr`)
+  return stdout
+}
+
+suite('examples', () => {
+  test('every example has a test here', () => {
+    const modules = ['flights.ts', 'shared-pages.ts'] // what the quickstart imports
+    const programs = readdirSync(`${root}examples`).filter(file => file.endsWith('.ts') && !modules.includes(file))
+    assert.deepEqual(programs.sort(), ['crawler.ts', 'monte-carlo-pi.ts', 'parameter-server.ts', 'quickstart.ts', 'tree-reduce.ts'])
+  })
+
+  test('quickstart: the answers of a plain loop, on pages that all processes share', async () => {
+    const flights = loadFlights()
+    const answers = plainAnswers(flights)
+    const stdout = await run('quickstart')
+    assert.ok(stdout.includes(report(answers)), stdout)
+
+    const late = answers.summary.late.reduce((sum, each) => sum + each, 0)
+    assert.ok(stdout.includes(`the actor counted ${flights.numRows} flights in 16 parts, ${late} of them late`), stdout)
+
+    const proof = stdout.match(/zero-copy: processes (\d+), (\d+), (\d+) read (\d+) pages in common .*, 0 differ, 0 are private copies/)
+    assert.ok(proof !== null, stdout)
+    assert.equal(new Set(proof.slice(1, 4)).size, 3, 'three processes')
+    assert.ok(Number(proof[4]) >= Math.ceil(1_600_000 / 4096), 'the whole table')
+  })
+
+  test('monte-carlo-pi', async () => {
+    const [, pi] = (await run('monte-carlo-pi')).match(/^pi is about (\S+) \(32000000 darts in 64 tasks\)$/m)!
+    assert.ok(Math.abs(Number(pi) - Math.PI) < 0.002, pi)
+  })
+
+  test('tree-reduce', async () => {
+    const stdout = await run('tree-reduce')
+    assert.ok(stdout.includes(`added in 4 rounds; the last element is ${16 * 249_999 + 120}, as it should be`), stdout)
+  })
+
+  test('parameter-server', async () => {
+    const stdout = await run('parameter-server')
+    assert.ok(stdout.includes('3 workers made 600 steps'), stdout)
+    const learned = stdout
+      .match(/^learned (.*); true weights are 2, -1, 0.5, 3$/m)![1]!
+      .split(', ')
+      .map(Number)
+    for (const [i, weight] of [2, -1, 0.5, 3].entries()) assert.ok(Math.abs(learned[i]! - weight) < 0.01, stdout)
+  })
+
+  test('crawler', async () => {
+    // 60 pages: every page links to the start, every page but the start is linked once, page n has n + 1 words.
+    assert.equal(await run('crawler'), `60 pages, ${60 + 59} links, ${(60 * 61) / 2} words\n`)
+  })
+})

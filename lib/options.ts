@@ -34,4 +34,33 @@ export const limits = {
   spinMicros: 100,
   /** Tasks kept by each owner for the state API after they ended. */
   finishedTasksKept: 1_000,
+  /** How long a worker beyond the number of CPUs may be idle before it is sent away (ms; Ray: 1 s). */
+  workerIdleMs: 1_000,
+  /** Worker processes of one node, below the segment's 512 clients. Beyond it requests wait, and the driver is warned. */
+  workersMax: 480,
+  /** Worker processes starting at once: enough for twenty actors, not so many that none of them gets anywhere. */
+  workersStartingMax: 32,
+  /** First and longest pause before another worker is started after one failed to start (ms). */
+  workerStartPauseMs: [500, 10_000],
+  /** Tasks of one class that need no CPU running at once, at least; twice the number of CPUs where that is more. Only a process limit: one more each `cpulessGrowthMs`. */
+  cpulessTasksMax: 16,
+  /** First and longest pause before one more task without CPU than that may run, so that tasks that wait for each other get on (ms; Ray: 1 s to 10 s). */
+  cpulessGrowthMs: [1_000, 10_000],
+  /** How long a request may be passed over by others that fit before they are held back for it (ms). */
+  starvedAfterMs: 200,
+  /** First and longest time that others are held back for a starved request (ms); after each they get half of it to themselves, since it may wait for them. */
+  holdBackMs: [500, 30_000],
+  /** How long a process may take to answer a question of the state API before the answer goes without it (ms). */
+  questionMs: 1_000,
+  /** Dead actors kept for late callers and the state API. */
+  deadActorsKept: 10_000,
+  /** First and longest pause before an actor that died right after its start is restarted (ms). */
+  actorRestartMs: [100, 5_000],
+  /** Output lines of a worker sent to the driver at once, and how long they are collected for that (ms). */
+  logBatchLines: 64,
+  logBatchMs: 10,
+  /** Bytes of one line of worker output; longer ones are cut into several. */
+  logLineBytesMax: 64 * 1024,
+  /** Bytes kept of each output stream of a worker in the session's logs; what comes later is only shown. */
+  logFileBytesMax: 16 << 20,
 } as const

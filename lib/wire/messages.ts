@@ -26,8 +26,10 @@ export interface Death {
 export interface SchedulingClass {
   key: string
   resources: Amounts
-  /** A worker that ran this class is not used again (GPU tasks, maxCalls 1). */
+  /** The worker must be one that ran nothing before, and is not used again (GPU tasks). */
   freshWorker: boolean
+  /** Tasks a worker may run of this class before it is replaced; 0: no limit. */
+  maxCalls: number
 }
 
 export interface ActorSpec {
@@ -103,6 +105,8 @@ export interface ActorExited { is: 'actorExited'; actorId: string; incarnation: 
 export interface Query { is: 'query'; request: number; what: 'nodes' | 'resources' | 'workers' | 'actors' | 'tasks' | 'objects' | 'explain'; argument: string }
 /** A worker's answer to `ask`. */
 export interface Told { is: 'told'; request: number; rows: unknown[] }
+/** An owner asks the node to end a worker of its own lease (forced cancel). */
+export interface KillWorker { is: 'killWorker'; workerId: WorkerId; reason: string }
 /** The driver leaves: everything of its job ends. */
 export interface EndJob { is: 'endJob' }
 
@@ -130,7 +134,8 @@ export interface WorkerDied { is: 'workerDied'; workerId: WorkerId; death: Death
 export interface ActorStart { is: 'actorStart'; spec: ActorSpec; incarnation: number; gpuIds: string[]; ownerId: WorkerId }
 /** Finish what was submitted before, then exit. */
 export interface ActorStop { is: 'actorStop'; actorId: string; reason: string }
-export interface ActorState { is: 'actorState'; view: ActorView }
+/** `actorId` is the id that was created or watched; with getIfExists `view.actorId` may name the actor that has the name already, and the id asked for stands for it from then on. */
+export interface ActorState { is: 'actorState'; actorId: string; view: ActorView }
 export interface ActorNamed { is: 'actorNamed'; request: number; view: ActorView | null }
 /** Output of a worker of this job, for the driver's terminal. */
 export interface Log { is: 'log'; workerId: WorkerId; pid: number; name: string; stream: 'stdout' | 'stderr'; lines: string[] }
@@ -165,7 +170,7 @@ export type Control =
   | Hello | Want | LeaseReturn | Blocked | Unblock | Goodbye | ActorCreate | ActorWatch | ActorKill | ActorDrop | ActorByName | ActorStarted
   | ActorExited | Query | Told | EndJob | Welcome | Refused | Grant | Unplaceable | Reclaim | Resumed | WorkerDied | ActorStart | ActorStop
   | ActorState | ActorNamed | Log | Warning | Retire | Answer | Ask | CodeMessage | LeaseStart | Borrow | Borrowed | Unborrow | Fetch
-  | ReturnsHeld | CancelTask | CancelObject | LeaseBlocked
+  | ReturnsHeld | CancelTask | CancelObject | LeaseBlocked | KillWorker
 
 /** Version of all of this; processes of different versions refuse each other at `hello`. */
 export const PROTOCOL_VERSION = 1

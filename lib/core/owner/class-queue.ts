@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tasks of one scheduling class that are ready and have no worker yet, first in first out, and the lanes leased for it.
+
+import type { SchedulingClass } from '../../wire/messages.js'
+import type { Lane } from './lane.js'
+import type { Task } from './task.js'
+
+export class ClassQueue {
+  readonly lanes: Lane[] = []
+  /** How many more workers the node was last told this class could use. */
+  wanted = 0
+  private tasks: Task[] = []
+  private head = 0
+
+  constructor(readonly scheduling: SchedulingClass) {}
+
+  get length(): number {
+    return this.tasks.length - this.head
+  }
+
+  push(task: Task): void {
+    this.tasks.push(task)
+  }
+
+  /** Before all others: it had its turn already. */
+  unshift(task: Task): void {
+    if (this.head > 0) this.tasks[--this.head] = task
+    else this.tasks.unshift(task)
+  }
+
+  peek(): Task | undefined {
+    return this.tasks[this.head]
+  }
+
+  shift(): Task | undefined {
+    if (this.head === this.tasks.length) return undefined
+    const task = this.tasks[this.head] as Task
+    this.tasks[this.head++] = undefined as never
+    if (this.head === this.tasks.length) {
+      this.tasks = []
+      this.head = 0
+    } else if (this.head > 4096 && this.head * 2 > this.tasks.length) {
+      this.tasks = this.tasks.slice(this.head)
+      this.head = 0
+    }
+    return task
+  }
+
+  remove(task: Task): boolean {
+    const at = this.tasks.indexOf(task, this.head)
+    if (at < 0) return false
+    this.tasks.splice(at, 1)
+    return true
+  }
+
+  drain(): Task[] {
+    const tasks = this.tasks.slice(this.head)
+    this.tasks = []
+    this.head = 0
+    return tasks
+  }
+
+  /** Workers it could use beyond those it has: one for each task that runs behind another or has no lane. */
+  get want(): number {
+    let want = this.length
+    for (const lane of this.lanes) want += lane.outstanding > 1 ? lane.outstanding - 1 : 0
+    return want
+  }
+}

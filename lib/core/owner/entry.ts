@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an owner keeps for each object it owns or borrows. A plain record that the machines of this folder share:
+// references.ts moves the counts, values.ts the state; nobody else writes them.
+
+import type { WorkerId } from '../../wire/messages.js'
+import type { ActorCall } from './actor-calls.js'
+import type { Task } from './task.js'
+
+/** State of a value: only forward, except that a borrowed entry starts `unknown` and an owned one `pending`. */
+export const STATE = { unknown: 0, pending: 1, inline: 2, stored: 3, failed: 4 } as const
+export type State = (typeof STATE)[keyof typeof STATE]
+
+/**
+ * Invariants:
+ *  - it is in its table exactly while it is pending, or one of `local`, `holds`, `borrowers` is not empty;
+ *  - `contained` refs each carry one of their `holds` for this entry;
+ *  - `owner` is null for an object of this process, else the WorkerId of the process that owns it.
+ */
+export class Entry {
+  state: State
+  /** `inline`: the value itself when it is a small immutable one (`plain`), else its envelope. */
+  plain: unknown = undefined
+  envelope: Uint8Array | null = null
+  /** `failed`: why; an Error made here, or one encoded by the process where it happened. */
+  error: Error | Uint8Array | null = null
+  sizeBytes = 0
+  /** ObjectRefs (or handles) of this process that are alive. */
+  local = 0
+  /** Pending tasks that take it as argument, containers that hold it, results on their way. */
+  holds = 0
+  borrowers: Set<WorkerId> | null = null
+  contained: Entry[] | null = null
+  /** The task that makes it, while that is pending. */
+  task: Task | ActorCall | null = null
+  /** Tasks and calls that wait for it as an argument. */
+  dependents: (Task | ActorCall)[] | null = null
+  /** Borrowers who want the value when it is there. */
+  subscribers: WorkerId[] | null = null
+  /** Whether anyone of this process looked at the failure; an unseen one is reported when dropped. */
+  seen = false
+  /** Whether the owner has been asked for the value (borrowed entries). */
+  asked = false
+  dropped = false
+  /** The shell's: what waits for the value in this process, and the id's text once needed. */
+  waiters: ((entry: Entry) => void)[] | null = null
+  id: string | null = null
+  callSite: string | null = null
+  createdAtMs = 0
+  /** Scratch for duplicate checks over lists of refs. */
+  mark = 0
+
+  constructor(
+    readonly owner: WorkerId | null,
+    readonly seq: number,
+    /** An actor's entry has no value: it counts the handles. */
+    readonly isActor: boolean,
+  ) {
+    this.state = owner === null ? STATE.pending : STATE.unknown
+  }
+
+  get settled(): boolean {
+    return this.state >= STATE.inline
+  }
+
+  get unreferenced(): boolean {
+    return this.local === 0 && this.holds === 0 && (this.borrowers === null || this.borrowers.size === 0)
+  }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// A lane: one worker of this node as one owner uses it. It outlives single leases, because the claim words of tasks that
+// were taken back stay in use until the worker has passed over them.
+
+import type { WorkerId } from '../../wire/messages.js'
+import { assert } from '../assert.js'
+import type { ClassQueue } from './class-queue.js'
+import { TASK, type Task } from './task.js'
+
+const CLAIM_WORDS = 256
+
+/**
+ * Invariants: every claim word is free, or belongs to exactly one task sent and not answered (`tasks[claim]`), or to one
+ * that was taken back and not yet passed over (`passed[claim]`); `outstanding` counts the first kind.
+ */
+export class Lane {
+  leaseId = 0
+  queue: ClassQueue | null = null
+  gpuIds: string[] = []
+  /** Whether the worker has been told of the lease. */
+  announced = false
+  /** The task on it waits: nothing more is sent until it answers. */
+  blocked = false
+  /** To be given back as soon as nothing is outstanding. */
+  returning = false
+  outstanding = 0
+  calls = 0
+  grantedAt = 0
+  idleSince = 0
+  private readonly tasks: (Task | null)[] = new Array(CLAIM_WORDS).fill(null)
+  private readonly passed: boolean[] = new Array(CLAIM_WORDS).fill(false)
+  private readonly free: number[] = []
+  private sent: Task[] = []
+
+  constructor(readonly workerId: WorkerId) {
+    for (let claim = CLAIM_WORDS - 1; claim >= 0; claim--) this.free.push(claim)
+  }
+
+  room(depth: number): boolean {
+    return this.leaseId !== 0 && !this.blocked && !this.returning && this.outstanding < depth && this.free.length > 0
+  }
+
+  send(task: Task): void {
+    const claim = this.free.pop() as number
+    this.tasks[claim] = task
+    this.outstanding++
+    this.calls++
+    task.claim = claim
+    task.lane = this
+    task.state = TASK.sent
+    if (this.sent.length > 2 * CLAIM_WORDS) this.sent = this.sent.filter((each) => each.state === TASK.sent && each.lane === this)
+    this.sent.push(task)
+  }
+
+  /** An answer for a claim word came: gives its task, or null when the worker only passed over one taken back. */
+  answered(claim: number, seq: number): Task | null {
+    if (this.passed[claim]) {
+      this.passed[claim] = false
+      this.free.push(claim)
+      return null
+    }
+    const task = this.tasks[claim]
+    if (task === null || task === undefined || task.seq !== seq) return null
+    this.release(task)
+    this.free.push(claim)
+    return task
+  }
+
+  /** The worker had not begun it: the word stays in use until the worker passes over it. */
+  tookBack(task: Task): void {
+    assert(this.tasks[task.claim] === task, 'a task taken back is not on its lane')
+    this.passed[task.claim] = true
+    this.release(task)
+  }
+
+  /** Tasks sent and not answered, newest first. */
+  newestFirst(): Task[] {
+    this.sent = this.sent.filter((task) => task.state === TASK.sent && task.lane === this)
+    return this.sent.slice().reverse()
+  }
+
+  /** The worker is gone: everything outstanding is off the lane. */
+  abandon(): Task[] {
+    const tasks = this.tasks.filter((task) => task !== null)
+    for (const task of tasks) this.release(task)
+    return tasks
+  }
+
+  invariants(): void {
+    const held = this.tasks.filter((task) => task !== null).length
+    const passed = this.passed.filter(Boolean).length
+    assert(held === this.outstanding, `lane counts ${this.outstanding} outstanding tasks but holds ${held}`)
+    assert(held + passed + this.free.length === CLAIM_WORDS, 'claim words are lost')
+  }
+
+  private release(task: Task): void {
+    this.tasks[task.claim] = null
+    this.outstanding--
+    task.lane = null
+  }
+}

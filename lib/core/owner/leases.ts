@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Leases: the right to send tasks of one scheduling class to one worker. The owner tells the node how many more workers a
+// class could use, and pipelines tasks to those it is granted. A pipelined task that has not begun can be taken back at any
+// time, so a deep pipeline never holds a task behind a slow one: an idle lane takes work from the longest.
+
+import { limits } from '../../options.js'
+import type { Grant, SchedulingClass, WorkerId } from '../../wire/messages.js'
+import { assert } from '../assert.js'
+import type { Millis } from '../machine.js'
+import { ClassQueue } from './class-queue.js'
+import type { Effect } from './effects.js'
+import { Lane } from './lane.js'
+import { TASK, type Task } from './task.js'
+
+export class Leases {
+  readonly classes = new Map<string, ClassQueue>()
+  readonly lanes = new Map<WorkerId, Lane>()
+
+  constructor(private readonly node: WorkerId) {}
+
+  classQueue(scheduling: SchedulingClass): ClassQueue {
+    let queue = this.classes.get(scheduling.key)
+    if (queue === undefined) this.classes.set(scheduling.key, (queue = new ClassQueue(scheduling)))
+    return queue
+  }
+
+  enqueue(task: Task, out: Effect[]): void {
+    const queue = this.classQueue(task.scheduling)
+    task.state = TASK.queued
+    queue.push(task)
+    this.pump(queue, out)
+  }
+
+  /** It goes again, before those that wait since later. */
+  requeue(task: Task, out: Effect[]): void {
+    const queue = this.classQueue(task.scheduling)
+    task.state = TASK.queued
+    queue.unshift(task)
+    this.pump(queue, out)
+  }
+
+  remove(task: Task): boolean {
+    return this.classes.get(task.scheduling.key)?.remove(task) ?? false
+  }
+
+  granted(grant: Grant, now: Millis, out: Effect[]): void {
+    const queue = this.classes.get(grant.classKey)
+    if (queue === undefined || queue.length + (queue.want as number) === 0) {
+      out.push({ is: 'send', to: this.node, message: { is: 'leaseReturn', leaseId: grant.leaseId, retire: false } })
+      if (queue !== undefined) queue.wanted = 0
+      return
+    }
+    queue.wanted = Math.max(0, queue.wanted - 1)
+    let lane = this.lanes.get(grant.workerId)
+    if (lane === undefined) this.lanes.set(grant.workerId, (lane = new Lane(grant.workerId)))
+    assert(lane.leaseId === 0, 'a worker was granted twice')
+    lane.leaseId = grant.leaseId
+    lane.gpuIds = grant.gpuIds
+    lane.queue = queue
+    lane.announced = lane.blocked = lane.returning = false
+    lane.calls = 0
+    lane.grantedAt = lane.idleSince = now
+    queue.lanes.push(lane)
+    this.pump(queue, out)
+    if (lane.outstanding === 0) this.steal(queue, out)
+  }
+
+  /** A worker answered for a claim word. Gives the task that ended, if it was one. */
+  answered(worker: WorkerId, claim: number, seq: number, now: Millis): Task | null {
+    const lane = this.lanes.get(worker)
+    if (lane === undefined) return null
+    const task = lane.answered(claim, seq)
+    if (task !== null) lane.blocked = false
+    if (lane.outstanding === 0) lane.idleSince = now
+    return task
+  }
+
+  /** After `answered`: uses the room there is now. */
+  refill(worker: WorkerId, out: Effect[]): void {
+    const lane = this.lanes.get(worker)
+    if (lane === undefined || lane.queue === null) return
+    const queue = lane.queue
+    if (lane.outstanding === 0 && (lane.returning || this.wornOut(lane))) this.giveBack(lane, out)
+    if (queue.length > 0) this.pump(queue, out)
+    else if (lane.outstanding === 0 && queue.lanes.length > 1 && lane.leaseId !== 0) this.steal(queue, out)
+  }
+
+  /** The shell tried to take a task back. */
+  tookBack(task: Task, lane: Lane, ok: boolean, out: Effect[]): void {
+    if (!ok || task.lane !== lane) return
+    lane.tookBack(task)
+    if (!task.cancelled) this.requeue(task, out)
+    if (lane.outstanding === 0 && lane.returning) this.giveBack(lane, out)
+  }
+
+  laneBlocked(worker: WorkerId, leaseId: number, out: Effect[]): void {
+    const lane = this.lanes.get(worker)
+    if (lane === undefined || lane.leaseId !== leaseId) return
+    lane.blocked = true
+    for (const task of lane.newestFirst()) out.push({ is: 'revoke', task, lane })
+  }
+
+  /** Others wait: idle leases go back, and busy ones that have had their turn as soon as what runs has ended. */
+  reclaim(now: Millis, out: Effect[]): void {
+    for (const lane of this.lanes.values()) {
+      if (lane.leaseId === 0) continue
+      if (lane.outstanding === 0) this.giveBack(lane, out)
+      else if (now - lane.grantedAt >= limits.leaseQuantumMs && !lane.returning) {
+        lane.returning = true
+        for (const task of lane.newestFirst()) out.push({ is: 'revoke', task, lane })
+      }
+    }
+  }
+
+  /** Gives the tasks that were on the dead worker's lane. */
+  workerDied(worker: WorkerId): Task[] {
+    const lane = this.lanes.get(worker)
+    if (lane === undefined) return []
+    this.lanes.delete(worker)
+    this.detach(lane)
+    return lane.abandon()
+  }
+
+  /** A class that cannot be placed: gives the tasks that waited for it. */
+  unplaceable(classKey: string): Task[] {
+    const queue = this.classes.get(classKey)
+    if (queue === undefined) return []
+    queue.wanted = 0
+    return queue.drain()
+  }
+
+  flush(out: Effect[]): void {
+    for (const queue of this.classes.values()) {
+      const want = Math.min(limits.wantMax, queue.want)
+      if (want === queue.wanted || (want !== 0 && want < queue.wanted) || (queue.wanted !== 0 && want < 2 * queue.wanted && want !== 0)) continue
+      queue.wanted = want
+      const taskName = queue.peek()?.name ?? ''
+      out.push({ is: 'send', to: this.node, message: { is: 'want', class: queue.scheduling, count: want, taskName } })
+    }
+  }
+
+  tick(now: Millis, out: Effect[]): void {
+    for (const lane of this.lanes.values()) {
+      if (lane.leaseId !== 0 && lane.outstanding === 0 && now - lane.idleSince >= limits.leaseIdleMs) this.giveBack(lane, out)
+    }
+  }
+
+  deadline(): Millis | null {
+    let soonest: Millis | null = null
+    for (const lane of this.lanes.values()) {
+      if (lane.leaseId === 0 || lane.outstanding > 0) continue
+      const due = lane.idleSince + limits.leaseIdleMs
+      if (soonest === null || due < soonest) soonest = due
+    }
+    return soonest
+  }
+
+  invariants(): void {
+    for (const lane of this.lanes.values()) {
+      lane.invariants()
+      assert((lane.leaseId !== 0) === (lane.queue?.lanes.includes(lane) ?? false), 'a lane and its class disagree')
+    }
+  }
+
+  /** Spreads queued tasks over the lanes with room, the least loaded first. */
+  private pump(queue: ClassQueue, out: Effect[]): void {
+    while (queue.length > 0) {
+      const task = queue.peek() as Task
+      const depth = queue.scheduling.freshWorker || queue.scheduling.maxCalls > 0 ? 1 : limits.pipelineDepthMax
+      let best: Lane | null = null
+      for (const lane of queue.lanes) {
+        if (lane.room(depth) && !this.wornOut(lane) && (best === null || lane.outstanding < best.outstanding)) best = lane
+      }
+      if (best === null) return
+      queue.shift()
+      if (task.cancelled) continue
+      best.send(task)
+      out.push({ is: 'dispatch', task, lane: best })
+    }
+  }
+
+  /** An idle lane and an empty queue: take back the newer half of what the longest lane has not begun. */
+  private steal(queue: ClassQueue, out: Effect[]): void {
+    let longest: Lane | null = null
+    for (const lane of queue.lanes) if (lane.outstanding > 1 && (longest === null || lane.outstanding > longest.outstanding)) longest = lane
+    if (longest === null) return
+    const waiting = longest.newestFirst()
+    const count = Math.ceil((waiting.length - 1) / 2)
+    for (let i = 0; i < count; i++) out.push({ is: 'revoke', task: waiting[i] as Task, lane: longest })
+  }
+
+  private wornOut(lane: Lane): boolean {
+    if (lane.queue === null || lane.calls === 0) return false
+    return lane.queue.scheduling.freshWorker || (lane.queue.scheduling.maxCalls > 0 && lane.calls >= lane.queue.scheduling.maxCalls)
+  }
+
+  private giveBack(lane: Lane, out: Effect[]): void {
+    const retire = this.wornOut(lane)
+    out.push({ is: 'send', to: this.node, message: { is: 'leaseReturn', leaseId: lane.leaseId, retire } })
+    this.detach(lane)
+  }
+
+  private detach(lane: Lane): void {
+    const lanes = lane.queue?.lanes
+    const at = lanes?.indexOf(lane) ?? -1
+    if (at >= 0) lanes?.splice(at, 1)
+    lane.queue = null
+    lane.leaseId = 0
+  }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a value came out, as plain data on its way from a reply to its entry.
+
+export type Outcome =
+  /** A small immutable value, decoded already. */
+  | { form: 'plain'; value: unknown }
+  | { form: 'inline'; envelope: Uint8Array }
+  | { form: 'stored'; sizeBytes: number }
+  | { form: 'failed'; error: Error | Uint8Array }
+
+/** A ref or handle met inside a value. */
+export interface ContainedRef {
+  owner: string
+  seq: number
+  isActor: boolean
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// The owner: what every driver and worker is for the tasks it submits and the objects it makes. A table of contents:
+// each event goes to the machine that decides it.
+
+import { ObjectFreedError, OwnerDiedError } from '../../errors.js'
+import { objectId, ownerOf, seqOf } from '../../ids.js'
+import type { Control, Death, WorkerId } from '../../wire/messages.js'
+import { assert } from '../assert.js'
+import type { Machine, Millis } from '../machine.js'
+import { Actor, ActorCall, ActorCalls } from './actor-calls.js'
+import { releaseDependents } from './arguments.js'
+import type { Effect } from './effects.js'
+import { Entry, STATE } from './entry.js'
+import type { Lane } from './lane.js'
+import { Leases } from './leases.js'
+import type { ContainedRef, Outcome } from './outcome.js'
+import { References } from './references.js'
+import { Task } from './task.js'
+import { describeDeath, type TaskReply, Tasks } from './tasks.js'
+import { Values } from './values.js'
+
+export type OwnerEvent =
+  | { is: 'submit'; task: Task }
+  | { is: 'call'; call: ActorCall; pendingMax: number }
+  | TaskReply
+  | { is: 'value'; from: WorkerId; seq: number; outcome: Outcome }
+  | { is: 'message'; from: WorkerId; message: Control }
+  | { is: 'revoked'; task: Task; lane: Lane; ok: boolean }
+  | { is: 'cancel'; entry: Entry; force: boolean; recursive: boolean }
+  | { is: 'cancelChildren'; parent: unknown }
+  /** `begun`: whether the worker had claimed the task behind a claim word when it died. */
+  | { is: 'workerDied'; workerId: WorkerId; death: Death; begun: (claim: number) => boolean }
+  /** Everything of this turn has been handled: send what has gathered. */
+  | { is: 'flush' }
+  | { is: 'tick' }
+
+export class Owner implements Machine<OwnerEvent, Effect> {
+  readonly references: References
+  readonly values: Values
+  readonly leases: Leases
+  readonly tasks: Tasks
+  readonly calls: ActorCalls
+  private lastSeq = 0
+
+  constructor(
+    readonly self: WorkerId,
+    readonly node: WorkerId,
+    decodeError: (bytes: Uint8Array) => Error,
+  ) {
+    this.references = new References(self)
+    this.values = new Values(this.references)
+    this.leases = new Leases(node)
+    this.tasks = new Tasks(this.references, this.values, this.leases, node, decodeError)
+    this.calls = new ActorCalls(this.references, this.values, node, decodeError)
+  }
+
+  /** Reserves `count` sequence numbers and gives the first. */
+  nextSeq(count: number): number {
+    const seq = this.lastSeq + 1
+    this.lastSeq += Math.max(1, count)
+    return seq
+  }
+
+  /** An object that `put` has sealed in the store. */
+  stored(seq: number, sizeBytes: number, contained: ContainedRef[] | null): Entry {
+    const entry = new Entry(null, seq, false)
+    entry.state = STATE.stored
+    entry.sizeBytes = sizeBytes
+    this.references.owned.set(seq, entry)
+    if (contained !== null) this.values.contain(entry, contained)
+    return entry
+  }
+
+  /** The entry that counts the handles of an actor created here. */
+  actorEntry(seq: number): Entry {
+    const entry = new Entry(null, seq, true)
+    this.references.owned.set(seq, entry)
+    return entry
+  }
+
+  handle(event: OwnerEvent, now: Millis, out: Effect[]): void {
+    const start = out.length
+    switch (event.is) {
+      case 'submit':
+        this.tasks.submit(event.task, now, out)
+        break
+      case 'call':
+        this.calls.submit(event.call, event.pendingMax, out)
+        break
+      case 'reply':
+        this.tasks.replied(event, now, out)
+        break
+      case 'value':
+        this.valueCame(event.from, event.seq, event.outcome, out)
+        break
+      case 'message':
+        this.message(event.from, event.message, now, out)
+        break
+      case 'revoked':
+        this.tasks.tookBack(event.task, event.lane, event.ok, now, out)
+        break
+      case 'cancel':
+        this.cancel(event.entry, event, now, out)
+        break
+      case 'cancelChildren':
+        for (const task of [...this.tasks.pending.values()]) if (task.parent === event.parent) this.tasks.cancel(task, now, out, { force: false, recursive: true })
+        for (const call of [...this.calls.pending()]) if (call.parent === event.parent) this.calls.cancel(call, out, { recursive: true })
+        break
+      case 'workerDied':
+        this.workerDied(event.workerId, event.death, event.begun, now, out)
+        break
+      case 'flush':
+        this.flush(out)
+        break
+      case 'tick':
+        this.leases.tick(now, out)
+        break
+    }
+    for (let i = start; i < out.length; i++) {
+      const effect = out[i] as Effect
+      if (effect.is === 'settled' && effect.entry.dependents !== null) this.release(effect.entry, now, out)
+    }
+  }
+
+  /** An actor's reply (no lane, no claim word). */
+  callReplied(reply: Omit<TaskReply, 'is' | 'claim'>, now: Millis, out: Effect[]): void {
+    const start = out.length
+    this.calls.replied(reply, out)
+    for (let i = start; i < out.length; i++) {
+      const effect = out[i] as Effect
+      if (effect.is === 'settled' && effect.entry.dependents !== null) this.release(effect.entry, now, out)
+    }
+  }
+
+  /** One ref of this process less (it was collected or disposed). */
+  unref(entry: Entry, out: Effect[]): void {
+    this.references.unref(entry, out)
+  }
+
+  deadline(): Millis | null {
+    return this.leases.deadline()
+  }
+
+  invariants(): void {
+    this.references.invariants()
+    this.leases.invariants()
+    this.tasks.invariants()
+    this.calls.invariants()
+  }
+
+  /** Nothing pending, nothing kept, nothing to send: what a program that dropped everything must reach. */
+  get atRest(): boolean {
+    return this.tasks.pending.size + this.calls.pendingCount + this.references.owned.size + this.references.borrowed.size === 0 && this.references.quiet
+  }
+
+  private message(from: WorkerId, message: Control, now: Millis, out: Effect[]): void {
+    switch (message.is) {
+      case 'grant':
+        return this.leases.granted(message, now, out)
+      case 'reclaim':
+        return this.leases.reclaim(now, out)
+      case 'unplaceable':
+        return this.tasks.unplaceable(message.classKey, message.message, now, out)
+      case 'leaseBlocked':
+        return this.leases.laneBlocked(from, message.leaseId, out)
+      case 'borrow':
+        out.push({ is: 'send', to: from, message: { is: 'borrowed', ack: message.ack, missing: this.references.lend(from, message.seqs) } })
+        return
+      case 'borrowed':
+        for (const entry of this.references.answered(from, message.ack, message.missing, out)) this.lost(entry, out)
+        return
+      case 'unborrow':
+        return this.references.returned(from, message.seqs, out)
+      case 'returnsHeld':
+        return this.references.callerHolds(from, message.tasks, out)
+      case 'fetch':
+        return this.values.fetched(from, message.seqs, out)
+      case 'actorState': {
+        const actor = this.calls.actors.get(message.actorId)
+        if (actor !== undefined) this.calls.changed(actor, message.view, out)
+        return
+      }
+      case 'cancelObject': {
+        const entry = this.references.owned.get(message.seq)
+        if (entry !== undefined) this.cancel(entry, message, now, out)
+        return
+      }
+      default:
+        return
+    }
+  }
+
+  private valueCame(from: WorkerId, seq: number, outcome: Outcome, out: Effect[]): void {
+    const entry = this.references.borrowed.get(from)?.get(seq)
+    if (entry !== undefined) this.values.settle(entry, outcome, out)
+  }
+
+  private cancel(entry: Entry, options: { force: boolean; recursive: boolean }, now: Millis, out: Effect[]): void {
+    if (entry.owner !== null) {
+      const { force, recursive } = options
+      out.push({ is: 'send', to: entry.owner, message: { is: 'cancelObject', seq: entry.seq, force, recursive } })
+      return
+    }
+    if (entry.task instanceof Task) this.tasks.cancel(entry.task, now, out, options)
+    else if (entry.task instanceof ActorCall) this.calls.cancel(entry.task, out, options)
+  }
+
+  private workerDied(worker: WorkerId, death: Death, begun: (claim: number) => boolean, now: Millis, out: Effect[]): void {
+    this.tasks.workerDied(worker, death, begun, now, out)
+    const why = new OwnerDiedError(`the process ${worker} that owned the object died${describeDeath(death)}`)
+    for (const entry of this.references.died(worker, why, out)) {
+      if (!entry.isActor && entry.state !== STATE.inline) this.values.settle(entry, { form: 'failed', error: why }, out)
+    }
+  }
+
+  private lost(entry: Entry, out: Effect[]): void {
+    if (entry.isActor || entry.settled) return
+    const id = objectId(entry.owner as WorkerId, entry.seq)
+    this.values.settle(entry, { form: 'failed', error: new ObjectFreedError(`the object ${id} was freed before this process could borrow it`, { objectId: id }) }, out)
+  }
+
+  private release(entry: Entry, now: Millis, out: Effect[]): void {
+    for (const dependent of releaseDependents(entry)) {
+      if (dependent instanceof Task) this.tasks.argumentSettled(dependent, entry, now, out)
+      else this.calls.argumentSettled(dependent, entry, out)
+    }
+  }
+
+  private flush(out: Effect[]): void {
+    this.references.flush(out)
+    this.values.flush((to, message) => out.push({ is: 'send', to, message }))
+    this.leases.flush(out)
+  }
+
+  /** The actor's record in this process; made when it is met first. */
+  actor(actorId: string, counted: boolean, className: string, ordered: boolean): Actor {
+    const known = this.calls.actors.get(actorId)
+    if (known !== undefined && (known.entry !== null || !counted)) return known
+    const entry = counted ? this.actorRef(actorId) : null
+    const actor = new Actor(actorId, entry, className, ordered)
+    if (known !== undefined) {
+      assert(known.entry === null, 'an actor is counted twice')
+      actor.view = known.view
+    }
+    this.calls.actors.set(actorId, actor)
+    return actor
+  }
+
+  private actorRef(actorId: string): Entry {
+    const owner = ownerOf(actorId)
+    const seq = seqOf(actorId)
+    return owner === this.self ? (this.references.owned.get(seq) ?? this.actorEntry(seq)) : this.references.refer(owner, seq, true)
+  }
+}

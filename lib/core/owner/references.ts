@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// Distributed reference counting. Each object has one owner, which counts its own refs, the holds of its pending tasks and
+// containers, and the set of processes that borrow it. A process borrows from the first ref it decodes to the last it drops.
+//
+// The rule that makes it safe: **a hold that keeps an object alive for somebody else is let go only after the owner has
+// heard of that somebody.** Messages between two processes keep their order, so a `borrow` sent to the owner before the
+// message that ends the owner's own hold needs no answer. Where holder and owner differ, what ends the hold (a reply, an
+// `unborrow`, a `returnsHeld`) waits until the owner has answered with `borrowed`.
+//
+// (Ray merges borrower lists up the call chain instead; see Moritz et al. 2018 and Wang et al., "Ownership", NSDI 2021.)
+
+import { ObjectFreedError } from '../../errors.js'
+import { objectId } from '../../ids.js'
+import type { WorkerId } from '../../wire/messages.js'
+import { assert } from '../assert.js'
+import type { Effect } from './effects.js'
+import { Entry, STATE } from './entry.js'
+
+export class References {
+  /** Objects of this process, by sequence number. */
+  readonly owned = new Map<number, Entry>()
+  /** Objects of others, by owner. */
+  readonly borrowed = new Map<WorkerId, Map<number, Entry>>()
+  private readonly lentTo = new Map<WorkerId, Set<Entry>>()
+  /** Holds for refs inside results that the caller has not yet registered, by caller and task. */
+  private readonly lent = new Map<WorkerId, Map<number, Entry[]>>()
+  private readonly toBorrow = new Map<WorkerId, number[]>()
+  private readonly toUnborrow = new Map<WorkerId, Set<number>>()
+  private readonly toConfirm = new Map<WorkerId, number[]>()
+  /** `borrow` messages not answered yet. */
+  private readonly unanswered = new Map<number, WorkerId>()
+  private lastAck = 0
+  /** Owners that are gone: their objects are failed at first sight. */
+  private readonly deadOwners = new Map<WorkerId, Error>()
+
+  constructor(readonly self: WorkerId) {}
+
+  /** The entry of an object met in a decoded value; registers a borrow at the next flush when it is new here. */
+  refer(owner: WorkerId, seq: number, isActor: boolean): Entry {
+    if (owner === this.self) {
+      const own = this.owned.get(seq)
+      if (own !== undefined) return own
+      return this.freed(seq, isActor)
+    }
+    let table = this.borrowed.get(owner)
+    if (table === undefined) this.borrowed.set(owner, (table = new Map()))
+    let entry = table.get(seq)
+    if (entry !== undefined) return entry
+    entry = new Entry(owner, seq, isActor)
+    table.set(seq, entry)
+    const death = this.deadOwners.get(owner)
+    if (death !== undefined) {
+      entry.state = STATE.failed
+      entry.error = death
+    } else if (!this.toUnborrow.get(owner)?.delete(seq)) push(this.toBorrow, owner, seq)
+    return entry
+  }
+
+  /** One hold less; drops the entry when that was the last reason to keep it. */
+  unhold(entry: Entry, out: Effect[]): void {
+    assert(entry.holds > 0, `hold count of object ${entry.seq} below zero`)
+    entry.holds--
+    this.maybeDrop(entry, out)
+  }
+
+  unholdAll(entries: Entry[], out: Effect[]): void {
+    for (const entry of entries) this.unhold(entry, out)
+  }
+
+  /** One local ref less. */
+  unref(entry: Entry, out: Effect[]): void {
+    assert(entry.local > 0, `ref count of object ${entry.seq} below zero`)
+    entry.local--
+    this.maybeDrop(entry, out)
+  }
+
+  maybeDrop(entry: Entry, out: Effect[]): void {
+    if (!entry.unreferenced || entry.dropped) return
+    if (entry.owner === null) {
+      if (entry.state === STATE.pending && !entry.isActor) return
+      if (entry.isActor && entry.task !== null) return
+      this.owned.delete(entry.seq)
+    } else {
+      const table = this.borrowed.get(entry.owner)
+      table?.delete(entry.seq)
+      if (table?.size === 0) this.borrowed.delete(entry.owner)
+      if (!this.deadOwners.has(entry.owner)) {
+        let set = this.toUnborrow.get(entry.owner)
+        if (set === undefined) this.toUnborrow.set(entry.owner, (set = new Set()))
+        set.add(entry.seq)
+      }
+    }
+    entry.dropped = true
+    out.push({ is: 'drop', entry })
+    if (entry.contained !== null) {
+      const contained = entry.contained
+      entry.contained = null
+      this.unholdAll(contained, out)
+    }
+  }
+
+  /** A peer borrows objects of ours. Gives those that are gone. */
+  lend(to: WorkerId, seqs: number[]): number[] {
+    const missing: number[] = []
+    let set = this.lentTo.get(to)
+    if (set === undefined) this.lentTo.set(to, (set = new Set()))
+    for (const seq of seqs) {
+      const entry = this.owned.get(seq)
+      if (entry === undefined) {
+        missing.push(seq)
+        continue
+      }
+      entry.borrowers ??= new Set()
+      entry.borrowers.add(to)
+      set.add(entry)
+    }
+    return missing
+  }
+
+  returned(from: WorkerId, seqs: number[], out: Effect[]): void {
+    const set = this.lentTo.get(from)
+    for (const seq of seqs) {
+      const entry = this.owned.get(seq)
+      if (entry === undefined || set === undefined || !set.delete(entry)) continue
+      entry.borrowers?.delete(from)
+      this.maybeDrop(entry, out)
+    }
+  }
+
+  /** Holds the refs inside a result until the caller has registered them. */
+  holdForCaller(caller: WorkerId, task: number, entries: Entry[]): void {
+    for (const entry of entries) entry.holds++
+    let byTask = this.lent.get(caller)
+    if (byTask === undefined) this.lent.set(caller, (byTask = new Map()))
+    byTask.set(task, [...(byTask.get(task) ?? []), ...entries])
+  }
+
+  callerHolds(caller: WorkerId, tasks: number[], out: Effect[]): void {
+    const byTask = this.lent.get(caller)
+    for (const task of tasks) {
+      const entries = byTask?.get(task)
+      if (entries === undefined) continue
+      byTask?.delete(task)
+      this.unholdAll(entries, out)
+    }
+  }
+
+  /** Tells the executor, as soon as it is safe, that the refs in its result are registered. */
+  confirm(executor: WorkerId, task: number): void {
+    push(this.toConfirm, executor, task)
+  }
+
+  /** Whether a borrow registered with somebody other than `except` is unanswered or unsent. */
+  unsettledBorrows(except: WorkerId | null): boolean {
+    for (const owner of this.toBorrow.keys()) if (owner !== except) return true
+    for (const owner of this.unanswered.values()) if (owner !== except) return true
+    return false
+  }
+
+  get hasBorrowsToSend(): boolean {
+    return this.toBorrow.size > 0
+  }
+
+  /** Sends what has gathered: borrows at once, and what ends holds where the rule allows it. */
+  flush(out: Effect[]): void {
+    for (const [owner, seqs] of this.toBorrow) {
+      const ack = ++this.lastAck
+      this.unanswered.set(ack, owner)
+      out.push({ is: 'send', to: owner, message: { is: 'borrow', ack, seqs } })
+    }
+    this.toBorrow.clear()
+    for (const [owner, seqs] of this.toUnborrow) {
+      if (seqs.size > 0 && this.unsettledBorrows(owner)) continue
+      this.toUnborrow.delete(owner)
+      if (seqs.size > 0) out.push({ is: 'send', to: owner, message: { is: 'unborrow', seqs: [...seqs] } })
+    }
+    for (const [executor, tasks] of this.toConfirm) {
+      if (this.unsettledBorrows(executor)) continue
+      this.toConfirm.delete(executor)
+      out.push({ is: 'send', to: executor, message: { is: 'returnsHeld', tasks } })
+    }
+  }
+
+  /** The owner has answered a `borrow`: gives the entries that it no longer had. */
+  answered(from: WorkerId, ack: number, missing: number[], out: Effect[]): Entry[] {
+    if (this.unanswered.get(ack) !== from) return []
+    this.unanswered.delete(ack)
+    const gone: Entry[] = []
+    for (const seq of missing) {
+      const entry = this.borrowed.get(from)?.get(seq)
+      if (entry !== undefined) gone.push(entry)
+    }
+    if (this.unanswered.size === 0) out.push({ is: 'acked' })
+    return gone
+  }
+
+  /** Everything a dead process lent, borrowed or was promised. Gives the entries that lost their owner. */
+  died(worker: WorkerId, why: Error, out: Effect[]): Entry[] {
+    this.deadOwners.set(worker, why)
+    this.toBorrow.delete(worker)
+    this.toUnborrow.delete(worker)
+    this.toConfirm.delete(worker)
+    for (const [ack, owner] of this.unanswered) if (owner === worker) this.unanswered.delete(ack)
+    if (this.unanswered.size === 0) out.push({ is: 'acked' })
+    const set = this.lentTo.get(worker)
+    this.lentTo.delete(worker)
+    for (const entry of set ?? []) {
+      entry.borrowers?.delete(worker)
+      this.maybeDrop(entry, out)
+    }
+    const promised = this.lent.get(worker)
+    this.lent.delete(worker)
+    for (const entries of promised?.values() ?? []) this.unholdAll(entries, out)
+    return [...(this.borrowed.get(worker)?.values() ?? [])]
+  }
+
+  get quiet(): boolean {
+    return this.toBorrow.size + this.toUnborrow.size + this.toConfirm.size === 0
+  }
+
+  invariants(): void {
+    for (const entry of this.owned.values()) {
+      assert(entry.local >= 0 && entry.holds >= 0, `object ${entry.seq} has a negative count`)
+      assert(!entry.dropped, `object ${entry.seq} is in the table after it was dropped`)
+      assert(!entry.settled || entry.isActor || !entry.unreferenced, `object ${entry.seq} is settled and unreferenced, but still there`)
+      for (const borrower of entry.borrowers ?? []) assert(this.lentTo.get(borrower)?.has(entry), `borrower of object ${entry.seq} is not on the lending list`)
+    }
+    for (const table of this.borrowed.values()) for (const entry of table.values()) assert(!entry.unreferenced || entry.dropped, `borrowed object ${entry.seq} is unreferenced`)
+  }
+
+  /** A ref of ours came back after its object was freed: only a broken promise of a peer can do that. */
+  private freed(seq: number, isActor: boolean): Entry {
+    const entry = new Entry(null, seq, isActor)
+    entry.state = STATE.failed
+    entry.error = new ObjectFreedError('the object was freed before this ref to it arrived: its last counted ref was dropped', { objectId: objectId(this.self, seq) })
+    this.owned.set(seq, entry)
+    return entry
+  }
+}
+
+function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key)
+  if (list === undefined) map.set(key, [value])
+  else list.push(value)
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A task as its owner keeps it from `.remote()` until its results are there.
+
+import type { SchedulingClass } from '../../wire/messages.js'
+import type { Entry } from './entry.js'
+import type { Lane } from './lane.js'
+
+/** Arguments: pieces encoded at submission, and refs whose values take their place at dispatch. */
+export type Argument = Uint8Array | Entry
+
+/** What a remote function ships once per channel. */
+export interface CodeRef {
+  readonly hash: string
+  readonly bytes: Uint8Array
+  readonly name: string
+}
+
+export const TASK = { waiting: 0, queued: 1, sent: 2, done: 3 } as const
+export type TaskState = (typeof TASK)[keyof typeof TASK]
+
+export class Task {
+  state: TaskState = TASK.waiting
+  /** Arguments that are refs and have no value yet. */
+  unresolved = 0
+  lane: Lane | null = null
+  /** Its claim word on the lane's channel while sent. */
+  claim = -1
+  attempt = 0
+  cancelled = false
+  readonly entries: Entry[] = []
+  submittedAt = 0
+
+  constructor(
+    /** Sequence number of the first return: the task's id. */
+    readonly seq: number,
+    readonly name: string,
+    readonly code: CodeRef,
+    readonly scheduling: SchedulingClass,
+    /** Encoded arguments in one piece, or the pieces when some are refs. */
+    readonly args: Uint8Array | Argument[],
+    readonly argCount: number,
+    readonly returns: number,
+    /** -1: for ever. */
+    public retriesLeft: number,
+    /** Whether an exception of the body is retried too: always, or when the shell finds the error in the user's list. */
+    readonly retryExceptions: boolean | readonly unknown[],
+    /** Entries held until the results are there: refs among and inside the arguments. */
+    readonly held: Entry[],
+    /** The task that submitted it (for recursive cancel), opaque here. */
+    readonly parent: unknown,
+  ) {}
+}

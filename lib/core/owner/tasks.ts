@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a task at its owner: waiting for arguments → queued for a worker → sent → done. Decides retries.
+
+import { TaskCancelledError, TaskUnschedulableError, WorkerCrashedError } from '../../errors.js'
+import { objectId } from '../../ids.js'
+import { limits } from '../../options.js'
+import type { Death, WorkerId } from '../../wire/messages.js'
+import { assert } from '../assert.js'
+import type { Millis } from '../machine.js'
+import { argumentFailure, awaitArguments } from './arguments.js'
+import type { Effect } from './effects.js'
+import { Entry } from './entry.js'
+import type { Lane } from './lane.js'
+import type { Leases } from './leases.js'
+import type { ContainedRef, Outcome } from './outcome.js'
+import type { References } from './references.js'
+import { TASK, type Task } from './task.js'
+import type { Values } from './values.js'
+
+/** An answer of a worker to a task frame. */
+export interface TaskReply {
+  is: 'reply'
+  from: WorkerId
+  claim: number
+  task: number
+  status: 'ok' | 'error' | 'revoked' | 'cancelled'
+  /** One an entry when ok; one, the failure of all of them, otherwise. */
+  results: Outcome[]
+  /** Refs inside each result; null when there are none. */
+  contained: ContainedRef[][] | null
+  /** The shell found that the user asked to retry on this error. */
+  retry: boolean
+}
+
+/** What is remembered of a task that ended. */
+export interface FinishedTask {
+  seq: number
+  name: string
+  attempt: number
+  failed: boolean
+  submittedAt: Millis
+  endedAt: Millis
+}
+
+export class Tasks {
+  /** Not done yet, by id. */
+  readonly pending = new Map<number, Task>()
+  /** The last that ended, oldest first, for the state API. */
+  readonly finished: FinishedTask[] = []
+
+  constructor(
+    private readonly references: References,
+    private readonly values: Values,
+    private readonly leases: Leases,
+    private readonly node: WorkerId,
+    private readonly decodeError: (bytes: Uint8Array) => Error,
+  ) {}
+
+  submit(task: Task, now: Millis, out: Effect[]): void {
+    task.submittedAt = now
+    for (let i = 0; i < task.returns; i++) {
+      const entry = new Entry(null, task.seq + i, false)
+      entry.task = task
+      this.references.owned.set(entry.seq, entry)
+      task.entries.push(entry)
+    }
+    this.pending.set(task.seq, task)
+    const failed = awaitArguments(task, task.args, this.values)
+    if (failed !== null) this.fail(task, argumentFailure(task.name, task.args, failed, this.decodeError), now, out)
+    else if (task.unresolved === 0) this.leases.enqueue(task, out)
+  }
+
+  /** One of its arguments has settled. */
+  argumentSettled(task: Task, entry: Entry, now: Millis, out: Effect[]): void {
+    if (task.state !== TASK.waiting) return
+    if (entry.error !== null) this.fail(task, argumentFailure(task.name, task.args, entry, this.decodeError), now, out)
+    else if (task.unresolved === 0) this.leases.enqueue(task, out)
+  }
+
+  replied(reply: TaskReply, now: Millis, out: Effect[]): void {
+    const task = this.leases.answered(reply.from, reply.claim, reply.task, now)
+    if (task !== null && reply.status !== 'revoked') this.ended(task, reply, now, out)
+    else if (reply.contained !== null) this.references.confirm(reply.from, reply.task)
+    this.leases.refill(reply.from, out)
+  }
+
+  cancel(task: Task, now: Millis, out: Effect[], options: { force: boolean; recursive: boolean }): void {
+    if (task.state === TASK.done || task.cancelled) return
+    task.cancelled = true
+    const lane = task.lane
+    if (task.state === TASK.queued) this.leases.remove(task)
+    else if (task.state === TASK.sent && lane !== null) {
+      out.push({ is: 'revoke', task, lane })
+      if (!options.force) out.push({ is: 'send', to: lane.workerId, message: { is: 'cancelTask', task: task.seq, ...options } })
+    }
+    if (options.force && lane !== null) return
+    this.fail(task, cancelled(task, this.references.self), now, out)
+  }
+
+  /** The shell tried to take a task back; a forced cancel that came too late for that ends the worker. */
+  tookBack(task: Task, lane: Lane, ok: boolean, now: Millis, out: Effect[]): void {
+    this.leases.tookBack(task, lane, ok, out)
+    if (!task.cancelled || task.state === TASK.done) return
+    if (ok) this.fail(task, cancelled(task, this.references.self), now, out)
+    else if (task.lane === lane) out.push({ is: 'send', to: this.node, message: { is: 'killWorker', workerId: lane.workerId, reason: `${task.name} was cancelled by force` } })
+  }
+
+  workerDied(worker: WorkerId, death: Death, begun: (claim: number) => boolean, now: Millis, out: Effect[]): void {
+    for (const task of this.leases.workerDied(worker)) {
+      if (task.state === TASK.done) continue
+      if (task.cancelled) this.fail(task, cancelled(task, this.references.self), now, out)
+      else if (!begun(task.claim)) this.leases.requeue(task, out)
+      else if (task.retriesLeft !== 0) this.retry(task, out)
+      else this.fail(task, crashed(task, worker, death), now, out)
+    }
+  }
+
+  unplaceable(classKey: string, message: string, now: Millis, out: Effect[]): void {
+    for (const task of this.leases.unplaceable(classKey)) {
+      this.fail(task, new TaskUnschedulableError(`${task.name} cannot be scheduled: ${message}`), now, out)
+    }
+  }
+
+  fail(task: Task, error: Error, now: Millis, out: Effect[]): void {
+    this.finish(task, now, out, () => ({ form: 'failed', error }), null)
+  }
+
+  invariants(): void {
+    for (const task of this.pending.values()) {
+      assert(task.state !== TASK.done, 'a done task is pending')
+      assert((task.state === TASK.sent) === (task.lane !== null) || task.cancelled, 'a sent task has no lane, or a waiting one has')
+      for (const entry of task.entries) assert(entry.task === task || entry.settled, 'an entry forgot its task')
+    }
+  }
+
+  private ended(task: Task, reply: TaskReply, now: Millis, out: Effect[]): void {
+    if (task.state === TASK.done) {
+      if (reply.contained !== null) this.references.confirm(reply.from, reply.task)
+      return
+    }
+    if (reply.status === 'error' && reply.retry && task.retriesLeft !== 0 && !task.cancelled) {
+      this.retry(task, out)
+      return
+    }
+    if (reply.status === 'cancelled') {
+      this.fail(task, cancelled(task, this.references.self), now, out)
+      return
+    }
+    if (reply.contained !== null) {
+      task.entries.forEach((entry, i) => {
+        const refs = reply.contained?.[i]
+        if (refs !== undefined && refs.length > 0 && !entry.settled) this.values.contain(entry, refs)
+      })
+      this.references.confirm(reply.from, reply.task)
+    }
+    this.finish(task, now, out, (i) => reply.results[reply.status === 'ok' ? i : 0] as Outcome, reply)
+  }
+
+  private retry(task: Task, out: Effect[]): void {
+    if (task.retriesLeft > 0) task.retriesLeft--
+    task.attempt++
+    this.leases.requeue(task, out)
+  }
+
+  private finish(task: Task, now: Millis, out: Effect[], outcome: (i: number) => Outcome, reply: TaskReply | null): void {
+    assert(task.state !== TASK.done, `task ${task.seq} ended twice`)
+    assert(reply === null || reply.status !== 'ok' || reply.results.length === task.entries.length, 'a reply with another number of results')
+    task.state = TASK.done
+    this.pending.delete(task.seq)
+    for (let i = 0; i < task.entries.length; i++) {
+      const entry = task.entries[i] as Entry
+      this.values.settle(entry, outcome(i), out)
+      if (entry.unreferenced) this.references.maybeDrop(entry, out)
+    }
+    this.references.unholdAll(task.held, out)
+    this.finished.push({ seq: task.seq, name: task.name, attempt: task.attempt, failed: task.entries[0]?.error != null, submittedAt: task.submittedAt, endedAt: now })
+    if (this.finished.length > 2 * limits.finishedTasksKept) this.finished.splice(0, limits.finishedTasksKept)
+  }
+}
+
+function cancelled(task: Task, owner: WorkerId): Error {
+  return new TaskCancelledError(`${task.name} was cancelled`, { taskId: objectId(owner, task.seq) })
+}
+
+function crashed(task: Task, worker: WorkerId, death: Death): Error {
+  return new WorkerCrashedError(`the worker ${worker} that ran ${task.name} died${describeDeath(death)}; attempts: ${task.attempt + 1}`, {
+    exitCode: death.exitCode,
+    signal: death.signal,
+    stderrTail: death.stderrTail,
+  })
+}
+
+/** " (signal SIGKILL)" or " (exit code 7): last lines". */
+export function describeDeath(death: Death): string {
+  const how = death.reason ?? (death.signal !== null ? `signal ${death.signal}` : `exit code ${death.exitCode}`)
+  return ` (${how})${death.stderrTail === '' ? '' : `; its last output was:\n${death.stderrTail}`}`
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state of values: from unknown or pending to one of three ends, once. Whoever waits hears of it in one place.
+
+import type { Control, WorkerId } from '../../wire/messages.js'
+import { assert } from '../assert.js'
+import type { Effect } from './effects.js'
+import { type Entry, STATE } from './entry.js'
+import type { ContainedRef, Outcome } from './outcome.js'
+import type { References } from './references.js'
+
+export class Values {
+  private readonly toFetch = new Map<WorkerId, number[]>()
+
+  constructor(private readonly references: References) {}
+
+  /** Settles an entry, unless it is already: a late second result (of a retried or cancelled task) changes nothing. Gives whether it did. */
+  settle(entry: Entry, outcome: Outcome, out: Effect[]): boolean {
+    if (entry.settled) return false
+    switch (outcome.form) {
+      case 'plain':
+        entry.plain = outcome.value
+        entry.state = STATE.inline
+        break
+      case 'inline':
+        entry.envelope = outcome.envelope
+        entry.sizeBytes = outcome.envelope.length
+        entry.state = STATE.inline
+        break
+      case 'stored':
+        entry.sizeBytes = outcome.sizeBytes
+        entry.state = STATE.stored
+        break
+      case 'failed':
+        entry.error = outcome.error
+        entry.state = STATE.failed
+        break
+    }
+    entry.task = null
+    out.push({ is: 'settled', entry })
+    if (entry.subscribers !== null) {
+      for (const to of entry.subscribers) out.push({ is: 'value', to, entry })
+      entry.subscribers = null
+    }
+    return true
+  }
+
+  /** The entry holds the refs inside its value for as long as it lives. */
+  contain(entry: Entry, refs: ContainedRef[]): void {
+    assert(entry.contained === null, 'a value is given its contents twice')
+    entry.contained = refs.map((ref) => {
+      const inner = this.references.refer(ref.owner, ref.seq, ref.isActor)
+      inner.holds++
+      return inner
+    })
+  }
+
+  /** Someone of this process needs a borrowed value: ask its owner, once. */
+  need(entry: Entry): void {
+    if (entry.owner === null || entry.asked || entry.settled) return
+    entry.asked = true
+    const list = this.toFetch.get(entry.owner)
+    if (list === undefined) this.toFetch.set(entry.owner, [entry.seq])
+    else list.push(entry.seq)
+  }
+
+  /** A borrower asks for values of ours: now, or when they are there. */
+  fetched(from: WorkerId, seqs: number[], out: Effect[]): void {
+    for (const seq of seqs) {
+      const entry = this.references.refer(this.references.self, seq, false)
+      if (entry.settled) out.push({ is: 'value', to: from, entry })
+      else {
+        entry.subscribers ??= []
+        entry.subscribers.push(from)
+      }
+    }
+  }
+
+  flush(send: (to: WorkerId, message: Control) => void): void {
+    for (const [owner, seqs] of this.toFetch) send(owner, { is: 'fetch', seqs })
+    this.toFetch.clear()
+  }
+
+  get quiet(): boolean {
+    return this.toFetch.size === 0
+  }
+}

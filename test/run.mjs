@@ -76,7 +76,7 @@ const steps = {
       .map(([flavour, options]) => ctest(flavour, options))
       .every(Boolean)
   },
-  rules: () => mocha('rules', ['test/*.test.ts']),
+  project: () => mocha('project', ['test/*.test.ts']),
   unit: suite('unit'),
   bindings: suite('bindings'),
   e2e: suite('e2e'),

@@ -28,6 +28,9 @@ export class Peer implements PacketBuffer {
   /** Pieces of a frame larger than a packet, as they come in. */
   fragments: Uint8Array[] = []
   /** Revocable-task words of the channel: those of tasks I send, and of tasks the peer sends. */
+  /** Code this process has sent over the channel, and its number there; and code received, by number (the executor's). */
+  readonly sentCode = new Map<object, number>()
+  readonly receivedCode: unknown[] = []
   private words: { mine: Int32Array; theirs: Int32Array } | null = null
 
   constructor(
@@ -64,6 +67,8 @@ export class Mesh {
   private readonly packetBytesMax = native.packetBytesMax
   /** Called instead of failing when objects this process expects may have been sealed. */
   onSealed: () => void = () => {}
+  /** Called before each flush, for whoever gathers messages over a turn. */
+  beforeFlush: () => void = () => {}
 
   constructor(
     private readonly store: NativeStore,
@@ -139,10 +144,19 @@ export class Mesh {
   /** Sends everything written so far. */
   flush = (): void => {
     this.flushScheduled = false
+    this.beforeFlush()
     if (this.dirty.length === 0) return
     const peers = this.dirty
     this.dirty = []
     for (const peer of peers) this.flushPeer(peer)
+    this.flushScheduled = false
+  }
+
+  /** Sees to it that `flush` runs at the end of this turn. */
+  scheduleFlush(): void {
+    if (this.flushScheduled) return
+    this.flushScheduled = true
+    queueMicrotask(this.flush)
   }
 
   /** Handles what has arrived, now. */
@@ -182,9 +196,7 @@ export class Mesh {
 
   private markDirty(peer: Peer): void {
     this.dirty.push(peer)
-    if (this.flushScheduled) return
-    this.flushScheduled = true
-    queueMicrotask(this.flush)
+    this.scheduleFlush()
   }
 
   private flushPeer(peer: Peer): void {

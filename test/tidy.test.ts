@@ -131,7 +131,7 @@ const cases: Case[] = [
   {
     name: 'nothing names one machine or a registry',
     rule: tidy.machinePathsAndHosts,
-    offending: [file('docs/a.md', `see /${'work'}/main`), file('package-lock.json', `https://${'registry'}.npmjs.org/a.tgz`)],
+    offending: [file('docs/a.md', `see /${'work'}/main`), file('package-lock.json', `https://${'registry'}.${'npmjs'}.org/a.tgz`)],
     offences: 2,
     innocent: [file('docs/a.md', 'the network of workers, /dev/shm')],
   },

@@ -40,6 +40,8 @@ export const limits = {
   workersMax: 480,
   /** Worker processes starting at once: enough for twenty actors, not so many that none of them gets anywhere. */
   workersStartingMax: 32,
+  /** How long a worker that closed its channel may take to end before it is killed (ms). */
+  workerExitMs: 5_000,
   /** First and longest pause before another worker is started after one failed to start (ms). */
   workerStartPauseMs: [500, 10_000],
   /** Tasks of one class that need no CPU running at once, at least; twice the number of CPUs where that is more. Only a process limit: one more each `cpulessGrowthMs`. */

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the node's machine hears and what it asks for, as data.
+
+import type { Amounts, Control, Death, NodeId, WorkerId } from '../../wire/messages.js'
+
+export interface NodeOptions {
+  nodeId: NodeId
+  nodeIp: string
+  sessionDir: string
+  /** What a process must show in `hello`. */
+  token: string
+  total: Amounts
+  gpuIds: string[]
+  labels: Record<string, string>
+  /** Warm workers kept for tasks. */
+  prestart: number
+  jobId: string
+  namespace: string
+}
+
+/** Places an actor: finds resources and a worker for it. */
+export interface Place { is: 'place'; actorId: string; incarnation: number; name: string; placement: Amounts; held: Amounts }
+/** The actor need not be placed any more. */
+export interface Unplace { is: 'unplace'; actorId: string }
+export interface EndWorker { is: 'endWorker'; workerId: WorkerId; reason: string }
+
+/** From the head to its node. */
+export type HeadToNode = Place | Unplace | EndWorker
+
+export interface Placed { is: 'placed'; actorId: string; incarnation: number; workerId: WorkerId; pid: number; gpuIds: string[] }
+export interface PlacementImpossible { is: 'placementImpossible'; actorId: string; message: string }
+export interface ProcessDied { is: 'processDied'; workerId: WorkerId; death: Death }
+
+/** From a node to its head. */
+export type NodeToHead = Placed | PlacementImpossible | ProcessDied
+
+export type NodeEvent =
+  | { is: 'message'; from: WorkerId; message: Control }
+  /** After a `spawn` effect; `pid` is null when it failed at once, and then `workerExited` follows. */
+  | { is: 'spawned'; key: string; pid: number | null }
+  /** A child process has ended, and what it wrote has been read to the end. */
+  | { is: 'workerExited'; key: string; exitCode: number | null; signal: string | null; stderrTail: string }
+  /** The channel to a process ended, which may be alive. */
+  | { is: 'peerClosed'; workerId: WorkerId; reason: string }
+  | { is: 'tick' }
+  | HeadToNode
+
+export type Send = { is: 'send'; to: WorkerId; message: Control }
+
+export type NodeEffect =
+  | Send
+  | { is: 'spawn'; key: string }
+  /** Ends a child process and what it started, with SIGKILL. */
+  | { is: 'kill'; key: string }
+  /** Frees what a dead process held in the store. Null: it never said who it was. */
+  | { is: 'reap'; workerId: WorkerId | null }
+  /** Answers a question about objects, with those in the store added that no living process owns. */
+  | { is: 'answerObjects'; to: WorkerId; request: number; rows: unknown[] }
+  /** The session is over: everything ends. */
+  | { is: 'end'; reason: string }
+  | { is: 'toHead'; event: NodeToHead }
+

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node's machine: which message goes to which part. Everything it decides is in the parts.
+
+import { isObjectId, ownerOf } from '../../ids.js'
+import { type Blocked, type Control, type Death, type Hello, PROTOCOL_VERSION, type Query, type Unblock, type WorkerId } from '../../wire/messages.js'
+import { assert } from '../assert.js'
+import type { Machine, Millis } from '../machine.js'
+import { fromAmounts } from '../resources.js'
+import type { NodeEffect, NodeEvent, NodeOptions, Place } from './events.js'
+import * as impossible from './impossible.js'
+import { Leases, type Lease } from './leases.js'
+import { type Holding, Ledger } from './ledger.js'
+import { Questions } from './questions.js'
+import { HEAD, type Request, Requests } from './requests.js'
+import { Scheduler } from './scheduler.js'
+import { type Worker, Workers } from './workers.js'
+
+export class Node implements Machine<NodeEvent, NodeEffect> {
+  readonly #options: NodeOptions
+  readonly #ledger: Ledger
+  readonly #leases = new Leases()
+  readonly #workers: Workers
+  readonly #requests = new Requests()
+  readonly #scheduler: Scheduler
+  readonly #questions = new Questions()
+  /** Processes that said hello: the driver (there may be others later) and the workers. */
+  readonly #drivers = new Set<WorkerId>()
+  /** Drivers that are not welcomed yet: they are when the first warm worker is there, so that their first task finds one. */
+  readonly #early = new Set<WorkerId>()
+  /** The driver whose end is the end of everything. */
+  #founder: WorkerId | null = null
+
+  constructor(options: NodeOptions) {
+    this.#options = options
+    this.#ledger = new Ledger(options.total, options.gpuIds)
+    this.#workers = new Workers(options.prestart)
+    this.#scheduler = new Scheduler(options.nodeId, this.#ledger, this.#leases, this.#workers, this.#requests)
+  }
+
+  handle(event: NodeEvent, now: Millis, out: NodeEffect[]): void {
+    switch (event.is) {
+      case 'message': return this.#message(event.from, event.message, now, out)
+      case 'spawned': return this.#spawned(event.key, event.pid)
+      case 'workerExited': return this.#exited(event.key, event, now, out)
+      case 'peerClosed': return this.#peerClosed(event.workerId, event.reason, now, out)
+      case 'place': return this.#place(event, now, out)
+      case 'unplace': return this.#requests.remove(HEAD, event.actorId)
+      case 'endWorker': return this.#endWorker(event.workerId, event.reason, out)
+      case 'tick': return this.#tick(now, out)
+    }
+  }
+
+  deadline(): Millis | null {
+    const all = [this.#scheduler.deadline(), this.#workers.deadline(), this.#questions.deadline(), impossible.expiry(this.#requests)]
+    return all.reduce((least, each) => (least === null || (each !== null && each < least) ? each : least), null)
+  }
+
+  invariants(): void {
+    this.#workers.invariants()
+    this.#leases.invariants()
+    const holdings: Holding[] = [...this.#leases.all()].map((lease) => lease.holding)
+    for (const worker of this.#workers.all()) {
+      if (worker.actor !== null) holdings.push(worker.actor.holding)
+      assert(worker.state !== 'leased' || this.#leases.of(worker.workerId as WorkerId) !== undefined, 'a leased worker without a lease')
+    }
+    this.#ledger.invariants(holdings)
+  }
+
+  /** Whether that process said hello, was accepted, and has not ended. */
+  knows(process: WorkerId): boolean {
+    return this.#drivers.has(process) || this.#workers.byId(process) !== undefined
+  }
+
+  /** What a worker runs now, for the prefix of its output. */
+  nameOf(key: string): string {
+    return this.#workers.byKey(key)?.name ?? 'worker'
+  }
+
+  workerIdOf(key: string): WorkerId | null {
+    return this.#workers.byKey(key)?.workerId ?? null
+  }
+
+  drivers(): Iterable<WorkerId> {
+    return this.#drivers
+  }
+
+  #message(from: WorkerId, message: Control, now: Millis, out: NodeEffect[]): void {
+    if (message.is !== 'hello' && !this.knows(from)) return
+    switch (message.is) {
+      case 'hello': return this.#hello(from, message, now, out)
+      case 'want': return this.#want(from, message, now, out)
+      case 'leaseReturn': return this.#leaseReturn(from, message.leaseId, message.retire, now, out)
+      case 'blocked':
+      case 'unblock': return this.#wait(from, message, now, out)
+      case 'goodbye': return this.#goodbye(from)
+      case 'killWorker': return this.#killLeased(from, message.workerId, message.reason, out)
+      case 'query': return this.#query(from, message, now, out)
+      case 'told': return this.#questions.told(from, message.request, message.rows, out)
+      case 'endJob': return this.#driverGone(from, 'its driver ended', now, out)
+    }
+  }
+
+  #hello(from: WorkerId, hello: Hello, now: Millis, out: NodeEffect[]): void {
+    const wrong = refusal(hello, this.#options.token)
+    if (wrong !== null) {
+      out.push({ is: 'send', to: from, message: { is: 'refused', ...wrong } })
+      return
+    }
+    if (hello.kind === 'driver') {
+      this.#drivers.add(from)
+      this.#founder ??= from
+      this.#early.add(from)
+      const awaited = this.#workers.starting > 0 && this.#workers.idle.length === 0 && this.#workers.failures === 0
+      return awaited ? undefined : this.#welcome(out)
+    }
+    const worker = this.#workers.arrived(hello.pid, from, now)
+    if (worker === null) {
+      const code = 'ERR_EAGLERAY_CLUSTER_CONNECTION'
+      out.push({ is: 'send', to: from, message: { is: 'refused', message: `process ${hello.pid} is no worker of this node`, code } })
+      return
+    }
+    out.push({ is: 'send', to: from, message: this.#welcomeMessage() })
+    this.#welcome(out)
+    this.#scheduler.pass(now, out)
+  }
+
+  #welcome(out: NodeEffect[]): void {
+    for (const to of this.#early) out.push({ is: 'send', to, message: this.#welcomeMessage() })
+    this.#early.clear()
+  }
+
+  #welcomeMessage(): Control {
+    const { nodeId, jobId, namespace, sessionDir, nodeIp, total, labels } = this.#options
+    return { is: 'welcome', nodeId, jobId, namespace, sessionDir, nodeIp, resources: total, labels }
+  }
+
+  #want(from: WorkerId, want: Extract<Control, { is: 'want' }>, now: Millis, out: NodeEffect[]): void {
+    const known = this.#requests.get(from, want.class.key)
+    if (want.count <= 0) this.#requests.remove(from, want.class.key)
+    else if (known !== undefined) {
+      known.count = want.count
+      known.name = want.taskName
+    } else {
+      const { key, resources, freshWorker } = want.class
+      const request = newRequest(key, from, want.taskName, resources, resources, now, { freshWorker, class: want.class, count: want.count })
+      this.#requests.add(request)
+      const warning = impossible.judge(request, this.#ledger, now)
+      if (warning !== null) {
+        out.push({ is: 'send', to: from, message: { is: 'unplaceable', classKey: key, message: warning, final: false } })
+        this.#warn(warning, out)
+      }
+    }
+    this.#scheduler.pass(now, out)
+  }
+
+  #place(place: Place, now: Millis, out: NodeEffect[]): void {
+    const { actorId, incarnation } = place
+    // With GPUs, a process that no library has initialised them in. Otherwise a warm one, whatever it ran.
+    const extra = { freshWorker: (place.held.GPU ?? 0) > 0, actor: { actorId, incarnation } }
+    const request = newRequest(actorId, HEAD, place.name, place.held, place.placement, now, extra)
+    this.#requests.add(request)
+    const warning = impossible.judge(request, this.#ledger, now)
+    if (warning !== null) this.#warn(warning, out)
+    this.#scheduler.pass(now, out)
+  }
+
+  #leaseReturn(from: WorkerId, leaseId: number, retire: boolean, now: Millis, out: NodeEffect[]): void {
+    const lease = this.#leases.get(leaseId)
+    if (lease === undefined || lease.owner !== from) return
+    const worker = this.#workers.byId(lease.workerId)
+    // A worker being killed keeps what it holds until it is dead.
+    if (worker === undefined || worker.state !== 'leased') return
+    this.#scheduler.end(lease)
+    this.#workers.released(worker, retire || lease.class.freshWorker, now, out)
+    this.#scheduler.pass(now, out)
+  }
+
+  #wait(from: WorkerId, message: Blocked | Unblock, now: Millis, out: NodeEffect[]): void {
+    const lease = this.#leases.get(message.leaseId)
+    if (lease === undefined || (lease.workerId !== from && lease.owner !== from)) return
+    if (message.is === 'blocked') this.#scheduler.block(lease)
+    else this.#scheduler.unblock(lease)
+    this.#scheduler.pass(now, out)
+  }
+
+  #goodbye(from: WorkerId): void {
+    const worker = this.#workers.byId(from)
+    if (worker !== undefined) this.#workers.saidGoodbye(worker)
+  }
+
+  #killLeased(from: WorkerId, workerId: WorkerId, reason: string, out: NodeEffect[]): void {
+    if (this.#leases.of(workerId)?.owner === from) this.#endWorker(workerId, reason, out)
+  }
+
+  #endWorker(workerId: WorkerId, reason: string, out: NodeEffect[]): void {
+    const worker = this.#workers.byId(workerId)
+    if (worker !== undefined) this.#workers.kill(worker, reason, out)
+  }
+
+  #spawned(key: string, pid: number | null): void {
+    const worker = this.#workers.byKey(key)
+    if (worker !== undefined) worker.pid = pid
+  }
+
+  #exited(key: string, how: Omit<Death, 'reason'>, now: Millis, out: NodeEffect[]): void {
+    const worker = this.#workers.exited(key, now)
+    if (worker === null) return
+    out.push({ is: 'reap', workerId: worker.workerId })
+    if (worker.actor !== null) this.#ledger.give(worker.actor.holding)
+    if (worker.workerId === null) this.#startFailed(worker, how, out)
+    else {
+      const lease = this.#leases.of(worker.workerId)
+      if (lease !== undefined) this.#scheduler.end(lease)
+      const death = { exitCode: how.exitCode, signal: how.signal, stderrTail: how.stderrTail, reason: worker.endReason }
+      this.#processGone(worker.workerId, death, out)
+    }
+    this.#scheduler.pass(now, out)
+  }
+
+  #startFailed(worker: Worker, how: Omit<Death, 'reason'>, out: NodeEffect[]): void {
+    this.#welcome(out)
+    const end = worker.endReason ?? (how.signal === null ? `exit code ${how.exitCode}` : `signal ${how.signal}`)
+    const tail = how.stderrTail === '' ? '' : `\n${how.stderrTail}`
+    this.#warn(`A worker process did not get started (${end}); ${this.#workers.failures} in a row by now. It is tried again.${tail}`, out)
+  }
+
+  /** What an ended process owned ends with it: its wants, and the workers that run its tasks. */
+  #processGone(gone: WorkerId, death: Death, out: NodeEffect[]): void {
+    this.#requests.removeOwner(gone)
+    for (const lease of this.#leases.ownedBy(gone)) this.#endWorker(lease.workerId, 'the owner of its task died', out)
+    this.#questions.gone(gone, out)
+    for (const to of this.#processes()) out.push({ is: 'send', to, message: { is: 'workerDied', workerId: gone, death } })
+    out.push({ is: 'toHead', event: { is: 'processDied', workerId: gone, death } })
+  }
+
+  #peerClosed(process: WorkerId, reason: string, now: Millis, out: NodeEffect[]): void {
+    if (this.#drivers.has(process)) return this.#driverGone(process, `the channel to its driver ended (${reason})`, now, out)
+    const worker = this.#workers.byId(process)
+    if (worker === undefined) return
+    if (reason === 'corrupt') this.#workers.kill(worker, 'it sent what is no message of this protocol', out)
+    else this.#workers.closing(worker, now)
+  }
+
+  #driverGone(driver: WorkerId, reason: string, now: Millis, out: NodeEffect[]): void {
+    if (!this.#drivers.delete(driver)) return
+    this.#early.delete(driver)
+    if (driver === this.#founder) {
+      out.push({ is: 'end', reason })
+      return
+    }
+    out.push({ is: 'reap', workerId: driver })
+    this.#processGone(driver, { exitCode: null, signal: null, stderrTail: '', reason }, out)
+    this.#scheduler.pass(now, out)
+  }
+
+  #tick(now: Millis, out: NodeEffect[]): void {
+    this.#workers.tick(now, out)
+    this.#questions.tick(now, out)
+    impossible.expire(this.#requests, this.#ledger, now, out)
+    this.#scheduler.pass(now, out)
+  }
+
+  #query(from: WorkerId, { request, what, argument }: Query, now: Millis, out: NodeEffect[]): void {
+    if (what === 'tasks' || what === 'objects') return this.#questions.ask(from, request, what, argument, this.#processes(), now, out)
+    if (what === 'explain' && isObjectId(argument)) {
+      const owner = ownerOf(argument)
+      return this.#questions.ask(from, request, what, argument, this.knows(owner) ? [owner] : [], now, out)
+    }
+    const rows = what === 'workers' ? this.#workerRows() : what === 'explain' ? this.#explain(argument) : [this.resources()]
+    out.push({ is: 'send', to: from, message: { is: 'answer', request, rows } })
+  }
+
+  /** What there is and what is free, as users write it. */
+  resources(): { resources: Record<string, number>; available: Record<string, number> } {
+    return { resources: fromAmounts(this.#ledger.total), available: fromAmounts(this.#ledger.available) }
+  }
+
+  #workerRows(): unknown[] {
+    const rows: unknown[] = []
+    for (const { workerId, pid, state } of this.#workers.all()) {
+      const leased = workerId === null ? undefined : this.#leases.of(workerId)
+      rows.push({ workerId, pid, nodeId: this.#options.nodeId, state: leased === undefined || state !== 'leased' ? state : leaseState(leased) })
+    }
+    return rows
+  }
+
+  /** What the requests of a class wait for. */
+  #explain(classKey: string): unknown[] {
+    const rows: unknown[] = []
+    for (const request of this.#requests.all()) {
+      if (request.key !== classKey) continue
+      const lacking = this.#ledger.lacking(request.need)
+      const waitsFor = request.impossibleSince !== null ? impossible.describe(request, this.#ledger) : lacking.length > 0 ? lacking.join(', ') : 'a worker'
+      rows.push({ owner: request.owner, name: request.name, count: request.count, waitsFor, ...this.resources() })
+    }
+    return rows
+  }
+
+  *#processes(): Generator<WorkerId> {
+    yield* this.#drivers
+    for (const { workerId } of this.#workers.all()) if (workerId !== null) yield workerId
+  }
+
+  #warn(text: string, out: NodeEffect[]): void {
+    for (const to of this.#drivers) out.push({ is: 'send', to, message: { is: 'warning', text } })
+  }
+}
+
+function leaseState(lease: Lease): string {
+  return lease.phase === 'running' ? 'leased' : lease.phase
+}
+
+function refusal(hello: Hello, token: string): { message: string; code: string } | null {
+  if (hello.token !== token) return { message: 'the token is not that of this session', code: 'ERR_EAGLERAY_AUTHENTICATION' }
+  if (hello.protocol === PROTOCOL_VERSION) return null
+  const message = `this process speaks protocol ${hello.protocol}, the node speaks ${PROTOCOL_VERSION}: use one version of eagleray`
+  return { message, code: 'ERR_EAGLERAY_CLUSTER_CONNECTION' }
+}
+
+function newRequest(
+  key: string,
+  owner: WorkerId,
+  name: string,
+  need: Request['need'],
+  placement: Request['placement'],
+  now: Millis,
+  more: Partial<Pick<Request, 'freshWorker' | 'class' | 'actor' | 'count'>>,
+): Request {
+  return {
+    key, owner, name, need, placement,
+    freshWorker: more.freshWorker ?? false,
+    class: more.class ?? null,
+    actor: more.actor ?? null,
+    count: more.count ?? 1,
+    waitingSince: now,
+    impossibleSince: null,
+    expected: 0,
+  }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What waits for a worker: wants of owners by class, and actors to be placed. Owners take turns, and so do the classes
+// of one owner: whoever was served goes to the back. All actors together are one owner (HEAD) among the others.
+
+import type { Amounts, SchedulingClass, WorkerId } from '../../wire/messages.js'
+import type { Millis } from '../machine.js'
+
+/** The name under which actors wait; no process has it. */
+export const HEAD = ''
+
+export interface Request {
+  readonly key: string
+  readonly owner: WorkerId
+  /** Taken with the worker. */
+  readonly need: Amounts
+  /** Must be there in all on the node, though not all of it is taken (the default actor: 1 CPU, of which it takes none). */
+  readonly placement: Amounts
+  readonly freshWorker: boolean
+  /** Of a want; null for an actor. */
+  readonly class: SchedulingClass | null
+  readonly actor: { readonly actorId: string; readonly incarnation: number } | null
+  /** What people call it: the task's or the actor's class's name. */
+  name: string
+  /** Workers still asked for. */
+  count: number
+  /** Since when it has not been served although it asked. */
+  waitingSince: Millis
+  /** Since when it is known that the node can never serve it; null while it can. */
+  impossibleSince: Millis | null
+  /** Workers counted for it in this pass which have yet to start. */
+  expected: number
+}
+
+export class Requests {
+  /** Both maps in turn order: served ones are moved to the end. */
+  readonly #owners = new Map<WorkerId, Map<string, Request>>()
+
+  get(owner: WorkerId, key: string): Request | undefined {
+    return this.#owners.get(owner)?.get(key)
+  }
+
+  add(request: Request): void {
+    const mine = this.#owners.get(request.owner)
+    if (mine === undefined) this.#owners.set(request.owner, new Map([[request.key, request]]))
+    else mine.set(request.key, request)
+  }
+
+  remove(owner: WorkerId, key: string): void {
+    const mine = this.#owners.get(owner)
+    mine?.delete(key)
+    if (mine?.size === 0) this.#owners.delete(owner)
+  }
+
+  removeOwner(owner: WorkerId): void {
+    this.#owners.delete(owner)
+  }
+
+  /** One worker was granted: takes it off the count, and ends the owner's and the class's turn. */
+  served(request: Request, now: Millis): void {
+    const mine = this.#owners.get(request.owner) as Map<string, Request>
+    mine.delete(request.key)
+    request.count--
+    request.waitingSince = now
+    if (request.count > 0) mine.set(request.key, request)
+    this.#owners.delete(request.owner)
+    if (mine.size > 0) this.#owners.set(request.owner, mine)
+  }
+
+  owners(): IterableIterator<[WorkerId, Map<string, Request>]> {
+    return this.#owners.entries()
+  }
+
+  *all(): Generator<Request> {
+    for (const mine of this.#owners.values()) yield* mine.values()
+  }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who gets a worker next. One pass after every event: tasks that could go on but for their CPU come first, then requests
+// in turns between owners, those of tasks that wait for their children before the rest (finish what was begun, or nested
+// tasks multiply processes), but not more than a few times in a row. What is left makes owners return leases.
+//
+// Invariants: nothing is granted that is not there; what a request waits for is only resources, or a worker that starts.
+
+import { limits } from '../../options.js'
+import type { WorkerId } from '../../wire/messages.js'
+import type { Millis } from '../machine.js'
+import { fits, fromAmounts, subtract } from '../resources.js'
+import type { NodeEffect } from './events.js'
+import { Guard } from './guard.js'
+import type { Lease, Leases } from './leases.js'
+import type { Ledger } from './ledger.js'
+import { HEAD, type Request, type Requests } from './requests.js'
+import { SoftCap } from './soft-cap.js'
+import type { Worker, Workers } from './workers.js'
+
+/** Grants in a row to tasks that waiting tasks need, before one of the others is served. */
+const URGENT_IN_A_ROW = 8
+
+export class Scheduler {
+  readonly #nodeId: string
+  readonly #ledger: Ledger
+  readonly #leases: Leases
+  readonly #workers: Workers
+  readonly #requests: Requests
+  readonly #guard: Guard
+  readonly #cap: SoftCap
+  /** When each owner may next be asked for its leases; empty while nothing waits. */
+  readonly #askAgainAt = new Map<WorkerId, Millis>()
+  #urgentInARow = 0
+  #deadline: Millis = Number.POSITIVE_INFINITY
+
+  constructor(nodeId: string, ledger: Ledger, leases: Leases, workers: Workers, requests: Requests) {
+    this.#nodeId = nodeId
+    this.#ledger = ledger
+    this.#leases = leases
+    this.#workers = workers
+    this.#requests = requests
+    this.#guard = new Guard(ledger)
+    this.#cap = new SoftCap(fromAmounts(ledger.total).CPU ?? 0)
+  }
+
+  /** Grants what can be granted, starts the workers that lack, and asks for leases back where others wait. */
+  pass(now: Millis, out: NodeEffect[]): void {
+    this.#deadline = Number.POSITIVE_INFINITY
+    this.#resume(out)
+    this.#workers.refill(this.#grant(now, out), now, out)
+    this.#reclaim(now, out)
+  }
+
+  /** When the next pass is due though nothing happens. */
+  deadline(): Millis | null {
+    const next = Math.min(this.#deadline, this.#guard.changesAt)
+    return next === Number.POSITIVE_INFINITY ? null : next
+  }
+
+  /** The lease is over; what it held is free. */
+  end(lease: Lease): void {
+    if (isCpuless(lease.class.resources) && lease.phase === 'running') this.#cap.ended(lease.class.key)
+    this.#leases.end(lease)
+    this.#ledger.give(lease.holding)
+  }
+
+  block(lease: Lease): void {
+    if (lease.phase === 'resuming') {
+      this.#leases.resuming.delete(lease)
+      lease.phase = 'blocked'
+    }
+    if (lease.phase !== 'running') return
+    lease.phase = 'blocked'
+    this.#ledger.lendCpu(lease.holding)
+    if (isCpuless(lease.class.resources)) this.#cap.ended(lease.class.key)
+  }
+
+  unblock(lease: Lease): void {
+    if (lease.phase !== 'blocked') return
+    lease.phase = 'resuming'
+    this.#leases.resuming.add(lease)
+  }
+
+  #resume(out: NodeEffect[]): void {
+    for (const lease of this.#leases.resuming) {
+      if (!this.#ledger.retakeCpu(lease.holding)) return
+      this.#leases.resuming.delete(lease)
+      lease.phase = 'running'
+      if (isCpuless(lease.class.resources)) this.#cap.began(lease.class.key)
+      out.push({ is: 'send', to: lease.workerId, message: { is: 'resumed', leaseId: lease.id } })
+    }
+  }
+
+  /** Gives the number of requests that have their resources and wait for a worker only. */
+  #grant(now: Millis, out: NodeEffect[]): number {
+    this.#guard.look(this.#requests.all(), now)
+    for (const request of this.#requests.all()) request.expected = 0
+    // What is left once those are served that wait for a worker to start: nobody behind them may take it from them.
+    const left = { ...this.#ledger.available }
+    let short = 0
+    for (;;) {
+      const request = this.#next(left, now)
+      if (request === null) return short
+      subtract(left, request.need)
+      const worker = this.#workers.take(request.freshWorker, request.actor === null ? 'leased' : 'actor', request.name)
+      if (worker === null) {
+        request.expected++
+        short++
+      } else {
+        this.#serve(request, worker, now, out)
+      }
+    }
+  }
+
+  #next(left: Record<string, number>, now: Millis): Request | null {
+    let other: Request | null = null
+    let urgent: Request | null = null
+    for (const [owner, mine] of this.#requests.owners()) {
+      const isUrgent = owner !== HEAD && this.#leases.of(owner)?.phase === 'blocked'
+      if (isUrgent ? urgent !== null : other !== null) continue
+      for (const request of mine.values()) {
+        if (!this.#servable(request, left, now)) continue
+        if (isUrgent) urgent = request
+        else other = request
+        break
+      }
+      if (urgent !== null && (other !== null || this.#urgentInARow < URGENT_IN_A_ROW)) break
+    }
+    if (urgent === null || (other !== null && this.#urgentInARow >= URGENT_IN_A_ROW)) {
+      if (other !== null) this.#urgentInARow = 0
+      return other
+    }
+    this.#urgentInARow++
+    return urgent
+  }
+
+  #servable(request: Request, left: Record<string, number>, now: Millis): boolean {
+    if (request.impossibleSince !== null || request.expected >= request.count) return false
+    // `left` knows amounts; that one device has room for a fraction only the ledger knows.
+    if (!fits(request.need, left) || !this.#ledger.fits(request.need) || this.#guard.holdsBack(request)) return false
+    if (request.class === null || !isCpuless(request.need)) return true
+    if (this.#cap.room(request.key, now) > request.expected) return true
+    this.#deadline = Math.min(this.#deadline, this.#cap.growsAt(request.key))
+    return false
+  }
+
+  #serve(request: Request, worker: Worker, now: Millis, out: NodeEffect[]): void {
+    const holding = this.#ledger.take(request.need)
+    const workerId = worker.workerId as WorkerId
+    this.#requests.served(request, now)
+    if (request.actor !== null) {
+      worker.actor = { actorId: request.actor.actorId, holding }
+      const placed = { is: 'placed', ...request.actor, workerId, pid: worker.pid as number, gpuIds: holding.gpuIds } as const
+      out.push({ is: 'toHead', event: placed })
+      return
+    }
+    const schedulingClass = request.class as NonNullable<Request['class']>
+    const lease = this.#leases.begin(request.owner, workerId, schedulingClass, holding)
+    if (isCpuless(request.need)) this.#cap.began(request.key)
+    const message = {
+      is: 'grant',
+      classKey: request.key,
+      leaseId: lease.id,
+      workerId,
+      gpuIds: holding.gpuIds,
+      nodeId: this.#nodeId,
+    } as const
+    out.push({ is: 'send', to: request.owner, message })
+  }
+
+  /** Asks owners whose leases hold what others lack, at once when that begins and then once a quantum. */
+  #reclaim(now: Millis, out: NodeEffect[]): void {
+    const waiting: Request[] = []
+    for (const request of this.#requests.all()) {
+      if (request.impossibleSince === null && request.expected < request.count && !this.#ledger.fits(request.need)) waiting.push(request)
+    }
+    if (waiting.length === 0 && this.#leases.resuming.size === 0) return this.#askAgainAt.clear()
+    for (const [owner, leases] of this.#leases.owners()) {
+      if (!this.#holdsWhatOthersLack(owner, leases, waiting)) continue
+      const at = this.#askAgainAt.get(owner)
+      if (at === undefined || now >= at) {
+        out.push({ is: 'send', to: owner, message: { is: 'reclaim' } })
+        this.#askAgainAt.set(owner, now + limits.leaseQuantumMs)
+      }
+      this.#deadline = Math.min(this.#deadline, this.#askAgainAt.get(owner) as Millis)
+    }
+  }
+
+  #holdsWhatOthersLack(owner: WorkerId, leases: Set<Lease>, waiting: readonly Request[]): boolean {
+    for (const lease of leases) {
+      if (lease.phase !== 'running') continue
+      const held = lease.class.resources
+      if (this.#leases.resuming.size > 0 && (held.CPU ?? 0) > 0) return true
+      for (const request of waiting) {
+        if (request.owner === owner && request.key === lease.class.key) continue
+        if (this.#ledger.lacking(request.need).some((name) => (held[name] ?? 0) > 0)) return true
+      }
+    }
+    return false
+  }
+}
+
+function isCpuless(resources: Record<string, number>): boolean {
+  return (resources.CPU ?? 0) === 0
+}

@@ -64,7 +64,7 @@ Port::Sent Port::send(uint32_t channel, const void* bytes, uint32_t length) {
   if (channel >= kMaxChannels || links_[channel] == nullptr) return Sent::kUnknown;
   if (length > kPacketBytesMax) return Sent::kTooLong;
   Link& link = *links_[channel];
-  if (link.left || link.corrupt) return Sent::kSent;
+  if (link.left || link.corrupt || link.ended) return Sent::kSent;
   RingResult result = link.writer.write(bytes, length);
   if (result == RingResult::kFull) {
     link.writer.wait_for_room();
@@ -105,7 +105,7 @@ bool Port::pending() const {
   if (mailbox_.sealed.load(std::memory_order_acquire) != 0 || !events_.empty()) return true;
   for (const uint32_t channel : open_) {
     const Link& link = *links_[channel];
-    if (link.reader.ready() || link.left || link.corrupt) return true;
+    if (!link.ended && (link.reader.ready() || link.left || link.corrupt)) return true;
   }
   return false;
 }
@@ -152,18 +152,17 @@ uint32_t Port::drain(std::byte* bytes, uint32_t capacity, int32_t* index, uint32
   const size_t channels = open_.size();
   bool room = true;
   size_t visited = 0;
-  ended_.clear();
   for (; visited < channels && room; ++visited) {
     const uint32_t channel = open_[(turn_ + visited) % channels];
     Link& link = *links_[channel];
+    if (link.ended) continue;
     if (link.reader.ready() && !link.corrupt) room = drain_link(channel, link, quota, inbox);
-    if (link.corrupt || (link.left && !link.reader.ready())) ended_.push_back(channel);
+    if (link.corrupt || (link.left && !link.reader.ready())) {
+      link.ended = true;
+      events_.push_back({link.corrupt ? Kind::kCorrupt : link.died ? Kind::kDied : Kind::kClosed, channel, link.peer.slot});
+    }
   }
   if (channels > 0) turn_ = (turn_ + visited) % channels;
-  for (const uint32_t channel : ended_) {
-    const Link& link = *links_[channel];
-    end(channel, link.corrupt ? Kind::kCorrupt : link.died ? Kind::kDied : Kind::kClosed);
-  }
   return inbox.count;
 }
 
@@ -189,12 +188,6 @@ bool Port::drain_link(uint32_t channel, Link& link, Quota quota, Inbox& inbox) {
   }
   if (link.reader.release_room() && !link.left) bells_.attend(link.peer.slot, channel);
   return room;
-}
-
-void Port::end(uint32_t channel, Kind kind) {
-  const uint32_t peer_slot = links_[channel]->peer.slot;
-  disconnect(channel);
-  events_.push_back({kind, channel, peer_slot});
 }
 
 bool Port::next_event(PortEvent* event) {

@@ -42,7 +42,8 @@ class Port {
   Sent send(uint32_t channel, const void* bytes, uint32_t length);
   // The claim words of side "mine" and "theirs"; false when the channel is not open here.
   bool claims(uint32_t channel, std::atomic<int32_t>** mine, std::atomic<int32_t>** theirs);
-  // False when the channel is not open here. No event follows.
+  // Leaves the channel; no event follows. Also after kClosed, kDied and kCorrupt, which leave its memory (the claim words) to be
+  // looked at until then. False when the channel is not open here.
   bool disconnect(uint32_t channel);
 
   // Whether there is anything to drain or tell. Cheap: what a spin repeats.
@@ -76,6 +77,7 @@ class Port {
     bool left;     // the peer left; `died` tells how
     bool died;
     bool corrupt;
+    bool ended;    // the event that says so is queued or told; nothing more is read
   };
   // How much of the inbox one channel may fill while others wait.
   struct Quota {
@@ -88,7 +90,6 @@ class Port {
   void drop(uint32_t channel);
   void look_at(uint32_t channel);
   bool drain_link(uint32_t channel, Link& link, Quota quota, Inbox& inbox);
-  void end(uint32_t channel, PortEvent::Kind kind);
 
   ChannelRegion region_;
   Bells& bells_;
@@ -99,7 +100,6 @@ class Port {
   uint32_t attention_seen_;
   std::vector<std::unique_ptr<Link>> links_;  // by channel; null = not open here
   std::vector<uint32_t> open_;                // channels with a link, in the order of turns
-  std::vector<uint32_t> ended_;               // those that a drain found ended
   size_t turn_ = 0;                           // whose turn is first in the next drain
   std::deque<PortEvent> events_;
 };

@@ -22,10 +22,17 @@ struct End {
   }
   uint32_t drain() {
     port.look();
-    while (port.next_event(&event)) events.push_back(event);
+    tell();
     count = port.drain(inbox.data(), static_cast<uint32_t>(inbox.size()), index.data(), static_cast<uint32_t>(index.size()));
-    while (port.next_event(&event)) events.push_back(event);
+    tell();
     return count;
+  }
+  void tell() {
+    PortEvent event;
+    while (port.next_event(&event)) {
+      events.push_back(event);
+      if (event.kind != Kind::kOpened && event.kind != Kind::kWritable) port.disconnect(event.channel);
+    }
   }
   std::string packet(uint32_t i) const { return {reinterpret_cast<const char*>(inbox.data()) + index[3 * i + 1], static_cast<size_t>(index[3 * i + 2])}; }
   bool saw(Kind kind, uint32_t channel) const {
@@ -49,7 +56,6 @@ struct End {
   std::vector<std::byte> inbox;
   std::vector<int32_t> index;
   std::vector<PortEvent> events;
-  PortEvent event{};
   uint32_t count = 0;
 };
 

@@ -101,6 +101,11 @@ export class Mesh {
     }
   }
 
+  /** The peer if a channel to it was opened, also when that process is dead. */
+  known(workerId: WorkerId): Peer | null {
+    return this.byId.get(workerId) ?? null
+  }
+
   /** Sends a control message. False when that process is gone: its death is, or will be, told by the node. */
   send(to: WorkerId, message: Control): boolean {
     const peer = this.peer(to)
@@ -136,9 +141,16 @@ export class Mesh {
     return peer.length
   }
 
-  /** The largest frame that can be written with `reserve`. */
-  get frameBytesMax(): number {
-    return this.packetBytesMax
+  /** Makes room as `reserve` does and gives true; false when the frame is larger than a packet and must go through `sendFrame`. */
+  reserveOrFragment(peer: Peer, size: number): boolean {
+    if (size > this.packetBytesMax) return false
+    this.reserve(peer, size)
+    return true
+  }
+
+  /** Sends a whole frame (kind and body, without its length) of any size, in pieces. */
+  sendFrame(peer: Peer, frame: Uint8Array): void {
+    this.sendFragments(peer, frame[0] as number, frame.subarray(1))
   }
 
   /** Sends everything written so far. */

@@ -10,12 +10,15 @@ export interface RefKeeper {
   unref(entry: Entry): void
 }
 
-class Token {
+/** One count of an entry, ended once: by disposal or by collection of whatever was registered with it. */
+export class Token {
   live = true
   constructor(
     readonly entry: Entry,
     readonly keeper: RefKeeper,
-  ) {}
+  ) {
+    entry.local++
+  }
 
   end(): void {
     if (!this.live) return
@@ -24,7 +27,8 @@ class Token {
   }
 }
 
-const collected = new FinalizationRegistry<Token>((token) => token.end())
+/** Ends the token of whatever object was registered, once that is collected. */
+export const collected = new FinalizationRegistry<Token>((token) => token.end())
 let tokenOf: (ref: ObjectRef<unknown>) => Token
 
 /**
@@ -43,7 +47,6 @@ export class ObjectRef<T = unknown> {
 
   /** Not for users: refs come from `put`, `.remote()` and values. */
   constructor(entry: Entry, keeper: RefKeeper) {
-    entry.local++
     this.#token = new Token(entry, keeper)
     collected.register(this, this.#token)
   }

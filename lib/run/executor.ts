@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs tasks on a leased worker, one at a time, in the order they come: claim, decode, run, answer.
+//
+// Answers gather in a packet and leave together. They leave before a body that may take long: one whose function is not
+// known to be quick.
+
+import { rebuildFunction } from '../codec/function.js'
+import { objectId } from '../ids.js'
+import type { Peer } from '../io/mesh.js'
+import { NO_CLAIM, STATUS, TASK_FLAG } from '../wire/frames.js'
+import type { Control } from '../wire/messages.js'
+import { ActorHost } from './actor-host.js'
+import { CLAIM } from './dispatch.js'
+import { decodeArguments, type IncomingTask, readTask } from './incoming.js'
+import { Lease } from './lease.js'
+import { Replies } from './reply.js'
+import type { Runtime, TaskRunner } from './runtime.js'
+import { setCurrentContext, TaskContext } from './task-context.js'
+
+/** A function whose bodies take less than this on average is quick (ms). */
+const QUICK_MS = 0.05
+/** After this long without a turn of the event loop, timers and messages get one (ms). */
+const TURN_MS = 10
+
+/** Code that came over a channel. */
+interface ReceivedCode {
+  name: string
+  fn: Function | null
+  loading: Promise<void> | null
+  /** Moving average of a body's time (ms); starts as slow. */
+  averageMs: number
+}
+
+export class Executor implements TaskRunner {
+  readonly replies: Replies
+  readonly actor: ActorHost
+  private readonly lease: Lease
+  private readonly queue: IncomingTask[] = []
+  private readonly byHash = new Map<string, ReceivedCode>()
+  private running: { task: IncomingTask; context: TaskContext } | null = null
+  private looping = false
+  private lastTurn = 0
+  retiring = false
+
+  constructor(private readonly runtime: Runtime) {
+    this.replies = new Replies(runtime)
+    this.actor = new ActorHost(runtime, this.replies)
+    this.lease = new Lease(runtime)
+  }
+
+  onTask(from: Peer, bytes: Uint8Array, view: DataView, at: number, end: number): void {
+    const task = readTask(from, bytes, view, at, end)
+    if ((task.header.flags & TASK_FLAG.actor) !== 0) return this.actor.onCall(task)
+    this.queue.push(task)
+    if (!this.looping) void this.loop()
+  }
+
+  onControl(from: Peer, message: Control): boolean {
+    switch (message.is) {
+      case 'code':
+        this.receiveCode(from, message.hash, message.name, message.bytes)
+        return true
+      case 'leaseStart':
+        this.lease.started(from.workerId, message)
+        return true
+      case 'resumed':
+        this.lease.resumed(message.leaseId)
+        return true
+      case 'cancelTask':
+        if (!this.actor.cancel(from, message.task, message.recursive)) this.cancel(from, message.task, message.recursive)
+        return true
+      case 'actorStart':
+        void this.actor.start(message)
+        return true
+      case 'actorStop':
+        this.actor.stop()
+        return true
+      case 'retire':
+        this.retiring = true
+        if (!this.looping && this.queue.length === 0) this.leave()
+        return true
+      default:
+        return false
+    }
+  }
+
+  onPeerClosed(peer: Peer): void {
+    for (let i = this.queue.length - 1; i >= 0; i--) if (this.queue[i]?.peer === peer) this.queue.splice(i, 1)
+  }
+
+  waiting<T>(promise: Promise<T>): Promise<T> {
+    return this.running === null ? promise : this.lease.waiting(promise)
+  }
+
+  /** Ends this process once what it has to say is said. */
+  leave(): void {
+    this.runtime.mesh.flush()
+    process.exit(0)
+  }
+
+  private async loop(): Promise<void> {
+    this.looping = true
+    this.lastTurn = performance.now()
+    for (let task = this.queue.shift(); task !== undefined; task = this.queue.shift()) {
+      const under = this.begin(task)
+      if (under !== null) await under
+      if (this.queue.length > 0 && performance.now() - this.lastTurn > TURN_MS) {
+        this.runtime.mesh.flush()
+        await new Promise((resolve) => setImmediate(resolve))
+        this.lastTurn = performance.now()
+      }
+    }
+    this.looping = false
+    if (this.retiring) this.leave()
+  }
+
+  /** Starts a task; null when it has ended already. */
+  private begin(task: IncomingTask): Promise<void> | null {
+    const { header, peer } = task
+    if (header.claim !== NO_CLAIM && Atomics.compareExchange(peer.claims.theirs, header.claim, CLAIM.queued, CLAIM.claimed) !== CLAIM.queued) {
+      Atomics.store(peer.claims.theirs, header.claim, CLAIM.free)
+      this.replies.plain(task, STATUS.revoked)
+      return null
+    }
+    const code = peer.receivedCode[header.code] as ReceivedCode | undefined
+    if (code === undefined) {
+      this.replies.error(task, new Error(`the code of task ${header.task} never arrived`))
+      return null
+    }
+    return code.fn === null ? this.whenLoaded(task, code) : this.run(task, code)
+  }
+
+  private async whenLoaded(task: IncomingTask, code: ReceivedCode): Promise<void> {
+    try {
+      await code.loading
+    } catch (error) {
+      this.replies.error(task, error)
+      return
+    }
+    await this.run(task, code)
+  }
+
+  private run(task: IncomingTask, code: ReceivedCode): Promise<void> | null {
+    const { header, peer } = task
+    if (code.averageMs > QUICK_MS && peer.length > 0) this.runtime.mesh.flush()
+    const context = new TaskContext(() => objectId(peer.workerId, header.task), code.name, header.attempt)
+    this.running = { task, context }
+    this.runtime.requests.currentParent = context
+    setCurrentContext(context)
+    const started = performance.now()
+    let result: unknown
+    try {
+      const args = decodeArguments(task.args, header.argCount, this.runtime.reader)
+      if (args instanceof Promise) return this.settle(task, code, started, args.then((values) => code.fn?.(...values)))
+      result = (code.fn as Function)(...args)
+      if (isThenable(result)) return this.settle(task, code, started, result)
+      if (this.runtime.owner.references.unsettledBorrows(peer.workerId) || this.runtime.owner.references.hasBorrowsToSend) {
+        return this.settle(task, code, started, Promise.resolve(result))
+      }
+      this.replies.ok(task, result)
+    } catch (error) {
+      this.replies.error(task, error)
+    }
+    this.ended(code, started)
+    return null
+  }
+
+  private async settle(task: IncomingTask, code: ReceivedCode, started: number, result: PromiseLike<unknown>): Promise<void> {
+    try {
+      const value = await result
+      await this.runtime.borrowsSettled(task.peer.workerId)
+      if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
+      else this.replies.ok(task, value)
+    } catch (error) {
+      await this.runtime.borrowsSettled(task.peer.workerId)
+      if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
+      else this.replies.error(task, error)
+    }
+    this.ended(code, started)
+  }
+
+  private ended(code: ReceivedCode, started: number): void {
+    this.running = null
+    this.runtime.requests.currentParent = null
+    setCurrentContext(null)
+    code.averageMs += (performance.now() - started - code.averageMs) / 8
+  }
+
+  private cancel(from: Peer, seq: number, recursive: boolean): void {
+    const { running } = this
+    if (running === null || running.task.peer !== from || running.task.header.task !== seq) return
+    running.task.cancelled = true
+    if (recursive) this.runtime.act({ is: 'cancelChildren', parent: running.context })
+    running.context.cancel()
+  }
+
+  private receiveCode(from: Peer, hash: string, name: string, bytes: Uint8Array): void {
+    const key = `${hash} ${name}`
+    let code = this.byHash.get(key)
+    if (code === undefined) {
+      const fresh: ReceivedCode = { name, fn: null, loading: null, averageMs: 2 * QUICK_MS }
+      fresh.loading = rebuildFunction(bytes, this.runtime.context).then((fn) => {
+        fresh.fn = fn
+      })
+      fresh.loading.catch(() => {})
+      this.byHash.set(key, fresh)
+      code = fresh
+    }
+    from.receivedCode.push(code)
+  }
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}

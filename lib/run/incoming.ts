@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tasks as they arrive at the process that runs them: header and arguments copied out of the inbox, decoded when they begin.
+
+import { decodeSmall, NOT_SMALL } from '../codec/value.js'
+import { WireError } from '../errors.js'
+import type { Peer } from '../io/mesh.js'
+import { FORM, FRAME_HEADER_BYTES, readHex, readTaskHeader, TASK_HEADER_BYTES, type TaskHeader } from '../wire/frames.js'
+import type { Reader } from './reader.js'
+
+export class IncomingTask {
+  cancelled = false
+
+  constructor(
+    readonly peer: Peer,
+    readonly header: TaskHeader,
+    readonly args: Uint8Array,
+  ) {}
+}
+
+export function readTask(peer: Peer, bytes: Uint8Array, view: DataView, at: number, end: number): IncomingTask {
+  if (end - at < TASK_HEADER_BYTES - FRAME_HEADER_BYTES) throw new WireError('a task is cut short')
+  return new IncomingTask(peer, readTaskHeader(view, at), bytes.slice(at + TASK_HEADER_BYTES - FRAME_HEADER_BYTES, end))
+}
+
+const NONE: unknown[] = []
+
+/** The arguments' values; a promise of them where one needs modules to be loaded. */
+export function decodeArguments(args: Uint8Array, count: number, reader: Reader): unknown[] | Promise<unknown[]> {
+  if (count === 0) return NONE
+  const view = new DataView(args.buffer, args.byteOffset, args.length)
+  const values: unknown[] = new Array(count)
+  let loading = false
+  let at = 0
+  for (let i = 0; i < count; i++) {
+    if (at >= args.length) throw new WireError(`a task with ${count} arguments has bytes for ${i}`)
+    if (args[at] === FORM.stored) {
+      values[i] = reader.stored(readHex(args, at + 1, 20))
+      at += 21
+    } else {
+      const length = view.getUint32(at + 1, true)
+      if (at + 5 + length > args.length) throw new WireError('an argument is longer than its task')
+      const small = decodeSmall(args, view, at + 5, length)
+      values[i] = small === NOT_SMALL ? reader.decode(args.slice(at + 5, at + 5 + length), false) : small
+      at += 5 + length
+    }
+    if (values[i] instanceof Promise) loading = true
+  }
+  return loading ? Promise.all(values) : values
+}

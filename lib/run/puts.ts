@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Putting values into the store: put, createArray, large arguments and results.
+
+import type { Encoded } from '../codec/value.js'
+import { encodeSmall } from '../codec/value.js'
+import type { Entry } from '../core/owner/entry.js'
+import { ObjectStoreFullError } from '../errors.js'
+import { objectId } from '../ids.js'
+import { callSiteText } from './call-site.js'
+import type { Runtime } from './runtime.js'
+
+const SMALL_BYTES = 16 * 1024
+const HOLDERS_NAMED = 10
+
+export class Puts {
+  private readonly scratch = new Uint8Array(SMALL_BYTES)
+  private readonly view = new DataView(this.scratch.buffer)
+
+  constructor(private readonly runtime: Runtime) {}
+
+  /** Copies the value into the store; when it returns, later changes to `value` do not show. */
+  value(value: unknown): Entry {
+    const { owner } = this.runtime
+    const size = encodeSmall(value, this.scratch, this.view, 0)
+    if (size === 0) return this.encoded(this.runtime.encoder.encode(value, 'value'))
+    const seq = owner.nextSeq(1)
+    const id = objectId(this.runtime.self, seq)
+    this.full(size, () => this.runtime.store.put(id, this.scratch, size))
+    const entry = owner.stored(seq, size, null)
+    entry.id = id
+    return entry
+  }
+
+  encoded(encoded: Encoded): Entry {
+    const { owner } = this.runtime
+    const seq = owner.nextSeq(1)
+    const id = objectId(this.runtime.self, seq)
+    this.write(id, encoded)
+    const entry = owner.stored(seq, encoded.byteLength, this.runtime.contained(encoded))
+    entry.id = id
+    entry.callSite = callSiteText()
+    return entry
+  }
+
+  /** Writes an encoded value under an id, in one copy. */
+  write(id: string, encoded: Encoded): void {
+    const parts = [encoded.head, ...encoded.buffers]
+    const offsets = [0, ...encoded.offsets]
+    this.full(encoded.byteLength, () => this.runtime.store.putParts(id, encoded.byteLength, parts, offsets))
+  }
+
+  /** Runs something that needs room in the store; a full store becomes an error that names who holds it. */
+  full<T>(requestedBytes: number, attempt: () => T): T {
+    try {
+      return attempt()
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_EAGLERAY_OBJECT_STORE_FULL') throw error
+      throw this.fullError(requestedBytes, error as Error)
+    }
+  }
+
+  private fullError(requestedBytes: number, cause: Error): Error {
+    const { store } = this.runtime
+    const stats = store.stats()
+    const clients = new Map(store.clients().map((client) => [client.slot, client]))
+    const largest = store
+      .list()
+      .sort((a, b) => b.sizeBytes - a.sizeBytes)
+      .slice(0, HOLDERS_NAMED)
+    const holders = largest.map((object) => {
+      const own = object.id.startsWith(this.runtime.self) ? this.runtime.owner.references.owned.get(Number.parseInt(object.id.slice(24), 16)) : undefined
+      const pinned = object.pinnedBy.length > 0 ? `a view is alive in pid ${object.pinnedBy.map((slot) => clients.get(slot)?.pid ?? '?').join(', ')}` : 'referenced by its owner'
+      return {
+        objectId: object.id,
+        sizeBytes: object.sizeBytes,
+        owner: object.id.slice(0, 24),
+        callSite: own?.callSite ?? 'unknown call site',
+        reason: own === undefined ? pinned : reason(own),
+      }
+    })
+    const text = holders.map((each) => `  ${each.sizeBytes} bytes made at ${each.callSite}: ${each.reason} (${each.objectId})`)
+    return new ObjectStoreFullError(
+      `the object store has no room for ${requestedBytes} bytes: ${stats.usedBytes} of ${stats.capacityBytes} are used, the largest free piece is ${stats.largestFreeBytes}. ` +
+        `The largest objects are:\n${text.join('\n')}\nDrop refs you no longer need (using, or [Symbol.dispose]()), release() views, or give init() more objectStoreBytes`,
+      { requestedBytes, holders, cause },
+    )
+  }
+}
+
+/** Why an object of this process is still there. */
+export function reason(entry: Entry): string {
+  if (entry.local > 0) return 'local ref'
+  if (entry.borrowers !== null && entry.borrowers.size > 0) return 'borrowed by another process'
+  if (entry.holds > 0) return 'pending task or container'
+  return 'a view is alive'
+}

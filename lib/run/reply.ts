@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing the answer to a task: small results into the message, large ones into the store under the caller's id.
+
+import { encode } from '@msgpack/msgpack'
+import { encodeError } from '../codec/error-value.js'
+import { type Encoded, encodeSmall, writeEncoded } from '../codec/value.js'
+import type { Entry } from '../core/owner/entry.js'
+import { objectId } from '../ids.js'
+import { limits } from '../options.js'
+import { beginReply, endFrame, FORM, REPLY_FLAG, REPLY_HEADER_BYTES, STATUS } from '../wire/frames.js'
+import type { IncomingTask } from './incoming.js'
+import { groupContained } from './results.js'
+import type { Runtime } from './runtime.js'
+
+const SCALAR_BYTES = 32
+const STRING_BYTES_MAX = 4096 * 3 + 32
+
+export class Replies {
+  constructor(private readonly runtime: Runtime) {}
+
+  /** Answers with the returned value (or the values, one a ref). Throws what cannot be encoded; nothing was sent then. */
+  ok(task: IncomingTask, value: unknown): void {
+    const { returns } = task.header
+    if (returns === 1) return this.one(task, value)
+    if (returns === 0) return this.plain(task, STATUS.ok)
+    const values = Array.isArray(value) ? value : value !== null && typeof value === 'object' && Symbol.iterator in value ? [...(value as Iterable<unknown>)] : null
+    if (values === null || values.length !== returns) {
+      const got = values === null ? `a ${typeof value}` : `${values.length} values`
+      throw new RangeError(`numReturns is ${returns}, so the task must return ${returns} values; it returned ${got}`)
+    }
+    this.several(task, values)
+  }
+
+  error(task: IncomingTask, error: unknown): void {
+    let body = encodeError(error as Error)
+    if (body.length > limits.inlineBytesMax) body = encodeError(new Error(`${String((error as Error)?.message).slice(0, 1000)}… (the error was ${body.length} bytes long)`))
+    const { mesh } = this.runtime
+    const { peer, header } = task
+    mesh.reserve(peer, REPLY_HEADER_BYTES + 5 + body.length)
+    const start = beginReply(peer, STATUS.error, 0, header.claim, header.task, 1)
+    this.begin(task, body.length)
+    peer.bytes.set(body, peer.length)
+    peer.length += body.length
+    endFrame(peer, start)
+  }
+
+  /** Passed over because it was taken back, or ended by a cancel. */
+  plain(task: IncomingTask, status: number): void {
+    const { peer, header } = task
+    this.runtime.mesh.reserve(peer, REPLY_HEADER_BYTES)
+    endFrame(peer, beginReply(peer, status, 0, header.claim, header.task, 0))
+  }
+
+  private one(task: IncomingTask, value: unknown): void {
+    const { peer, header } = task
+    const room = typeof value === 'string' ? STRING_BYTES_MAX : SCALAR_BYTES
+    if (typeof value !== 'string' || value.length <= 4096) {
+      this.runtime.mesh.reserve(peer, REPLY_HEADER_BYTES + 5 + room)
+      const before = peer.length
+      const start = beginReply(peer, STATUS.ok, 0, header.claim, header.task, 1)
+      const size = encodeSmall(value, peer.bytes, peer.view, peer.length + 5)
+      if (size > 0) {
+        this.begin(task, size)
+        peer.length += size
+        endFrame(peer, start)
+        return
+      }
+      peer.length = before
+    }
+    this.several(task, [value])
+  }
+
+  /** Each value is encoded and placed before the next, because an Encoded is valid only until then. */
+  private several(task: IncomingTask, values: unknown[]): void {
+    const { peer, header } = task
+    const results: Uint8Array[] = []
+    const contained: [string, boolean, number[]][][] = []
+    const held: Entry[] = []
+    let inlineBytes = 0
+    for (let i = 0; i < values.length; i++) {
+      const encoded = this.runtime.encoder.encode(values[i], values.length === 1 ? 'return value' : `return value[${i}]`)
+      const entries = this.runtime.travel.entriesOf(encoded.references)
+      held.push(...entries)
+      contained.push(groupContained(this.runtime.self, entries))
+      const inline = inlineBytes + encoded.byteLength <= limits.inlineBytesMax
+      if (inline) inlineBytes += encoded.byteLength
+      results.push(inline ? inlineResult(encoded) : this.storedResult(objectId(peer.workerId, header.task + i), encoded))
+    }
+    const refs = held.length > 0 ? encode(contained) : null
+    if (held.length > 0) this.runtime.owner.references.holdForCaller(peer.workerId, header.task, held)
+    this.write(task, results, refs)
+  }
+
+  private write(task: IncomingTask, results: Uint8Array[], refs: Uint8Array | null): void {
+    const { peer, header } = task
+    const size = results.reduce((sum, result) => sum + result.length, refs?.length ?? 0)
+    if (this.runtime.mesh.reserveOrFragment(peer, REPLY_HEADER_BYTES + size)) {
+      const start = beginReply(peer, STATUS.ok, refs === null ? 0 : REPLY_FLAG.contained, header.claim, header.task, results.length)
+      for (const result of refs === null ? results : [...results, refs]) {
+        peer.bytes.set(result, peer.length)
+        peer.length += result.length
+      }
+      endFrame(peer, start)
+      return
+    }
+    const whole = { bytes: new Uint8Array(REPLY_HEADER_BYTES + size), view: new DataView(new ArrayBuffer(0)), length: 0 }
+    whole.view = new DataView(whole.bytes.buffer)
+    beginReply(whole, STATUS.ok, refs === null ? 0 : REPLY_FLAG.contained, header.claim, header.task, results.length)
+    for (const result of refs === null ? results : [...results, refs]) {
+      whole.bytes.set(result, whole.length)
+      whole.length += result.length
+    }
+    this.runtime.mesh.sendFrame(peer, whole.bytes.subarray(4))
+  }
+
+  private storedResult(id: string, encoded: Encoded): Uint8Array {
+    const { puts, store } = this.runtime
+    try {
+      puts.write(id, encoded)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_EAGLERAY_OBJECT_EXISTS') throw error
+      // An earlier attempt sealed it and died before it could answer.
+      store.delete(id)
+      puts.write(id, encoded)
+    }
+    const result = new Uint8Array(9)
+    result[0] = FORM.stored
+    new DataView(result.buffer).setFloat64(1, encoded.byteLength, true)
+    return result
+  }
+
+  private begin(task: IncomingTask, size: number): void {
+    const { peer } = task
+    peer.view.setUint8(peer.length, FORM.inline)
+    peer.view.setUint32(peer.length + 1, size, true)
+    peer.length += 5
+  }
+}
+
+function inlineResult(encoded: Encoded): Uint8Array {
+  const result = new Uint8Array(5 + encoded.byteLength)
+  result[0] = FORM.inline
+  new DataView(result.buffer).setUint32(1, encoded.byteLength, true)
+  writeEncoded(encoded, result, 5)
+  return result
+}

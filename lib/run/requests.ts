@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a driver or worker asks of others, and answers: calls on actors, actors by name, rows of the state API.
+
+import { decodeError } from '../codec/error-value.js'
+import { ActorCall } from '../core/owner/actor-calls.js'
+import { type Entry, STATE } from '../core/owner/entry.js'
+import { Task } from '../core/owner/task.js'
+import type { TaskReply } from '../core/owner/tasks.js'
+import { GetTimeoutError } from '../errors.js'
+import { objectId } from '../ids.js'
+import type { ActorNamed, ActorView, Answer, Query } from '../wire/messages.js'
+import { explainEntry } from './explain.js'
+import { type ActorHandle, actorOf, type CallOptions, type CallPort, type MethodShape, shapeOfHandle } from './handle.js'
+import { reason } from './puts.js'
+import { ObjectRef } from './ref.js'
+import type { Runtime } from './runtime.js'
+
+const REQUEST_MS = 10_000
+
+export class Requests implements CallPort {
+  private readonly pending = new Map<number, (message: Answer | ActorNamed) => void>()
+  private lastRequest = 0
+  /** The task or call that runs now, so that its children can be cancelled with it. */
+  currentParent: unknown = null
+
+  constructor(private readonly runtime: Runtime) {}
+
+  call(handle: ActorHandle, method: number, shape: MethodShape, args: unknown[], options: CallOptions | null): unknown {
+    const { runtime } = this
+    const actor = actorOf(handle)
+    const actorShape = shapeOfHandle(handle)
+    checkArity(`${actorShape.className}.${shape.name}`, shape.requiredArgs, shape.maxArgs, args.length)
+    const returns = options?.numReturns ?? shape.numReturns
+    if (!Number.isInteger(returns) || returns < 0) throw new RangeError(`numReturns is ${returns}; it must be a whole number, 0 or more`)
+    const held: Entry[] = []
+    const encoded = runtime.arguments.encode(args, held)
+    if (actor.entry !== null) {
+      actor.entry.holds++
+      held.push(actor.entry)
+    }
+    const seq = runtime.owner.nextSeq(Math.max(1, returns))
+    const retries = options?.maxTaskRetries ?? shape.maxTaskRetries ?? actorShape.maxTaskRetries
+    const name = options?.name ?? `${actorShape.className}.${shape.name}`
+    const call = new ActorCall(seq, actor, name, method, encoded, args.length, returns, retries, held, this.currentParent)
+    try {
+      runtime.act({ is: 'call', call, pendingMax: actorShape.maxPendingCalls })
+    } catch (error) {
+      for (const entry of held) entry.holds--
+      throw error
+    }
+    runtime.mesh.scheduleFlush()
+    return refsOf(runtime, call.entries)
+  }
+
+  /** Whether the user asked to retry on this error. */
+  shouldRetry(reply: TaskReply): boolean {
+    const task = this.runtime.owner.tasks.pending.get(reply.task)
+    if (!(task instanceof Task) || task.retryExceptions === false || task.retriesLeft === 0) return false
+    if (task.retryExceptions === true) return true
+    const result = reply.results[0]
+    if (result?.form !== 'failed' || !(result.error instanceof Uint8Array)) return false
+    const error = decodeError(result.error)
+    const cause = error.cause instanceof Error ? error.cause : error
+    return task.retryExceptions.some((each) => {
+      const Class = each as { name: string; new (...args: never[]): Error }
+      return error instanceof Class || cause instanceof Class || cause.name === Class.name || cause.constructor.name === Class.name
+    })
+  }
+
+  /** The last handle on an actor is gone. */
+  actorDropped(entry: Entry): void {
+    const { runtime } = this
+    const actorId = runtime.idOf(entry)
+    const actor = runtime.owner.calls.actors.get(actorId)
+    if (actor !== undefined) runtime.owner.calls.actors.delete(actorId)
+    if (entry.owner === null) runtime.send(runtime.node, { is: 'actorDrop', actorId })
+  }
+
+  actorByName(name: string, namespace: string): Promise<ActorView | null> {
+    const request = ++this.lastRequest
+    return this.answer(request, 'getActor', (message) => (message as ActorNamed).view, () => {
+      this.runtime.send(this.runtime.node, { is: 'actorByName', request, name, namespace })
+    })
+  }
+
+  query(what: Query['what'], argument = ''): Promise<unknown[]> {
+    const request = ++this.lastRequest
+    return this.answer(request, what, (message) => (message as Answer).rows, () => {
+      this.runtime.send(this.runtime.node, { is: 'query', request, what, argument })
+    })
+  }
+
+  answered(message: Answer | ActorNamed): void {
+    this.pending.get(message.request)?.(message)
+  }
+
+  /** Rows of this process for the state API. */
+  rows(what: string, argument: string): unknown[] {
+    const { owner, self } = this.runtime
+    if (what === 'objects') return [...owner.references.owned.values()].filter((entry) => !entry.isActor).map((entry) => this.objectRow(entry))
+    if (what === 'explain') return [explainEntry(this.runtime, argument)]
+    const pending = [...owner.tasks.pending.values()].map((task) => ({
+      taskId: objectId(self, task.seq),
+      name: task.name,
+      state: ['PENDING_ARGS', 'PENDING_NODE_ASSIGNMENT', 'RUNNING', 'FINISHED'][task.state],
+      attempt: task.attempt,
+      nodeId: self.slice(0, 10),
+      workerId: task.lane?.workerId ?? null,
+      error: null,
+    }))
+    const finished = owner.tasks.finished.map((task) => ({
+      taskId: objectId(self, task.seq),
+      name: task.name,
+      state: task.failed ? 'FAILED' : 'FINISHED',
+      attempt: task.attempt,
+      nodeId: self.slice(0, 10),
+      workerId: null,
+      error: task.failed ? 'failed' : null,
+    }))
+    return [...finished, ...pending]
+  }
+
+  private objectRow(entry: Entry): unknown {
+    const { self } = this.runtime
+    return {
+      objectId: this.runtime.idOf(entry),
+      sizeBytes: entry.sizeBytes,
+      owner: self,
+      holders: [...(entry.local + entry.holds > 0 ? [self] : []), ...(entry.borrowers ?? [])],
+      reason: entry.state === STATE.pending ? 'pending task' : reason(entry),
+      callSite: entry.callSite,
+      nodeIds: entry.state === STATE.stored ? [self.slice(0, 10)] : [],
+      spilled: false,
+    }
+  }
+
+  private answer<T>(request: number, what: string, pick: (message: Answer | ActorNamed) => T, ask: () => void): Promise<T> {
+    return this.runtime.waiting(
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(() => {
+          this.pending.delete(request)
+          reject(new GetTimeoutError(`the node did not answer ${what} within ${REQUEST_MS} ms`, { timeoutMs: REQUEST_MS }))
+        }, REQUEST_MS)
+        this.pending.set(request, (message) => {
+          clearTimeout(timer)
+          this.pending.delete(request)
+          resolve(pick(message))
+        })
+        ask()
+      }),
+    )
+  }
+}
+
+/** The refs `.remote()` gives: one, several, or none. */
+export function refsOf(runtime: Runtime, entries: Entry[]): ObjectRef | ObjectRef[] | undefined {
+  if (entries.length === 1) return new ObjectRef(entries[0] as Entry, runtime)
+  if (entries.length === 0) return undefined
+  return entries.map((entry) => new ObjectRef(entry, runtime))
+}
+
+/** Refuses a wrong number of arguments at the call. */
+export function checkArity(name: string, requiredArgs: number, maxArgs: number | null, count: number): void {
+  if (count >= requiredArgs && (maxArgs === null || count <= maxArgs)) return
+  const expected = maxArgs === null ? `at least ${requiredArgs}` : requiredArgs === maxArgs ? `${requiredArgs}` : `${requiredArgs} to ${maxArgs}`
+  const hint = count < requiredArgs ? ' (an optional parameter is spelled with a default: `b = undefined`)' : ''
+  throw new TypeError(`${name} takes ${expected} argument${expected === '1' ? '' : 's'}, but ${count} ${count === 1 ? 'was' : 'were'} given${hint}`)
+}

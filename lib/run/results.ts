@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Results between processes: reading reply and value frames into outcomes, and writing a settled entry as a value frame.
+
+import { decode } from '@msgpack/msgpack'
+import { decodeSmall, encodeSmall, NOT_SMALL } from '../codec/value.js'
+import { type Entry, STATE } from '../core/owner/entry.js'
+import type { ContainedRef, Outcome } from '../core/owner/outcome.js'
+import type { TaskReply } from '../core/owner/tasks.js'
+import { WireError } from '../errors.js'
+import type { Mesh, Peer } from '../io/mesh.js'
+import type { WorkerId } from '../wire/messages.js'
+import { beginValue, endFrame, FORM, REPLY_FLAG, STATUS, VALUE_HEADER_BYTES } from '../wire/frames.js'
+
+const STATUS_NAMES = ['ok', 'error', 'revoked', 'cancelled'] as const
+
+function outcome(bytes: Uint8Array, view: DataView, at: number, length: number): Outcome {
+  const value = decodeSmall(bytes, view, at, length)
+  if (value !== NOT_SMALL) return { form: 'plain', value }
+  return { form: 'inline', envelope: bytes.slice(at, at + length) }
+}
+
+/** Reads a reply's body. Throws WireError (or RangeError, when cut short) for what is not one. */
+export function readReply(from: WorkerId, bytes: Uint8Array, view: DataView, at: number, end: number): TaskReply {
+  const status = STATUS_NAMES[view.getUint8(at)]
+  if (status === undefined) throw new WireError(`a reply has status ${view.getUint8(at)}`)
+  const flags = view.getUint8(at + 1)
+  const claim = view.getUint16(at + 2, true)
+  const task = view.getFloat64(at + 4, true)
+  const count = view.getUint16(at + 12, true)
+  const results: Outcome[] = []
+  let next = at + 14
+  for (let i = 0; i < count; i++) {
+    const form = view.getUint8(next)
+    if (form === FORM.stored) {
+      results.push({ form: 'stored', sizeBytes: view.getFloat64(next + 1, true) })
+      next += 9
+    } else {
+      const length = view.getUint32(next + 1, true)
+      if (next + 5 + length > end) throw new WireError('a result is longer than its reply')
+      results.push(
+        status === 'ok' ? outcome(bytes, view, next + 5, length) : { form: 'failed', error: bytes.slice(next + 5, next + 5 + length) },
+      )
+      next += 5 + length
+    }
+  }
+  const contained = (flags & REPLY_FLAG.contained) !== 0 ? readContained(bytes.subarray(next, end)) : null
+  return { is: 'reply', from, claim, task, status, results, contained, retry: false }
+}
+
+/** Refs inside results: a list for each, of owner, then whether actors, then numbers. */
+function readContained(bytes: Uint8Array): ContainedRef[][] {
+  const lists = decode(bytes.slice()) as [string, boolean, number[]][][]
+  if (!Array.isArray(lists)) throw new WireError('the refs inside a result are not a list')
+  return lists.map((groups) => groups.flatMap(([owner, isActor, seqs]) => seqs.map((seq) => ({ owner, seq, isActor }))))
+}
+
+/** The grouping `readContained` reads. */
+export function groupContained(self: WorkerId, entries: Entry[]): [string, boolean, number[]][] {
+  const groups: [string, boolean, number[]][] = []
+  for (const entry of entries) {
+    const owner = entry.owner ?? self
+    const last = groups.at(-1)
+    if (last !== undefined && last[0] === owner && last[1] === entry.isActor) last[2].push(entry.seq)
+    else groups.push([owner, entry.isActor, [entry.seq]])
+  }
+  return groups
+}
+
+/** Reads a value's body into its sequence number and outcome. */
+export function readValue(bytes: Uint8Array, view: DataView, at: number, end: number): { seq: number; outcome: Outcome } {
+  const form = view.getUint8(at)
+  const seq = view.getFloat64(at + 1, true)
+  const sizeBytes = view.getFloat64(at + 9, true)
+  const start = at + 17
+  if (form === STATUS.ok) return { seq, outcome: outcome(bytes, view, start, end - start) }
+  if (form === STATUS.error) return { seq, outcome: { form: 'failed', error: bytes.slice(start, end) } }
+  if (form === STATUS.item) return { seq, outcome: { form: 'stored', sizeBytes } }
+  throw new WireError(`a value has form ${form}`)
+}
+
+/** Writes a settled entry for a borrower who asked. */
+export function writeValue(mesh: Mesh, peer: Peer, entry: Entry, encodeError: (error: Error) => Uint8Array): void {
+  let body: Uint8Array | null = null
+  let form: number = STATUS.ok
+  if (entry.state === STATE.failed) {
+    form = STATUS.error
+    body = entry.error instanceof Uint8Array ? entry.error : encodeError(entry.error as Error)
+    entry.seen = true
+  } else if (entry.state === STATE.stored) form = STATUS.item
+  else body = entry.envelope
+  mesh.reserve(peer, VALUE_HEADER_BYTES + (body === null ? 16 * 1024 : body.length))
+  const start = beginValue(peer, form, entry.seq, entry.sizeBytes)
+  if (body !== null) {
+    peer.bytes.set(body, peer.length)
+    peer.length += body.length
+  } else if (form === STATUS.ok) peer.length += encodeSmall(entry.plain, peer.bytes, peer.view, peer.length)
+  endFrame(peer, start)
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shell of one driver or worker: its place in the store and the mesh, the owner's machines, and the effects they ask
+// for. It routes; what decides is in core/owner, what runs tasks in executor.ts.
+
+import { decodeError, encodeError } from '../codec/error-value.js'
+import { type CodecContext, Decoder, type Encoded, Encoder } from '../codec/value.js'
+import type { Effect } from '../core/owner/effects.js'
+import type { Entry } from '../core/owner/entry.js'
+import type { ContainedRef } from '../core/owner/outcome.js'
+import { Owner, type OwnerEvent } from '../core/owner/owner.js'
+import { objectId } from '../ids.js'
+import { Mesh, type Peer } from '../io/mesh.js'
+import type { NativeStore } from '../native.js'
+import { limits } from '../options.js'
+import { FRAME, NO_CLAIM } from '../wire/frames.js'
+import type { Control, Death, Welcome, WorkerId } from '../wire/messages.js'
+import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
+import { Dispatcher } from './dispatch.js'
+import { Puts } from './puts.js'
+import { Reader } from './reader.js'
+import type { RefKeeper } from './ref.js'
+import { ReferenceTravel } from './reference-travel.js'
+import { Requests } from './requests.js'
+import { readReply, readValue, writeValue } from './results.js'
+
+/** What runs tasks in this process; a driver has none. */
+export interface TaskRunner {
+  onTask(from: Peer, bytes: Uint8Array, view: DataView, at: number, end: number): void
+  /** Gives true when the message was for it. */
+  onControl(from: Peer, message: Control): boolean
+  onPeerClosed(peer: Peer): void
+  /** Wraps a wait inside a task, which gives its CPU back meanwhile. */
+  waiting<T>(promise: Promise<T>): Promise<T>
+}
+
+export interface RuntimeHooks {
+  onWelcome(message: Welcome): void
+  onMessage(message: Control): void
+  /** The node daemon is gone: nothing can go on. */
+  onNodeLost(reason: string): void
+}
+
+export class Runtime implements ArgumentHost, RefKeeper {
+  readonly self: WorkerId
+  readonly owner: Owner
+  readonly mesh: Mesh
+  readonly context: CodecContext
+  readonly encoder: Encoder
+  readonly decoder: Decoder
+  readonly reader: Reader
+  readonly puts: Puts
+  readonly arguments: ArgumentEncoder
+  readonly requests: Requests
+  readonly travel: ReferenceTravel
+  welcome: Welcome | null = null
+  runner: TaskRunner | null = null
+  closed = false
+  private readonly dispatcher: Dispatcher
+  private readonly out: Effect[] = []
+  private acting = false
+  private waits = 0
+  private timer: NodeJS.Timeout | null = null
+  private ackWaiters: (() => void)[] = []
+  /** Bad news waits until what its subject sent before has been handled. */
+  private badNews: (() => void)[] = []
+
+  constructor(
+    readonly store: NativeStore,
+    readonly node: WorkerId,
+    private readonly hooks: RuntimeHooks,
+    spinMicros: number,
+  ) {
+    this.self = store.workerId
+    this.owner = new Owner(this.self, node, decodeError)
+    this.mesh = new Mesh(store, this, spinMicros)
+    this.mesh.beforeFlush = () => this.act({ is: 'flush' })
+    this.travel = new ReferenceTravel(this)
+    this.context = this.travel.context
+    this.encoder = new Encoder(this.context)
+    this.decoder = new Decoder(this.context)
+    this.reader = new Reader(store, this.decoder, (entry) => this.idOf(entry))
+    this.puts = new Puts(this)
+    this.arguments = new ArgumentEncoder(this)
+    this.requests = new Requests(this)
+    this.dispatcher = new Dispatcher(this.mesh, this)
+  }
+
+  /** Gives an event to the owner's machines and carries out what they ask. */
+  act(event: OwnerEvent): void {
+    this.owner.handle(event, performance.now(), this.out)
+    this.carryOut()
+  }
+
+  send(to: WorkerId, message: Control): void {
+    this.mesh.send(to, message)
+  }
+
+  idOf(entry: Entry): string {
+    entry.id ??= objectId(entry.owner ?? this.self, entry.seq)
+    return entry.id
+  }
+
+  unref(entry: Entry): void {
+    if (this.closed) return
+    this.owner.unref(entry, this.out)
+    this.carryOut()
+    this.mesh.scheduleFlush()
+  }
+
+  /** A borrowed value may be in this node's store already; otherwise its owner is asked. */
+  need(entry: Entry): void {
+    this.probe(entry)
+    if (entry.settled) return
+    this.owner.values.need(entry)
+    this.mesh.scheduleFlush()
+  }
+
+  probe(entry: Entry): void {
+    if (entry.owner === null || entry.settled || entry.isActor) return
+    if (!this.store.contains(this.idOf(entry))) return
+    this.owner.values.settle(entry, { form: 'stored', sizeBytes: 0 }, this.out)
+    this.carryOut()
+  }
+
+  /** Entries of the refs and handles inside an encoded value, each held once more. */
+  holdReferences(encoded: Encoded): Entry[] {
+    const entries = this.travel.entriesOf(encoded.references)
+    for (const entry of entries) entry.holds++
+    return entries
+  }
+
+  putEncoded(encoded: Encoded): Entry {
+    return this.puts.encoded(encoded)
+  }
+
+  contained(encoded: Encoded): ContainedRef[] | null {
+    if (encoded.references.length === 0) return null
+    return this.travel.entriesOf(encoded.references).map((entry) => ({ owner: entry.owner ?? this.self, seq: entry.seq, isActor: entry.isActor }))
+  }
+
+  /** Keeps the event loop alive while somebody waits. */
+  async waiting<T>(promise: Promise<T>): Promise<T> {
+    if (this.waits++ === 0) this.mesh.ref()
+    try {
+      return await (this.runner === null ? promise : this.runner.waiting(promise))
+    } finally {
+      if (--this.waits === 0 && !this.closed) this.mesh.unref()
+    }
+  }
+
+  /** Resolves once every borrow registered with others than `except` is known to its owner. */
+  borrowsSettled(except: WorkerId): Promise<void> | null {
+    const { references } = this.owner
+    if (references.hasBorrowsToSend) this.act({ is: 'flush' })
+    if (!references.unsettledBorrows(except)) return null
+    return new Promise((resolve) => this.ackWaiters.push(resolve))
+  }
+
+  close(): void {
+    if (this.closed) return
+    this.closed = true
+    if (this.timer !== null) clearTimeout(this.timer)
+    this.mesh.beforeFlush = () => {}
+    this.mesh.close()
+    this.store.close()
+  }
+
+  // MeshListener ----------------------------------------------------------------------------------------------------
+
+  onFrame(from: Peer, kind: number, bytes: Uint8Array, view: DataView, at: number, end: number): void {
+    if (kind === FRAME.task) {
+      this.runner?.onTask(from, bytes, view, at, end)
+      return
+    }
+    if (kind === FRAME.value) {
+      const { seq, outcome } = readValue(bytes, view, at, end)
+      this.act({ is: 'value', from: from.workerId, seq, outcome })
+      return
+    }
+    const reply = readReply(from.workerId, bytes, view, at, end)
+    if (reply.status === 'error') reply.retry = this.requests.shouldRetry(reply)
+    if (reply.claim !== NO_CLAIM) this.act(reply)
+    else {
+      this.owner.callReplied(reply, performance.now(), this.out)
+      this.carryOut()
+    }
+  }
+
+  onControl(from: Peer, message: Control): void {
+    if (this.runner?.onControl(from, message)) return
+    switch (message.is) {
+      case 'welcome':
+        this.welcome = message
+        return this.hooks.onWelcome(message)
+      case 'workerDied':
+        return this.bad(() => this.workerDied(message.workerId, message.death))
+      case 'actorState':
+        if (message.view.phase === 'alive' && this.badNews.length === 0) break
+        return this.bad(() => this.act({ is: 'message', from: from.workerId, message }))
+      case 'answer':
+      case 'actorNamed':
+        return this.requests.answered(message)
+      case 'ask':
+        return this.send(from.workerId, { is: 'told', request: message.request, rows: this.requests.rows(message.what, message.argument) })
+      case 'log':
+      case 'warning':
+      case 'refused':
+      case 'retire':
+        return this.hooks.onMessage(message)
+    }
+    this.act({ is: 'message', from: from.workerId, message })
+  }
+
+  onPeerClosed(peer: Peer, reason: string): void {
+    this.runner?.onPeerClosed(peer)
+    if (peer.workerId === this.node && !this.closed) this.hooks.onNodeLost(reason)
+  }
+
+  onBatchEnd(): void {
+    this.mesh.scheduleFlush()
+  }
+
+  // ------------------------------------------------------------------------------------------------------------------
+
+  /** News of an end is handled after everything that was sent before it, whichever ring that is on. */
+  private bad(news: () => void): void {
+    this.badNews.push(news)
+    if (this.badNews.length > 1) return
+    setImmediate(() => {
+      if (this.closed) return
+      while (this.mesh.poll() > 0);
+      const all = this.badNews
+      this.badNews = []
+      for (const each of all) each()
+      this.mesh.scheduleFlush()
+    })
+  }
+
+  private workerDied(workerId: WorkerId, death: Death): void {
+    const peer = this.mesh.known(workerId)
+    const claims = peer === null ? null : Int32Array.from(peer.claims.mine)
+    this.act({ is: 'workerDied', workerId, death, begun: (claim) => claims !== null && claims[claim] === 2 })
+    if (peer !== null) {
+      this.runner?.onPeerClosed(peer)
+      this.mesh.forget(peer)
+    }
+    this.hooks.onMessage({ is: 'workerDied', workerId, death })
+  }
+
+  private carryOut(): void {
+    if (this.acting) return
+    this.acting = true
+    const { out } = this
+    try {
+      for (let i = 0; i < out.length; i++) this.effect(out[i] as Effect)
+    } finally {
+      out.length = 0
+      this.acting = false
+    }
+    this.arm()
+  }
+
+  private effect(effect: Effect): void {
+    switch (effect.is) {
+      case 'dispatch':
+        this.dispatcher.task(effect.task, effect.lane)
+        break
+      case 'call': {
+        const peer = this.mesh.peer(effect.to)
+        if (peer !== null) this.dispatcher.call(effect.call, peer, effect.incarnation)
+        break
+      }
+      case 'settled':
+        this.wake(effect.entry)
+        break
+      case 'send':
+        this.mesh.send(effect.to, effect.message)
+        break
+      case 'revoke': {
+        const ok = effect.task.lane === effect.lane && this.dispatcher.revoke(effect.task, effect.lane)
+        this.owner.handle({ is: 'revoked', task: effect.task, lane: effect.lane, ok }, performance.now(), this.out)
+        break
+      }
+      case 'value': {
+        const peer = this.mesh.peer(effect.to)
+        if (peer !== null) writeValue(this.mesh, peer, effect.entry, encodeError)
+        break
+      }
+      case 'drop':
+        this.dropped(effect.entry)
+        break
+      case 'acked': {
+        const waiters = this.ackWaiters
+        this.ackWaiters = []
+        for (const each of waiters) each()
+        this.mesh.scheduleFlush()
+        break
+      }
+    }
+  }
+
+  private wake(entry: Entry): void {
+    const { waiters } = entry
+    if (waiters === null) return
+    entry.waiters = null
+    for (const each of waiters) each(entry)
+  }
+
+  private dropped(entry: Entry): void {
+    if (entry.isActor) return this.requests.actorDropped(entry)
+    if (entry.owner === null && entry.sizeBytes > 0 && entry.envelope === null) this.store.delete(this.idOf(entry))
+    if (entry.error !== null && !entry.seen && entry.owner === null && this.runner === null) {
+      const error = this.reader.failure(entry)
+      process.stderr.write(`eagleray: a task failed and nobody looked at its result: ${error.message}\n`)
+    }
+  }
+
+  private arm(): void {
+    if (this.timer !== null || this.closed) return
+    const deadline = this.owner.deadline()
+    if (deadline === null) return
+    this.timer = setTimeout(
+      () => {
+        this.timer = null
+        this.act({ is: 'tick' })
+        this.mesh.scheduleFlush()
+      },
+      Math.max(1, deadline - performance.now()),
+    )
+    this.timer.unref()
+  }
+}
+
+/** How the runtime is asked for by the API of this process: null before init. */
+export const session: { runtime: Runtime | null } = { runtime: null }
+
+/** Limits the spin to what the configuration says. */
+export const SPIN_MICROS = Number(process.env.EAGLERAY_SPIN_MICROS ?? limits.spinMicros)

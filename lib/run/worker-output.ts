@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// What workers print: every line into a file of the session, and in small batches to the drivers.
+//
+// Invariant: lines of one stream reach a driver in order, and all of a worker's before its death does (`flush`).
+
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Stream } from '../io/processes.js'
+import { limits } from '../options.js'
+import type { Log } from '../wire/messages.js'
+
+interface Source { pid: number; pending: { stream: Stream; line: string }[]; files: Map<Stream, { fd: number; left: number }> }
+
+export class WorkerOutput {
+  readonly #logsDir: string
+  readonly #describe: (key: string) => { workerId: string; name: string }
+  readonly #send: (message: Log) => void
+  readonly #sources = new Map<string, Source>()
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(logsDir: string, describe: (key: string) => { workerId: string; name: string }, send: (message: Log) => void) {
+    this.#logsDir = logsDir
+    this.#describe = describe
+    this.#send = send
+  }
+
+  began(key: string, pid: number): void {
+    this.#sources.set(key, { pid, pending: [], files: new Map() })
+  }
+
+  lines(key: string, stream: Stream, lines: readonly string[]): void {
+    const source = this.#sources.get(key)
+    if (source === undefined) return
+    this.#store(source, stream, lines)
+    for (const line of lines) {
+      source.pending.push({ stream, line })
+      if (source.pending.length >= limits.logBatchLines) this.flush(key)
+    }
+    this.#timer ??= setTimeout(() => this.#flushAll(), limits.logBatchMs)
+  }
+
+  /** Sends what is left of a worker. */
+  flush(key: string): void {
+    const source = this.#sources.get(key)
+    if (source === undefined || source.pending.length === 0) return
+    const pending = source.pending
+    source.pending = []
+    const who = this.#describe(key)
+    let message: Log | null = null
+    for (const { stream, line } of pending) {
+      if (message === null || message.stream !== stream) {
+        if (message !== null) this.#send(message)
+        message = { is: 'log', ...who, pid: source.pid, stream, lines: [] }
+      }
+      message.lines.push(line)
+    }
+    if (message !== null) this.#send(message)
+  }
+
+  ended(key: string): void {
+    this.flush(key)
+    for (const { fd } of this.#sources.get(key)?.files.values() ?? []) closeSync(fd)
+    this.#sources.delete(key)
+  }
+
+  #flushAll(): void {
+    this.#timer = null
+    for (const key of this.#sources.keys()) this.flush(key)
+  }
+
+  #store(source: Source, stream: Stream, lines: readonly string[]): void {
+    try {
+      let file = source.files.get(stream)
+      if (file === undefined) {
+        const path = join(this.#logsDir, `worker-${source.pid}.${stream === 'stdout' ? 'out' : 'err'}`)
+        file = { fd: openSync(path, 'a', 0o600), left: limits.logFileBytesMax }
+        source.files.set(stream, file)
+      }
+      if (file.left > 0) file.left -= writeSync(file.fd, `${lines.join('\n')}\n`)
+    } catch {
+      // A full disk must not end the node; the driver still gets the lines.
+    }
+  }
+}

@@ -87,8 +87,8 @@ export function formatTable(report: Report): string {
 }
 
 function formatGroup(report: Report, group: Group): string[] {
-  const labels = report.columns.map(label)
   const rows = report.rows.filter(row => row.group === group)
+  const labels = report.columns.map(label).filter(name => rows.some(row => name in row.against))
   const cells = [
     [group, 'eagleray', 'unit', ...labels.flatMap(name => [name, 'ratio'])],
     ...rows.map(row => [
@@ -105,7 +105,7 @@ function formatGroup(report: Report, group: Group): string[] {
   const body = cells.map(row => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  '))
   const footer = report.geometricMeans
     .filter(mean => mean.group === group)
-    .map(mean => `geometric mean against ${mean.column}, ${mean.rows} rows: ${format(mean.ratio)}x`)
+    .map(mean => `geometric mean against ${mean.column}, over ${mean.rows} row${mean.rows === 1 ? '' : 's'}: ${format(mean.ratio)}x`)
   return [...body, ...footer]
 }
 

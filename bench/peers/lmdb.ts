@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The store rows on lmdb, in a folder on shared memory so that no disk is measured. lmdb keeps what it was given in a
-// file: a `get` copies (`getBinaryFast` into one buffer it reuses), and a `put` of a key replaces its value.
+// The store rows on lmdb, in a folder on shared memory so that no disk is measured. A `put` of
+// a key replaces its value; `getBinaryFast` copies a small value into a buffer it reuses and gives a large one in place.
 
 import { randomBytes } from 'node:crypto'
 import { readFileSync, rmSync } from 'node:fs'

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The call rows on piscina: worker threads, as many as there are CPUs.
 
-import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { measure } from '../measure.js'
 import type { Row } from '../row.js'
 import { type Peer, PeerMissing, type PeerOptions, type PeerResult } from './peer.js'
 
-const require = createRequire(import.meta.url)
 const filename = fileURLToPath(new URL('piscina-worker.mjs', import.meta.url))
 
 async function load(): Promise<typeof import('piscina').Piscina> {
@@ -44,7 +42,7 @@ export const piscina: Peer = {
     try {
       const measured = []
       for (const each of rows) measured.push(await measure(each, timing))
-      return { name: 'piscina', version: (require('piscina/package.json') as { version: string }).version, rows: measured }
+      return { name: 'piscina', version: Piscina.version, rows: measured }
     } finally {
       await pool.destroy()
     }

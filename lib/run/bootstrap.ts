@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a driver starts the node daemon, and makes sure that nothing of it is left when it ends.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { basename } from 'node:path'
+import type { Duplex } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { ClusterConnectionError } from '../errors.js'
+import { STEPS } from '../core/resources.js'
+import { limits } from '../options.js'
+import type { NodeId, WorkerId } from '../wire/messages.js'
+import { DAEMON_ENV, type DaemonReport, type DaemonSettings } from './daemon-settings.js'
+import { nodeResources, type ResourceOptions } from './node-resources.js'
+import { removeSession } from './session.js'
+
+/** How long an ended daemon may take to clean up before it is killed (ms). */
+const STOP_MS = 5_000
+
+export interface StartOptions extends ResourceOptions {
+  labels?: Record<string, string> | undefined
+  /** Default: one of its own. */
+  namespace?: string | undefined
+  /** Warm workers; default: one for each CPU. */
+  prestart?: number | undefined
+  /** Touch all of the store now, which takes a while, rather than as it is used. */
+  prefault?: boolean | undefined
+  /** More flags for `node` in the workers. */
+  workerExecArgv?: readonly string[] | undefined
+}
+
+export interface DaemonExit { exitCode: number | null; signal: string | null; stderrTail: string }
+
+export interface StartedDaemon {
+  child: ChildProcess
+  nodeId: NodeId
+  /** The daemon's id on the mesh. */
+  nodeWorkerId: WorkerId
+  storePath: string
+  sessionDir: string
+  /** To be shown in `hello`. */
+  token: string
+  jobId: string
+  namespace: string
+  /** Something the user should read, such as a store that is not in shared memory; null when all is well. */
+  warning: string | null
+  /** Resolves when the daemon has ended, whoever ended it, and its files are gone. Never rejects. */
+  ended: Promise<DaemonExit>
+  /** Ends the daemon with everything it started; resolves when nothing is left. */
+  stop(): Promise<void>
+  /** Whether the daemon keeps this process alive; it does not at first. */
+  ref(): void
+  unref(): void
+}
+
+/**
+ * Starts a node daemon with an embedded head. Resolves when its store can be opened and the mesh reaches it; workers
+ * start meanwhile. The daemon ends with this process, however that ends.
+ * Throws RangeError for resources that cannot be (before anything is started), ClusterConnectionError when it fails.
+ */
+export async function startDaemon(options: StartOptions): Promise<StartedDaemon> {
+  const settings = settingsOf(options)
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./node.js', import.meta.url))], {
+    // A session of its own: ctrl-C in the terminal reaches the driver alone.
+    detached: true,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_OPTIONS: '', [DAEMON_ENV]: JSON.stringify(settings) },
+  })
+  const tail = keepTail(child)
+  const exit = new Promise<DaemonExit>((resolve) => {
+    child.on('error', (error) => resolve({ exitCode: null, signal: null, stderrTail: error.message }))
+    child.on('exit', (exitCode, signal) => resolve({ exitCode, signal, stderrTail: tail() }))
+  })
+  child.stdin?.on('error', () => {})
+  const report = await Promise.race([firstLine(child), exit])
+  if (!('ok' in report)) throw new ClusterConnectionError(`The node daemon did not start: ${describeExit(report)}`)
+  if (!report.ok) {
+    const error = new ClusterConnectionError(`The node daemon did not start: ${report.message}`)
+    throw report.code === null ? error : Object.assign(error, { cause: Object.assign(new Error(report.message), { code: report.code }) })
+  }
+  const { storePath, sessionDir, lockPath, nodeId, daemonId, token, warning } = report
+  const ended = exit.then((how) => {
+    removeSession({ name: basename(sessionDir), storePath, sessionDir, lockPath })
+    return how
+  })
+  const stop = async (): Promise<void> => {
+    child.ref()
+    child.stdin?.end()
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
+    await ended
+    clearTimeout(timer)
+  }
+  const handles = [child, child.stdin, child.stdout, child.stderr] as unknown as (Duplex & { ref(): void; unref(): void })[]
+  for (const handle of handles) handle.unref()
+  return {
+    child, nodeId, nodeWorkerId: daemonId, storePath, sessionDir, token,
+    jobId: settings.jobId,
+    namespace: settings.namespace,
+    warning, ended, stop,
+    ref: () => child.ref(),
+    unref: () => child.unref(),
+  }
+}
+
+/** The flags of this process that its workers need too: loaders and conditions, nothing that evaluates, watches or debugs. */
+export function workerFlags(execArgv: readonly string[]): string[] {
+  const flags: string[] = []
+  for (let i = 0; i < execArgv.length; i++) {
+    const flag = execArgv[i] as string
+    const name = flag.split('=')[0] as string
+    if (VALUED.has(name)) {
+      if (!flag.includes('=')) i++
+    } else if (!UNWANTED.test(name)) flags.push(flag)
+  }
+  return flags
+}
+
+/** Unwanted flags whose value may be the next argument. */
+const VALUED = new Set([
+  '-e', '--eval', '-p', '--print', '-pe', '--watch-path', '--inspect-port', '--debug-port',
+  '--test-name-pattern', '--test-skip-pattern', '--test-reporter', '--test-reporter-destination',
+])
+const UNWANTED = /^(-i|--interactive|-c|--check|--watch.*|--test.*|--inspect.*|--cpu-prof.*|--heap-prof.*|--prof|--run|--experimental-test.*)$/
+
+/** As `workerFlags`, of the text of NODE_OPTIONS. With quoted values, which only Node itself can split, it stays as it is. */
+export function workerNodeOptions(text: string): string {
+  if (text.includes('"')) return text
+  return workerFlags(text.split(/\s+/).filter((flag) => flag !== '')).join(' ')
+}
+
+function settingsOf(options: StartOptions): DaemonSettings {
+  const { total, gpuIds } = nodeResources(options, process.env)
+  const cpus = Math.ceil((total.CPU ?? 0) / STEPS)
+  return {
+    total, gpuIds,
+    labels: options.labels ?? {},
+    objectStoreBytes: options.objectStoreBytes ?? null,
+    prefault: options.prefault ?? false,
+    prestart: options.prestart ?? Math.min(cpus, limits.workersMax >> 1),
+    jobId: '00000001',
+    namespace: options.namespace ?? `anonymous-${randomBytes(8).toString('hex')}`,
+    cwd: process.cwd(),
+    execArgv: [...workerFlags(process.execArgv), ...(options.workerExecArgv ?? [])],
+    nodeOptions: workerNodeOptions(process.env.NODE_OPTIONS ?? ''),
+  }
+}
+
+function keepTail(child: ChildProcess): () => string {
+  let text = ''
+  child.stderr?.on('error', () => {})
+  child.stderr?.on('data', (chunk: Buffer) => {
+    text = (text + chunk.toString()).slice(-4096)
+  })
+  return () => text.trimEnd()
+}
+
+function firstLine(child: ChildProcess): Promise<DaemonReport> {
+  return new Promise((resolve) => {
+    let text = ''
+    child.stdout?.on('error', () => {})
+    child.stdout?.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      const end = text.indexOf('\n')
+      if (end >= 0) resolve(JSON.parse(text.slice(0, end)) as DaemonReport)
+    })
+  })
+}
+
+function describeExit({ exitCode, signal, stderrTail }: DaemonExit): string {
+  return `it ended with ${signal === null ? `exit code ${exitCode}` : `signal ${signal}`}${stderrTail === '' ? '' : `\n${stderrTail}`}`
+}

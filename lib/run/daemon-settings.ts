@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the driver tells the node daemon it starts, and what the daemon tells the workers it starts: JSON in one variable
+// of the environment each, since arguments show in process lists.
+
+import type { Amounts, NodeId, WorkerId } from '../wire/messages.js'
+
+export const DAEMON_ENV = 'EAGLERAY_DAEMON'
+export const WORKER_ENV = 'EAGLERAY_WORKER'
+
+export interface DaemonSettings {
+  total: Amounts
+  gpuIds: string[]
+  labels: Record<string, string>
+  /** Null: as much as the machine allows (session.ts). */
+  objectStoreBytes: number | null
+  prefault: boolean
+  /** Warm workers kept for tasks. */
+  prestart: number
+  jobId: string
+  namespace: string
+  /** Of the workers: the driver's working directory, module flags and NODE_OPTIONS. */
+  cwd: string
+  execArgv: string[]
+  nodeOptions: string
+}
+
+/** The daemon's one line on standard output. */
+export type DaemonReport =
+  | {
+      ok: true
+      storePath: string
+      sessionDir: string
+      lockPath: string
+      nodeId: NodeId
+      daemonId: WorkerId
+      token: string
+      warning: string | null
+    }
+  | { ok: false; message: string; code: string | null }
+
+export interface WorkerSettings {
+  storePath: string
+  daemonId: WorkerId
+  sessionDir: string
+  /** To be shown in `hello`. */
+  token: string
+  spawnKey: string
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node daemon's shell: brings messages, exits of children and time to the machines, and carries out what they ask.
+
+import type { Daemon, DaemonEffect, DaemonEvent } from '../core/node/daemon.js'
+import { ownerOf, slotOf } from '../ids.js'
+import { Mesh, type MeshListener, type Peer } from '../io/mesh.js'
+import type { Command, Exit, Processes, Stream } from '../io/processes.js'
+import type { NativeStore } from '../native.js'
+import type { Control, WorkerId } from '../wire/messages.js'
+import { WorkerOutput } from './worker-output.js'
+
+/** When the store is looked through once more for what a dead process owned: others may have been about to write it (ms). */
+const SECOND_SWEEP_MS = 1_000
+/** How long the last output of killed workers is waited for at the end (ms). */
+const LAST_OUTPUT_MS = 500
+
+export interface ShellOptions {
+  store: NativeStore
+  daemon: Daemon
+  logsDir: string
+  /** What starts the worker of that key. */
+  command: (key: string) => Command
+  processes: (shell: NodeShell) => Processes
+  /** Called once, when nothing of the session runs any more. */
+  onEnd: (reason: string) => void
+}
+
+export class NodeShell implements MeshListener {
+  readonly #store: NativeStore
+  readonly #daemon: Daemon
+  readonly #mesh: Mesh
+  readonly #options: ShellOptions
+  readonly #processes: Processes
+  readonly #output: WorkerOutput
+  readonly #queue: DaemonEvent[] = []
+  /** Of the children that have not ended. */
+  readonly #keys = new Set<string>()
+  #handling = false
+  #timer: NodeJS.Timeout | null = null
+  #timerAt = Number.POSITIVE_INFINITY
+  #ending: string | null = null
+
+  constructor(options: ShellOptions) {
+    this.#options = options
+    this.#store = options.store
+    this.#daemon = options.daemon
+    // A daemon decides seldom and never spins: the cores are for those who work.
+    this.#mesh = new Mesh(options.store, this, 0)
+    this.#mesh.ref()
+    this.#processes = options.processes(this)
+    const describe = (key: string) => ({ workerId: this.#daemon.node.workerIdOf(key) ?? '', name: this.#daemon.node.nameOf(key) })
+    this.#output = new WorkerOutput(options.logsDir, describe, (message) => {
+      for (const driver of this.#daemon.node.drivers()) this.#mesh.send(driver, message)
+    })
+  }
+
+  start(): void {
+    this.#handle({ is: 'tick' })
+  }
+
+  /** Ends the session: kills every worker, passes on their last output, then calls `onEnd`. */
+  end(reason: string): void {
+    if (this.#ending !== null) return
+    this.#ending = reason
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    for (const key of this.#keys) this.#processes.kill(key)
+    setTimeout(() => this.#ended(), LAST_OUTPUT_MS)
+    if (this.#processes.live === 0) this.#ended()
+  }
+
+  onControl(from: Peer, message: Control): void {
+    this.#handle({ is: 'message', from: from.workerId, message })
+  }
+
+  onFrame(): void {
+    // Tasks and values are no business of a node.
+  }
+
+  onPeerClosed(peer: Peer, reason: string): void {
+    this.#handle({ is: 'peerClosed', workerId: peer.workerId, reason })
+  }
+
+  onBatchEnd(): void {
+    this.#arm()
+  }
+
+  onLines(key: string, stream: Stream, lines: string[]): void {
+    this.#output.lines(key, stream, lines)
+  }
+
+  onExit(key: string, exit: Exit): void {
+    this.#output.ended(key)
+    this.#keys.delete(key)
+    if (this.#ending !== null) {
+      if (this.#processes.live === 0) this.#ended()
+      return
+    }
+    // What it sent before its end counts.
+    this.#mesh.poll()
+    this.#handle({ is: 'workerExited', key, ...exit })
+    this.#arm()
+  }
+
+  #ended(): void {
+    if (this.#ending === null) return
+    this.#mesh.flush()
+    this.#options.onEnd(this.#ending)
+  }
+
+  #handle(event: DaemonEvent): void {
+    if (this.#ending !== null) return
+    this.#queue.push(event)
+    if (this.#handling) return
+    this.#handling = true
+    const out: DaemonEffect[] = []
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        this.#daemon.handle(next, performance.now(), out)
+        for (const effect of out) this.#carryOut(effect)
+        out.length = 0
+      }
+    } finally {
+      this.#handling = false
+    }
+    if (event.is === 'tick') this.#arm()
+  }
+
+  #carryOut(effect: DaemonEffect): void {
+    switch (effect.is) {
+      case 'send': {
+        this.#mesh.send(effect.to, effect.message)
+        return
+      }
+      case 'spawn': return this.#spawn(effect.key)
+      case 'kill': return this.#processes.kill(effect.key)
+      case 'reap': return this.#reap(effect.workerId)
+      case 'answerObjects': return this.#answerObjects(effect.to, effect.request, effect.rows)
+      case 'end': return this.end(effect.reason)
+    }
+  }
+
+  #spawn(key: string): void {
+    const pid = this.#processes.start(key, this.#options.command(key))
+    this.#keys.add(key)
+    this.#output.began(key, pid ?? 0)
+    this.#handle({ is: 'spawned', key, pid })
+  }
+
+  #reap(workerId: WorkerId | null): void {
+    if (workerId === null) this.#store.reapDead()
+    else this.#store.reap(slotOf(workerId))
+    this.#deleteOrphans()
+    setTimeout(() => this.#deleteOrphans(), SECOND_SWEEP_MS).unref()
+  }
+
+  /** Removes the objects that no living process owns. */
+  #deleteOrphans(): void {
+    if (this.#ending !== null) return
+    const living = this.#living()
+    for (const { id, state } of this.#store.list()) {
+      if (state === 'sealed' && !living.has(ownerOf(id))) this.#store.delete(id)
+    }
+  }
+
+  #living(): Map<WorkerId, number> {
+    return new Map(this.#store.clients().filter((client) => client.live).map((client) => [client.workerId, client.slot]))
+  }
+
+  #answerObjects(to: WorkerId, request: number, rows: unknown[]): void {
+    const living = this.#living()
+    const idOf = new Map([...living].map(([workerId, slot]) => [slot, workerId]))
+    for (const { id, sizeBytes, pinnedBy } of this.#store.list()) {
+      if (living.has(ownerOf(id))) continue
+      const holders = pinnedBy.map((slot) => idOf.get(slot) ?? `slot ${slot}`)
+      const nodeIds = [this.#store.workerId.slice(0, 10)]
+      rows.push({ objectId: id, sizeBytes, owner: ownerOf(id), holders, reason: 'its owner is gone', callSite: '', nodeIds, spilled: false })
+    }
+    this.#mesh.send(to, { is: 'answer', request, rows })
+  }
+
+  #arm(): void {
+    if (this.#ending !== null) return
+    const at = this.#daemon.deadline() ?? Number.POSITIVE_INFINITY
+    if (at === this.#timerAt && this.#timer !== null) return
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    this.#timerAt = at
+    if (at === Number.POSITIVE_INFINITY) return
+    // Rounded up: a timer that fires early would find nothing due and be set again at once.
+    this.#timer = setTimeout(() => this.#tick(), Math.max(1, Math.ceil(at - performance.now())))
+  }
+
+  #tick(): void {
+    this.#timer = null
+    this.#handle({ is: 'tick' })
+  }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node daemon's main program, a child of the driver. Its standard input is a pipe that nobody writes to: its end is
+// the end of the driver, however that died. Then all workers are killed and all files removed. It tells that it is
+// ready, or why not, in one line of JSON on its standard output (`DaemonReport`).
+
+import { randomBytes } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import { encodeError } from '../codec/error-value.js'
+import { Head } from '../core/head/head.js'
+import { Daemon } from '../core/node/daemon.js'
+import { Node } from '../core/node/node.js'
+import { ChildProcesses, type Command } from '../io/processes.js'
+import { type NativeStore, native } from '../native.js'
+import { DAEMON_ENV, type DaemonReport, type DaemonSettings, WORKER_ENV, type WorkerSettings } from './daemon-settings.js'
+import { machineMemory } from './node-resources.js'
+import { NodeShell } from './node-shell.js'
+import { createSession, defaultRoots, placeSegment, removeSession, type Session, sweepSessions } from './session.js'
+
+main()
+
+function main(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+  const settings = JSON.parse(process.env[DAEMON_ENV] ?? 'null') as DaemonSettings | null
+  if (settings === null) {
+    process.stderr.write(`eagleray: this program is started by init(), not by hand\n`)
+    process.exit(2)
+  }
+  let session: Session | null = null
+  try {
+    const roots = defaultRoots()
+    const lock = (path: string): boolean => native.lockFile(path)
+    session = createSession(roots, () => randomBytes(4).toString('hex'), lock)
+    const place = placeSegment(session, roots, settings.objectStoreBytes, machineMemory())
+    session.storePath = place.storePath
+    const nodeId = randomBytes(5).toString('hex')
+    const store = native.createStore(place.storePath, place.capacityBytes, nodeId, settings.prefault)
+    run(settings, session, store, nodeId, place.warning)
+    setImmediate(() => sweepSessions(roots, lock))
+  } catch (error) {
+    report({ ok: false, message: (error as Error).message, code: (error as NodeJS.ErrnoException).code ?? null })
+    if (session !== null) removeSession(session)
+    process.exitCode = 1
+  }
+}
+
+function run(settings: DaemonSettings, session: Session, store: NativeStore, nodeId: string, warning: string | null): void {
+  const { total, gpuIds, labels, jobId, namespace, prestart } = settings
+  const token = randomBytes(16).toString('hex')
+  const { sessionDir, storePath } = session
+  const nodeIp = '127.0.0.1'
+  const node = new Node({ nodeId, nodeIp, sessionDir, token, total, gpuIds, labels, jobId, namespace, prestart })
+  const head = new Head({ jobId, namespace, nodeId, encodeError })
+  head.nodes.register({ nodeId, address: nodeIp, labels, resources: () => node.resources() })
+  const shell = new NodeShell({
+    store,
+    daemon: new Daemon(node, head),
+    logsDir: `${sessionDir}/logs`,
+    command: (spawnKey) => workerCommand(settings, { storePath, daemonId: store.workerId, sessionDir, token, spawnKey }),
+    processes: (listener) => new ChildProcesses(listener),
+    onEnd: () => {
+      removeSession(session)
+      process.exit(0)
+    },
+  })
+  process.stdin.on('end', () => shell.end('its driver ended'))
+  process.stdin.on('error', () => shell.end('its driver ended'))
+  process.stdin.resume()
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => shell.end(`the node daemon got ${signal}`))
+  process.on('uncaughtException', (error) => {
+    process.stderr.write(`eagleray: the node daemon failed: ${error.stack ?? error}\n`)
+    process.exitCode = 1
+    shell.end('the node daemon failed')
+  })
+  const { lockPath } = session
+  report({ ok: true, storePath, sessionDir, lockPath, nodeId, daemonId: store.workerId, token, warning })
+  shell.start()
+}
+
+function workerCommand(settings: DaemonSettings, worker: WorkerSettings): Command {
+  const main = fileURLToPath(new URL('./worker.js', import.meta.url))
+  const env: Command['env'] = { ...process.env, [WORKER_ENV]: JSON.stringify(worker) }
+  delete env[DAEMON_ENV]
+  if (settings.nodeOptions !== '') env.NODE_OPTIONS = settings.nodeOptions
+  return { program: process.execPath, args: [...settings.execArgv, main], env, cwd: settings.cwd }
+}
+
+function report(line: DaemonReport): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`)
+}

@@ -84,16 +84,16 @@ const isSuite = (text: string, offset: number): boolean => /^\s*suite\(/.test(te
 export const bannedInCore: readonly (readonly [RegExp, string])[] = [
   [/\bDate\b/, 'the `now` parameter'],
   [/\bMath\.random\b/, 'an injected random source'],
-  [/\bcrypto\b/, 'an injected random source'],
+  [/\bcrypto\./, 'an injected random source'],
   [/\bset(Timeout|Interval|Immediate)\b/, '`deadline()`'],
   [/\bqueueMicrotask\b/, 'an effect'],
-  [/\bprocess\b/, 'an input of the shell'],
+  [/\bprocess\.(env|pid|hrtime|nextTick|memoryUsage|on|exit)\b/, 'an input of the shell'],
   [/\bperformance\b/, 'the `now` parameter'],
   [/\bWeakRef\b/, 'an explicit release event'],
   [/\bFinalizationRegistry\b/, 'an explicit release event'],
-  [/\bawait\b/, 'an effect and the event that answers it'],
+  [/(?<![#.\w])await\b/, 'an effect and the event that answers it'],
   [/\bPromise\b/, 'an effect and the event that answers it'],
-  [/\bconsole\b/, 'an effect'],
+  [/\bconsole\./, 'an effect'],
 ]
 
 export function coreCalls(sources: Source[]): string[] {

@@ -6,13 +6,13 @@
 // Threads: everything here may be called from any thread. A child made by fork is another process: it attaches anew.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <string>
 
 #include "pin_counts.h"
 #include "segment.h"
 #include "status.h"
+#include "wake.h"
 
 namespace eagleray {
 
@@ -34,11 +34,15 @@ class Client {
   const WorkerId& worker_id() const { return worker_id_; }
   PinCounts& pins() { return pins_; }
   TouchedPages& touched() { return touched_; }
+  // The doorbells of the other clients.
+  Bells& bells() { return bells_; }
 
  private:
-  Client(std::unique_ptr<Segment> segment);
-  static Result<std::shared_ptr<Client>> attach_segment(std::unique_ptr<Segment> segment);
+  explicit Client(std::unique_ptr<Segment> segment);
+  static Result<std::shared_ptr<Client>> enter(std::unique_ptr<Segment> segment);
   Status claim_slot();
+  bool try_claim(uint32_t slot, uint64_t start_time);
+  Status prefault();
 
   std::unique_ptr<Segment> segment_;
   uint32_t slot_ = kNone;
@@ -47,6 +51,7 @@ class Client {
   int pid_;
   PinCounts pins_;
   TouchedPages touched_;
+  Bells bells_;
 };
 
 // What is known of a slot: false when it is free.

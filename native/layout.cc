@@ -17,7 +17,7 @@ Layout compute_layout(uint64_t heap_bytes, uint32_t table_capacity) {
   Layout layout{};
   layout.heap_bytes = heap_bytes;
   layout.table_capacity = table_capacity;
-  layout.block_capacity = 4 * table_capacity + 16;  // enough for any set of entries: see allocator.h
+  layout.block_capacity = 4 * table_capacity + 64;  // enough for any set of entries: see allocator.h
   uint64_t at = 0;
   const auto section = [&at](uint64_t bytes) {
     const uint64_t begin = at;

@@ -9,7 +9,7 @@
 //            | TableState          free entries            |
 //            | BucketHead[capacity]  chains by id          |
 //            | ObjectEntry[capacity] the objects           |  grows in backing from its start
-//            | BlockRecord[4 capacity + 16]  the heap's map|  grows in backing from its start
+//            | BlockRecord[4 capacity + 64]  the heap's map|  grows in backing from its start
 //            | channel region (channel_layout.h)           |
 //            | heap                                        |  grows in backing from its start
 //            +---------------------------------------------+
@@ -105,7 +105,7 @@ struct alignas(64) ClientRecord {
   std::atomic<uint64_t> state;
   // The process's start in clock ticks since boot (field 22 of /proc/<pid>/stat): tells a reused pid. 0 while claiming.
   std::atomic<uint64_t> start_time;
-  uint8_t worker_id[kWorkerIdBytes];
+  WorkerId worker_id;
   uint8_t unused[4];
   uint64_t attached_at_ms;
 };

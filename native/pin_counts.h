@@ -11,6 +11,11 @@
 
 namespace eagleray {
 
+struct PinCount {
+  uint32_t pins : 31;
+  uint32_t viewed : 1;  // one of them was for a view: the private mapping may hold what this process wrote
+};
+
 // How many pins this process holds of each entry. The segment has one bit for "at least one"; the bit changes only together
 // with the count's step from or to 0, under the entry's stripe, so threads of one process never undo each other's bit.
 class PinCounts {
@@ -22,7 +27,7 @@ class PinCounts {
 
   std::mutex& stripe(uint32_t entry) { return stripes_[entry % kStripes].mutex; }
   // REQUIRES: the entry's stripe is held.
-  uint32_t& count(uint32_t entry) { return counts_[entry]; }
+  PinCount& count(uint32_t entry) { return counts_[entry]; }
 
  private:
   static constexpr uint32_t kStripes = 64;
@@ -31,7 +36,7 @@ class PinCounts {
   };
   Stripe stripes_[kStripes];
   uint32_t capacity_;
-  uint32_t* counts_;  // zeroed pages of its own, touched as entries come into use
+  PinCount* counts_;  // zeroed pages of its own, touched as entries come into use
 };
 
 // Which parts of the heap this process has page tables for. Only a hint: being wrong costs time and nothing else.
@@ -45,5 +50,9 @@ class TouchedPages {
  private:
   std::unique_ptr<std::atomic<uint64_t>[]> bits_;
 };
+
+// Fills in the page tables of [at, at + length), whole pages within it, in one call instead of a fault a page. A hint: where the
+// kernel cannot (before 5.14), nothing happens.
+void populate_for_writing(std::byte* at, uint64_t length);
 
 }  // namespace eagleray

@@ -50,6 +50,14 @@ class Segment {
   std::byte* heap() const { return shared_ + layout_.heap; }
   const std::byte* private_heap() const { return private_ + layout_.heap; }
 
+  // Whether a record of that index may be touched: the check on indices that come from shared memory.
+  bool entry_exists(uint32_t index) const {
+    return index < layout_.table_capacity && (index + 1ull) * sizeof(ObjectEntry) <= header().entries_backed.load(std::memory_order_acquire);
+  }
+  bool block_exists(uint32_t index) const {
+    return index < layout_.block_capacity && (index + 1ull) * sizeof(BlockRecord) <= header().blocks_backed.load(std::memory_order_acquire);
+  }
+
   // Reserves [offset, offset + length) of the file, so that touching it cannot fail. Idempotent, and safe to race with itself.
   // kStoreSpace when the file system is full.
   Status ensure_backed(uint64_t offset, uint64_t length);
@@ -57,6 +65,9 @@ class Segment {
   Status ensure_prefix_backed(std::atomic<uint64_t>& mark, uint64_t section, uint64_t section_bytes, uint64_t end, uint64_t step);
   // The heap's [0, end), in steps of kHeapStepBytes.
   Status ensure_heap_backed(uint64_t end);
+  // The records up to and including `index`. Do nothing but compare when they are reserved already.
+  Status ensure_entry_backed(uint32_t index);
+  Status ensure_block_backed(uint32_t index);
 
  private:
   Segment(std::string directory, int file, const Layout& layout);

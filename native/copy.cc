@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "copy.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "pin_counts.h"
+
+namespace eagleray {
+namespace {
+
+// What one thread takes at a time: so small that a helper that loses its core holds up the end by little.
+constexpr uint64_t kSliceBytes = 2ull << 20;
+constexpr unsigned kMostHelpers = 3;
+
+void copy_slice(const CopyPart& slice, bool populate) {
+  if (populate) populate_for_writing(slice.target, slice.length);
+  if (slice.source == nullptr) {
+    std::memset(slice.target, 0, slice.length);
+  } else {
+    std::memcpy(slice.target, slice.source, slice.length);
+  }
+}
+
+std::vector<CopyPart> cut(std::span<const CopyPart> parts) {
+  std::vector<CopyPart> slices;
+  for (const CopyPart& part : parts) {
+    for (uint64_t at = 0; at < part.length; at += kSliceBytes) {
+      const std::byte* source = part.source == nullptr ? nullptr : part.source + at;
+      slices.push_back({part.target + at, source, std::min(kSliceBytes, part.length - at)});
+    }
+  }
+  return slices;
+}
+
+// Threads that sleep until there is a copy to help with. One copy at a time: who finds the pool busy copies alone.
+class CopyPool {
+ public:
+  // The pool of this process (a child made by fork has threads of its own, not its parent's). Null on a single core.
+  static CopyPool* get() {
+    static std::mutex mutex;
+    static CopyPool* pool = nullptr;
+    const unsigned cores = std::thread::hardware_concurrency();
+    if (cores < 2) return nullptr;
+    std::lock_guard<std::mutex> lock(mutex);
+    // Never destroyed: its threads sleep in it until the process ends.
+    if (pool == nullptr || pool->pid_ != getpid()) pool = new CopyPool(std::min(cores - 1, kMostHelpers));
+    return pool;
+  }
+
+  void run(std::span<const CopyPart> slices, bool populate) {
+    std::unique_lock<std::mutex> only(busy_, std::try_to_lock);
+    if (!only.owns_lock()) {
+      for (const CopyPart& slice : slices) copy_slice(slice, populate);
+      return;
+    }
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      slices_ = slices;
+      populate_ = populate;
+      next_.store(0, std::memory_order_relaxed);
+      open_ = true;
+    }
+    wake_.notify_all();
+    work(slices, populate);
+    std::unique_lock<std::mutex> lock(mutex_);
+    open_ = false;  // a helper that wakes only now finds nothing to do
+    idle_.wait(lock, [this] { return helping_ == 0; });
+  }
+
+ private:
+  explicit CopyPool(unsigned helpers) : pid_(getpid()) {
+    for (unsigned i = 0; i < helpers; i++) std::thread([this] { help(); }).detach();
+  }
+
+  void work(std::span<const CopyPart> slices, bool populate) {
+    for (size_t i = next_.fetch_add(1); i < slices.size(); i = next_.fetch_add(1)) copy_slice(slices[i], populate);
+  }
+
+  void help() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (true) {
+      wake_.wait(lock, [this] { return open_ && next_.load(std::memory_order_relaxed) < slices_.size(); });
+      helping_++;
+      const std::span<const CopyPart> slices = slices_;
+      const bool populate = populate_;
+      lock.unlock();
+      work(slices, populate);
+      lock.lock();
+      if (--helping_ == 0) idle_.notify_one();
+    }
+  }
+
+  const int pid_;
+  std::mutex busy_;
+  std::mutex mutex_;  // guards everything below but next_
+  std::condition_variable wake_;
+  std::condition_variable idle_;
+  std::span<const CopyPart> slices_;
+  bool populate_ = false;
+  bool open_ = false;
+  unsigned helping_ = 0;
+  std::atomic<size_t> next_{0};
+};
+
+}  // namespace
+
+void copy_parts(std::span<const CopyPart> parts, bool populate) {
+  uint64_t total = 0;
+  for (const CopyPart& part : parts) total += part.length;
+  CopyPool* pool = total < kParallelCopyBytes ? nullptr : CopyPool::get();
+  if (pool != nullptr) {
+    const std::vector<CopyPart> slices = cut(parts);
+    pool->run(slices, populate);
+    return;
+  }
+  for (const CopyPart& part : parts) {
+    if (part.length > 0) copy_slice(part, populate);
+  }
+}
+
+}  // namespace eagleray

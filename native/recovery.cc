@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "recovery.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "allocator.h"
+#include "fault_points.h"
+#include "object_table.h"
+
+namespace eagleray {
+namespace {
+
+std::vector<Allocator::UsedBlock> collect(const Segment& segment) {
+  std::vector<Allocator::UsedBlock> used;
+  for (uint32_t i = 0; i < segment.table().high_water; i++) {
+    const ObjectEntry& entry = segment.entry(i);
+    if (object_state::state(entry.state.load(std::memory_order_acquire)) == object_state::kFree) continue;
+    used.push_back({entry.offset, block_bytes(std::min(entry.size, kMaxHeapBytes)), i});
+  }
+  std::sort(used.begin(), used.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
+  return used;
+}
+
+}  // namespace
+
+Status rebuild_after_death(Segment& segment) {
+  SegmentHeader& header = segment.header();
+  // Odd already when the one who rebuilt died too.
+  header.rebuild.fetch_or(1, std::memory_order_seq_cst);
+  EAGLERAY_FAULT("rebuild.started");
+  Status status = ObjectTable(segment).rebuild();
+  EAGLERAY_FAULT("rebuild.table");
+  if (status.ok()) {
+    std::vector<Allocator::UsedBlock> used = collect(segment);
+    status = Allocator(segment).rebuild(used);
+    EAGLERAY_FAULT("rebuild.blocks");
+    for (const Allocator::UsedBlock& block : used) {
+      if (status.ok()) segment.entry(block.entry).block = block.block;
+    }
+  }
+  if (!status.ok()) header.corrupt.store(1, std::memory_order_seq_cst);
+  header.rebuild.fetch_add(1, std::memory_order_seq_cst);
+  return status;
+}
+
+}  // namespace eagleray

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// The objects of a segment: what a process does with them. Start reading here.
+//
+//   put = create + copy + seal. An object is visible once sealed, and its bytes never change again.
+//   view pins it: its memory stays until the last pin of the last process goes, also when it is deleted meanwhile.
+//
+// A Store is a handle on the process's Client and may be copied; it holds no state of its own. Threads: all methods may be called
+// from any thread, except that one object's create, seal and abort belong to one thread at a time.
+// Every operation may end in kStoreCorrupt when the segment was damaged; only other outcomes are named below.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "client.h"
+#include "object_id.h"
+#include "status.h"
+
+namespace eagleray {
+
+// A pinned sealed object. `data` lies in the copy-on-write mapping, or is a copy of its own when the object is smaller than a
+// page (small objects share pages, and a stray write must not reach a neighbour's view). Give it to release() exactly once.
+struct View {
+  const std::byte* data = nullptr;  // never null, also for an empty object; 64-byte aligned
+  uint64_t size = 0;
+  uint32_t entry = kNone;
+  uint64_t generation = 0;
+  bool is_copy = false;
+};
+
+struct ObjectInfo {
+  ObjectId id;
+  uint64_t size;
+  uint64_t state;  // object_state, never kFree
+  uint32_t creator;
+  uint64_t created_at_ms;
+  std::vector<uint32_t> pinned_by;
+};
+
+struct StoreStats {
+  uint64_t capacity_bytes = 0;
+  uint64_t used_bytes = 0;  // whole blocks
+  uint64_t largest_free_bytes = 0;
+  uint64_t reserved_bytes = 0;  // of the heap, in the file system, so far
+  uint32_t objects = 0;
+  uint32_t creating = 0;
+  uint32_t sealed = 0;
+  uint32_t deleting = 0;
+  uint64_t pins = 0;  // pairs of object and process
+  uint32_t clients = 0;
+  uint32_t channels = 0;
+  uint32_t table_capacity = 0;
+};
+
+struct PutPart {
+  const void* data;
+  uint64_t length;
+  uint64_t offset;  // in the object
+};
+
+class Store {
+ public:
+  explicit Store(std::shared_ptr<Client> client) : client_(std::move(client)) {}
+
+  const std::shared_ptr<Client>& client() const { return client_; }
+
+  // kObjectExists; kStoreFull (the message has the numbers); kStoreSpace when the file system is full.
+  Status put(const ObjectId& id, const void* bytes, uint64_t size);
+  // Parts in ascending order without overlap, within the size, else kInvalidArgument; the gaps become zeros.
+  Status put_parts(const ObjectId& id, uint64_t size, std::span<const PutPart> parts);
+  // Reserves memory for an object and gives it; its bytes are undefined. 64-byte aligned, page-aligned from kPage on. Errors as put.
+  Result<std::byte*> create(const ObjectId& id, uint64_t size);
+  // kObjectNotFound unless this process is creating it.
+  Status seal(const ObjectId& id);
+  Status abort(const ObjectId& id);
+
+  // Copies a sealed object to `target` if it is no longer than `capacity`; gives its length either way. kObjectNotFound.
+  Result<uint64_t> read(const ObjectId& id, void* target, uint64_t capacity);
+  // Pins a sealed object. kObjectNotFound.
+  Result<View> view(const ObjectId& id);
+  // Undoes what this process wrote into the view, and ends the pin. The data must not be touched afterwards.
+  void release(const View& view);
+  bool contains(const ObjectId& id);
+  // Gone for new readers at once, freed with the last pin. False when there is no sealed object of that id.
+  Result<bool> remove(const ObjectId& id);
+  // Asks that the store's `ring` hook be called for this client after an object of that id is sealed, once; spurious calls happen.
+  // The caller looks for the object again after this returns.
+  void expect(const ObjectId& id);
+
+  Result<std::vector<ObjectInfo>> list();
+  Result<StoreStats> stats();
+  std::vector<ClientInfo> clients();
+  // What is wrong with table, allocator, pins and channels, seen from outside; nothing when every invariant holds. Takes the lock
+  // throughout.
+  Result<std::optional<std::string>> check();
+
+  // See reaper.h.
+  Result<bool> reap(uint32_t slot);
+  Result<std::vector<uint32_t>> reap_dead();
+
+ private:
+  struct Reserved {
+    uint32_t index;
+    std::byte* data;
+  };
+  struct Pin {
+    uint32_t index;
+    uint64_t word;
+  };
+
+  Segment& segment() const { return client_->segment(); }
+  Result<Reserved> reserve(const ObjectId& id, uint64_t size);
+  Result<uint32_t> insert(const ObjectId& id, uint64_t size);
+  Status no_room(uint64_t size, const Status& why);
+  bool needs_populating(const std::byte* data, uint64_t size);
+  Result<uint32_t> find_mine(const ObjectId& id);
+  void publish_seal(uint32_t index, const ObjectId& id);
+  Status drop_reserved(uint32_t index);
+
+  FoundEntry find(const ObjectId& id);
+  // `for_view`: the caller will look at it in the private mapping.
+  Result<Pin> pin(const ObjectId& id, bool for_view);
+  void unpin(uint32_t index, uint64_t generation);
+  void free_if_last(uint32_t index, uint64_t generation);
+
+  std::shared_ptr<Client> client_;
+};
+
+}  // namespace eagleray

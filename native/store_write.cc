@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// How objects come to be: put, create, seal, abort.
+#include <time.h>
+
+#include <algorithm>
+
+#include "allocator.h"
+#include "copy.h"
+#include "fault_points.h"
+#include "object_table.h"
+#include "reaper.h"
+#include "segment_lock.h"
+#include "store.h"
+#include "waiters.h"
+
+namespace eagleray {
+namespace {
+
+// From here on it pays to ask for page tables at once instead of a fault a page.
+constexpr uint64_t kPopulateBytes = 1 << 20;
+
+void stamp(ObjectEntry& entry, const Client& creator) {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  entry.created_seconds = static_cast<uint32_t>(now.tv_sec);
+  entry.created_millis = static_cast<uint16_t>(now.tv_nsec / 1000000);
+  entry.creator_slot = static_cast<uint16_t>(creator.slot());
+  entry.creator_generation = creator.generation();
+}
+
+Status exists(const ObjectId& id) { return Status(Code::kObjectExists, "put " + to_hex(id) + ": an object of that id exists already"); }
+
+Status not_mine(const char* attempt, const ObjectId& id) {
+  return Status(Code::kObjectNotFound, std::string(attempt) + " " + to_hex(id) + ": this process is creating no object of that id");
+}
+
+}  // namespace
+
+// Entry and block in one hold of the lock. The entry becomes creating last, so a death before that leaves nothing and one after
+// it leaves an object that the reaper rolls back.
+Result<uint32_t> Store::insert(const ObjectId& id, uint64_t size) {
+  Segment& segment = this->segment();
+  SegmentLock lock(segment, client_->slot(), client_->generation());
+  if (!lock.ok()) return lock.status();
+  EAGLERAY_FAULT("create.locked");
+  ObjectTable table(segment);
+  const Result<FoundEntry> found = table.find_current(id);
+  if (!found.ok()) return found.status();
+  if (found.value().index != kNone) return Status(Code::kObjectExists);
+  const Result<uint32_t> index = table.take();
+  if (!index.ok()) return index;
+  const Result<uint32_t> block = Allocator(segment).allocate(block_bytes(size), index.value());
+  if (!block.ok()) {
+    table.put_back(index.value());
+    return block;
+  }
+  EAGLERAY_FAULT("create.allocated");
+  ObjectEntry& entry = segment.entry(index.value());
+  entry.offset = segment.block(block.value()).offset;
+  if (entry.offset > segment.layout().heap_bytes - size) return Status(Code::kStoreCorrupt, "a free block lies outside the heap");
+  entry.size = size;
+  entry.block = block.value();
+  stamp(entry, *client_);
+  table.publish(index.value(), id);
+  EAGLERAY_FAULT("create.published");
+  return index;
+}
+
+Result<Store::Reserved> Store::reserve(const ObjectId& id, uint64_t size) {
+  Segment& segment = this->segment();
+  if (size > segment.layout().heap_bytes) return no_room(size, Status(Code::kStoreFull));
+  Result<uint32_t> index = insert(id, size);
+  if (index.code() == Code::kStoreFull) {
+    // Processes that died may hold what is needed, and nobody else may be there to notice.
+    const Result<std::vector<uint32_t>> reaped = reap_dead_clients(*client_);
+    if (reaped.ok() && !reaped.value().empty()) index = insert(id, size);
+  }
+  if (index.code() == Code::kObjectExists) return exists(id);
+  if (index.code() == Code::kStoreFull) return no_room(size, index.status());
+  if (!index.ok()) return index.status();
+  EAGLERAY_FAULT("create.unlocked");
+  const uint64_t offset = segment.entry(index.value()).offset;
+  Status status = segment.ensure_heap_backed(offset + block_bytes(size));
+  if (!status.ok()) {
+    Status dropped = drop_reserved(index.value());
+    return dropped.ok() ? status : dropped;
+  }
+  return Reserved{index.value(), segment.heap() + offset};
+}
+
+Status Store::no_room(uint64_t size, const Status& why) {
+  if (!why.message().empty()) return why;
+  SegmentLock lock(segment(), client_->slot(), client_->generation());
+  if (!lock.ok()) return lock.status();
+  const Allocator allocator(segment());
+  const uint64_t capacity = segment().layout().heap_bytes;
+  return Status(Code::kStoreFull, "no room for " + std::to_string(size) + " bytes in the store: " +
+                                      std::to_string(capacity - allocator.used_bytes()) + " of " + std::to_string(capacity) +
+                                      " bytes are free, at most " + std::to_string(allocator.largest_free()) + " in one piece");
+}
+
+Status Store::drop_reserved(uint32_t index) {
+  SegmentLock lock(segment(), client_->slot(), client_->generation());
+  if (!lock.ok()) return lock.status();
+  return free_entry(segment(), index);
+}
+
+bool Store::needs_populating(const std::byte* data, uint64_t size) {
+  return size >= kPopulateBytes && client_->touched().mark(static_cast<uint64_t>(data - segment().heap()), size);
+}
+
+void Store::publish_seal(uint32_t index, const ObjectId& id) {
+  EAGLERAY_FAULT("seal.before");
+  ObjectEntry& entry = segment().entry(index);
+  const uint64_t generation = object_state::generation(entry.state.load(std::memory_order_relaxed));
+  entry.state.store(object_state::make(object_state::kSealed, generation), std::memory_order_seq_cst);
+  EAGLERAY_FAULT("seal.sealed");
+  ring_waiters(*client_, id);
+}
+
+Status Store::put(const ObjectId& id, const void* bytes, uint64_t size) {
+  const Result<Reserved> reserved = reserve(id, size);
+  if (!reserved.ok()) return reserved.status();
+  if (size > 0) {
+    const CopyPart part{reserved.value().data, static_cast<const std::byte*>(bytes), size};
+    copy_parts({&part, 1}, needs_populating(part.target, size));
+  }
+  EAGLERAY_FAULT("put.copied");
+  publish_seal(reserved.value().index, id);
+  return Status();
+}
+
+Status Store::put_parts(const ObjectId& id, uint64_t size, std::span<const PutPart> parts) {
+  uint64_t end = 0;
+  for (const PutPart& part : parts) {
+    if (part.offset < end || part.offset > size || part.length > size - part.offset) {
+      return Status(Code::kInvalidArgument, "put " + to_hex(id) + ": the part at " + std::to_string(part.offset) + " of " +
+                                                std::to_string(part.length) + " bytes overlaps the one before or leaves the object");
+    }
+    end = part.offset + part.length;
+  }
+  const Result<Reserved> reserved = reserve(id, size);
+  if (!reserved.ok()) return reserved.status();
+  std::byte* const target = reserved.value().data;
+  std::vector<CopyPart> copies;
+  copies.reserve(2 * parts.size() + 1);
+  uint64_t at = 0;
+  for (const PutPart& part : parts) {
+    if (part.offset > at) copies.push_back({target + at, nullptr, part.offset - at});
+    if (part.length > 0) copies.push_back({target + part.offset, static_cast<const std::byte*>(part.data), part.length});
+    at = part.offset + part.length;
+  }
+  if (size > at) copies.push_back({target + at, nullptr, size - at});
+  copy_parts(copies, needs_populating(target, size));
+  EAGLERAY_FAULT("put.copied");
+  publish_seal(reserved.value().index, id);
+  return Status();
+}
+
+Result<std::byte*> Store::create(const ObjectId& id, uint64_t size) {
+  const Result<Reserved> reserved = reserve(id, size);
+  if (!reserved.ok()) return reserved.status();
+  return reserved.value().data;
+}
+
+// REQUIRES: the segment lock is held.
+Result<uint32_t> Store::find_mine(const ObjectId& id) {
+  const Result<FoundEntry> found = ObjectTable(segment()).find_current(id);
+  if (!found.ok()) return found.status();
+  const uint32_t index = found.value().index;
+  if (index == kNone || object_state::state(found.value().word) != object_state::kCreating) return kNone;
+  const ObjectEntry& entry = segment().entry(index);
+  if (entry.creator_slot != client_->slot() || entry.creator_generation != client_->generation()) return kNone;
+  return index;
+}
+
+Status Store::seal(const ObjectId& id) {
+  uint32_t index = kNone;
+  {
+    SegmentLock lock(segment(), client_->slot(), client_->generation());
+    if (!lock.ok()) return lock.status();
+    const Result<uint32_t> mine = find_mine(id);
+    if (!mine.ok()) return mine.status();
+    index = mine.value();
+  }
+  if (index == kNone) return not_mine("seal", id);
+  publish_seal(index, id);
+  return Status();
+}
+
+Status Store::abort(const ObjectId& id) {
+  {
+    SegmentLock lock(segment(), client_->slot(), client_->generation());
+    if (!lock.ok()) return lock.status();
+    const Result<uint32_t> mine = find_mine(id);
+    if (!mine.ok()) return mine.status();
+    EAGLERAY_FAULT("abort.before");
+    if (mine.value() != kNone) return free_entry(segment(), mine.value());
+  }
+  return not_mine("abort", id);
+}
+
+}  // namespace eagleray

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who wants to hear of seals. A client marks the bucket of the id it waits for and then looks whether the object is sealed
+// already; a sealer seals and then looks at the bucket. Both in one total order (seq_cst), so at least one sees the other. Ids that
+// share a bucket ring each other's waiters: spurious calls happen, lost ones do not.
+#pragma once
+
+#include "client.h"
+
+namespace eagleray {
+
+// Marks this client. The caller then looks for the object once more.
+void expect_seal(Client& client, const ObjectId& id);
+// After a seal: takes the marks of the id's bucket and rings their bells.
+void ring_waiters(Client& client, const ObjectId& id);
+// The marks of all buckets.
+void ring_all_waiters(Client& client);
+// Forgets that a client waits.
+void clear_waiter(Segment& segment, uint32_t slot);
+
+}  // namespace eagleray

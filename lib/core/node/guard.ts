@@ -11,7 +11,8 @@ import type { Request } from './requests.js'
 export class Guard {
   readonly #ledger: Ledger
   #protected: Request | null = null
-  #lacking: readonly string[] = []
+  /** What it lacked at any time since others are held back: what has gathered must not go again while the rest does. */
+  readonly #lacking = new Set<string>()
   /** When the picture changes by time alone; infinity when it does not. */
   changesAt: Millis = Number.POSITIVE_INFINITY
 
@@ -21,6 +22,7 @@ export class Guard {
 
   /** Looks for the request that has waited longest. To be called before each round of grants. */
   look(requests: Iterable<Request>, now: Millis): void {
+    const before = this.#protected
     this.#protected = null
     this.changesAt = Number.POSITIVE_INFINITY
     let oldest: Request | null = null
@@ -32,14 +34,16 @@ export class Guard {
     const { active, changesAt } = turn(oldest.waitingSince, now)
     this.changesAt = changesAt
     if (!active) return
+    if (before !== oldest) this.#lacking.clear()
     this.#protected = oldest
-    this.#lacking = this.#ledger.lacking(oldest.need)
+    for (const name of this.#ledger.lacking(oldest.need)) this.#lacking.add(name)
   }
 
   /** Whether serving this request would take what the protected one lacks. */
   holdsBack(request: Request): boolean {
     if (this.#protected === null || this.#protected === request) return false
-    return this.#lacking.some((name) => (request.need[name] ?? 0) > 0)
+    for (const name of this.#lacking) if ((request.need[name] ?? 0) > 0) return true
+    return false
   }
 }
 

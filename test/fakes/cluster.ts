@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon's machines with nothing around them: processes are names, time is a number, and every step checks the
+// invariants. Tests say what happens and read what was sent.
+
+import { Head } from '#lib/core/head/head.js'
+import { Daemon, type DaemonEffect, type DaemonEvent } from '#lib/core/node/daemon.js'
+import { Node } from '#lib/core/node/node.js'
+import { toAmounts } from '#lib/core/resources.js'
+import { type ActorSpec, type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
+
+export const NODE_ID = 'aaaaaaaaaa'
+export const TOKEN = 'token'
+
+export type MessageOf<Is extends Control['is']> = Extract<Control, { is: Is }>
+
+export interface ClusterOptions { resources?: Record<string, number>; gpuIds?: string[]; prestart?: number }
+
+export class FakeCluster {
+  now = 0
+  readonly daemon: Daemon
+  readonly node: Node
+  readonly head: Head
+  readonly driver = workerIdOf(1)
+  /** Everything sent, oldest first. */
+  readonly sent: { to: WorkerId; message: Control }[] = []
+  /** Keys of children that have not ended, with what is known of them. */
+  readonly children = new Map<string, { pid: number; workerId: WorkerId | null }>()
+  /** Children to be ended by `settle`. */
+  readonly killed = new Set<string>()
+  readonly reaped: (WorkerId | null)[] = []
+  ended: string | null = null
+  #next = 2
+
+  constructor({ resources = { CPU: 2 }, gpuIds = [], prestart = resources.CPU ?? 0 }: ClusterOptions = {}) {
+    const total = toAmounts({ ...resources, ...(gpuIds.length > 0 ? { GPU: gpuIds.length } : {}) })
+    const common = { nodeId: NODE_ID, jobId: '00000001', namespace: 'default' }
+    this.node = new Node({ ...common, nodeIp: '127.0.0.1', sessionDir: '/s', token: TOKEN, total, gpuIds, labels: {}, prestart })
+    this.head = new Head({ ...common, encodeError: (error) => new TextEncoder().encode(`${error.name}: ${error.message}`) })
+    this.head.nodes.register({ nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.node.resources() })
+    this.daemon = new Daemon(this.node, this.head)
+  }
+
+  /** A cluster whose warm workers are there and whose driver is welcomed. */
+  static started(options: ClusterOptions = {}): FakeCluster {
+    const cluster = new FakeCluster(options)
+    cluster.event({ is: 'tick' })
+    cluster.hello(cluster.driver, 'driver', 1)
+    cluster.settle()
+    return cluster
+  }
+
+  event(event: DaemonEvent): void {
+    const out: DaemonEffect[] = []
+    this.daemon.handle(event, this.now, out)
+    this.daemon.invariants()
+    for (const effect of out) this.#carryOut(effect)
+  }
+
+  from(from: WorkerId, message: Control): void {
+    this.event({ is: 'message', from, message })
+  }
+
+  hello(from: WorkerId, kind: 'driver' | 'worker', pid: number): void {
+    this.from(from, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: from, pid, kind, token: TOKEN })
+  }
+
+  /** Lets children start, and those that were killed end, until nothing more happens. */
+  settle(): void {
+    for (;;) {
+      const starting = [...this.children].find(([key, child]) => child.workerId === null && !this.killed.has(key))
+      const dying = [...this.killed][0]
+      if (starting !== undefined) this.start(starting[0])
+      else if (dying !== undefined) this.exit(dying, null, 'SIGKILL')
+      else return
+    }
+  }
+
+  /** That child says hello. */
+  start(key: string): WorkerId {
+    const child = this.children.get(key)
+    if (child === undefined) throw new Error(`no child ${key}`)
+    child.workerId = workerIdOf(this.#next++)
+    this.hello(child.workerId, 'worker', child.pid)
+    return child.workerId
+  }
+
+  exit(key: string, exitCode: number | null, signal: string | null = null, stderrTail = ''): void {
+    this.children.delete(key)
+    this.killed.delete(key)
+    this.event({ is: 'workerExited', key, exitCode, signal, stderrTail })
+  }
+
+  /** The process of that worker ends. */
+  die(workerId: WorkerId, exitCode: number | null = 1, signal: string | null = null): void {
+    this.exit(this.keyOf(workerId), exitCode, signal)
+  }
+
+  keyOf(workerId: WorkerId): string {
+    const found = [...this.children].find(([, child]) => child.workerId === workerId)
+    if (found === undefined) throw new Error(`no process ${workerId}`)
+    return found[0]
+  }
+
+  /** Lets time pass, with every tick that is asked for. */
+  pass(ms: number): void {
+    const until = this.now + ms
+    for (let ticks = 0; ; ticks++) {
+      const next = this.daemon.deadline()
+      if (next === null || next > until) break
+      if (ticks > 10_000) throw new Error(`the daemon asks for ticks without end, at ${next}`)
+      this.now = Math.max(this.now, next)
+      this.event({ is: 'tick' })
+    }
+    this.now = until
+  }
+
+  all<Is extends Control['is']>(is: Is, to?: WorkerId): MessageOf<Is>[] {
+    const matching = this.sent.filter((each) => each.message.is === is && (to === undefined || each.to === to))
+    return matching.map((each) => each.message as MessageOf<Is>)
+  }
+
+  last<Is extends Control['is']>(is: Is, to?: WorkerId): MessageOf<Is> | undefined {
+    return this.all(is, to).at(-1)
+  }
+
+  want(owner: WorkerId, resources: Record<string, number>, count = 1, more: { freshWorker?: boolean; name?: string } = {}): void {
+    this.from(owner, { is: 'want', class: classOf(resources, more.freshWorker), count, taskName: more.name ?? 'task' })
+  }
+
+  giveBack(grant: MessageOf<'grant'>, owner = this.driver, retire = false): void {
+    this.from(owner, { is: 'leaseReturn', leaseId: grant.leaseId, retire })
+  }
+
+  available(name: string): number {
+    return this.node.resources().available[name] ?? 0
+  }
+
+  #carryOut(effect: DaemonEffect): void {
+    if (effect.is === 'send') this.sent.push({ to: effect.to, message: effect.message })
+    if (effect.is === 'spawn') {
+      const pid = 1000 + this.#next++
+      this.children.set(effect.key, { pid, workerId: null })
+      this.event({ is: 'spawned', key: effect.key, pid })
+    }
+    if (effect.is === 'kill' && this.children.has(effect.key)) this.killed.add(effect.key)
+    if (effect.is === 'reap') this.reaped.push(effect.workerId)
+    if (effect.is === 'end') this.ended = effect.reason
+    if (effect.is === 'answerObjects') this.sent.push({ to: effect.to, message: { is: 'answer', request: effect.request, rows: effect.rows } })
+  }
+}
+
+export function workerIdOf(slot: number): WorkerId {
+  return `${NODE_ID}${slot.toString(16).padStart(4, '0')}bbbbbbbbbb`
+}
+
+export function classOf(resources: Record<string, number>, freshWorker = false): MessageOf<'want'>['class'] {
+  return { key: JSON.stringify([resources, freshWorker]), resources: toAmounts(resources), freshWorker, maxCalls: 0 }
+}
+
+export function actorSpec(actorId: string, more: Partial<ActorSpec> = {}): ActorSpec {
+  const none = new Uint8Array(0)
+  return {
+    actorId,
+    className: 'Counter',
+    name: null,
+    namespace: 'default',
+    detached: false,
+    getIfExists: false,
+    maxRestarts: 0,
+    placement: toAmounts({ CPU: 1 }),
+    held: {},
+    maxConcurrency: 1,
+    concurrencyGroups: {},
+    methodGroups: {},
+    isAsync: false,
+    maxTaskRetries: 0,
+    maxPendingCalls: -1,
+    codeHash: 'hash',
+    code: none,
+    args: none,
+    shape: none,
+    ...more,
+  }
+}

@@ -17,6 +17,7 @@
 
 #include "client.h"
 #include "object_id.h"
+#include "object_table.h"
 #include "status.h"
 
 namespace eagleray {

@@ -6,11 +6,20 @@
 // plain values and own properties, so that codec/error-value.ts rebuilds them without running a constructor.
 // Wrong arguments are TypeError or RangeError at the call and are not listed here; our own bugs are assertions.
 
+/** On the prototype of a TaskError that is also an instance of a user's class; see `taskErrorPrototype`. */
+const combinedMark = Symbol.for('eagleray.TaskError')
+
 /** What every error of the package extends: `catch (e) { if (e instanceof EaglerayError) … }`. */
 export class EaglerayError extends Error {
   static { nameIt(this, 'EaglerayError') }
   /** `ERR_EAGLERAY_…`; stable across versions. */
   readonly code: string = 'ERR_EAGLERAY'
+
+  /** A TaskError may have the prototype of a user's class in place of ours; it is still one, and `instanceof` says so. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (Function.prototype[Symbol.hasInstance].call(this, value)) return true
+    return (this === EaglerayError || this === TaskError) && typeof value === 'object' && value !== null && combinedMark in value
+  }
 }
 
 /** The options of an error that concerns an actor. */
@@ -302,6 +311,28 @@ const classes: readonly EaglerayErrorClass[] = [
 
 /** Every class above by its `code`; how an error that travelled finds its class again. */
 export const errorClasses: ReadonlyMap<string, EaglerayErrorClass> = new Map(classes.map((each) => [new each('').code, each]))
+
+const combined = new WeakMap<object, object>()
+
+/**
+ * The prototype of a TaskError with that cause: one that makes it `instanceof` both TaskError and the class of its cause.
+ * Made once for each class, and without running any constructor.
+ */
+export function taskErrorPrototype(cause: unknown): object {
+  const parent: object | null = cause instanceof Error ? Object.getPrototypeOf(cause) : null
+  if (parent === null || parent === Error.prototype || parent === EaglerayError.prototype || parent === TaskError.prototype) return TaskError.prototype
+  if (Object.hasOwn(parent, combinedMark)) return parent
+  let known = combined.get(parent)
+  if (known === undefined) {
+    known = Object.create(parent, {
+      constructor: { value: TaskError, writable: true, configurable: true },
+      name: { value: 'TaskError', writable: true, configurable: true },
+      [combinedMark]: { value: true },
+    }) as object
+    combined.set(parent, known)
+  }
+  return known
+}
 
 /** `name` lives on the prototype, as for the language's own errors: not a field of every instance. */
 function nameIt(errorClass: { prototype: Error }, name: string): void {

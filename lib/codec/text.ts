@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Strings to bytes and back, as fast as JavaScript goes: short ones in a loop (a call into C++ costs more than 24
+// characters), longer ones through the methods that every Buffer has and that work on any Uint8Array.
+
+const SHORT = 24
+
+interface BufferMethods {
+  utf8Write(text: string, offset: number, length: number): number
+  utf8Slice(start: number, end: number): string
+  latin1Slice(start: number, end: number): string
+  ucs2Write(text: string, offset: number, length: number): number
+  ucs2Slice(start: number, end: number): string
+}
+const { utf8Write, utf8Slice, latin1Slice, ucs2Write, ucs2Slice } = Buffer.prototype as unknown as BufferMethods
+
+/** Bytes that `writeUtf8` may need at most. */
+export function utf8BytesMax(text: string): number {
+  return text.length * 3
+}
+
+/** Writes UTF-8 at `at`, where `utf8BytesMax` bytes are free, and gives the bytes written. As many as characters: it is ASCII. Lone surrogates are lost. */
+export function writeUtf8(target: Uint8Array, at: number, text: string): number {
+  const length = text.length
+  if (length <= SHORT) {
+    let i = 0
+    for (; i < length; i++) {
+      const code = text.charCodeAt(i)
+      if (code >= 0x80) break
+      target[at + i] = code
+    }
+    if (i === length) return length
+  }
+  return utf8Write.call(target, text, at, target.length - at)
+}
+
+/** Reads [start, end) as bytes of ASCII (or Latin-1). */
+export function readLatin1(bytes: Uint8Array, start: number, end: number): string {
+  const length = end - start
+  if (length > SHORT) return latin1Slice.call(bytes, start, end)
+  let text = ''
+  for (let i = start; i < end; i++) text += String.fromCharCode(bytes[i]!)
+  return text
+}
+
+export function readUtf8(bytes: Uint8Array, start: number, end: number): string {
+  if (end - start <= SHORT) {
+    let text = ''
+    let i = start
+    for (; i < end; i++) {
+      const byte = bytes[i]!
+      if (byte >= 0x80) break
+      text += String.fromCharCode(byte)
+    }
+    if (i === end) return text
+  }
+  return utf8Slice.call(bytes, start, end)
+}
+
+/** Whether UTF-8 keeps it: no lone surrogates. */
+export function isWellFormed(text: string): boolean {
+  return (text as string & { isWellFormed(): boolean }).isWellFormed()
+}
+
+/** Writes UTF-16 (2 bytes a character), which keeps lone surrogates. */
+export function writeUtf16(target: Uint8Array, at: number, text: string): number {
+  return ucs2Write.call(target, text, at, target.length - at)
+}
+
+export function readUtf16(bytes: Uint8Array, start: number, end: number): string {
+  return ucs2Slice.call(bytes, start, end)
+}

@@ -134,6 +134,7 @@ void Port::look_at(uint32_t channel) {
       events_.push_back({Kind::kOpened, channel, record.peer_slot[1 - side]});
     }
     Link& link = *links_[channel];
+    if (link.ended) return;
     link.left = (state & channel_state::left(1 - side)) != 0;
     link.died = (state & channel_state::died(1 - side)) != 0;
     if (link.blocked && !link.left) {

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "external_buffer.h"
+
+#include <cstring>
+
+#include "errors.h"
+
+namespace eagleray {
+
+struct ViewTable::Hint {
+  std::shared_ptr<ViewTable> table;
+  const void* data;
+};
+
+napi_value ViewTable::wrap(napi_env env, const Store& store, const View& view) {
+  auto* data = const_cast<std::byte*>(view.data);  // a private mapping: writing hurts nobody
+  auto* hint = new Hint{shared_from_this(), data};
+  napi_value buffer = nullptr;
+  const napi_status made = napi_create_external_arraybuffer(env, data, view.size, finalize, hint, &buffer);
+  if (made == napi_ok) {
+    places_[data].live.push_back({store, view});
+    return buffer;
+  }
+  delete hint;
+  void* copy = nullptr;
+  if (made == napi_no_external_buffers_allowed && napi_create_arraybuffer(env, view.size, &copy, &buffer) == napi_ok) {
+    std::memcpy(copy, data, view.size);
+  } else {
+    throw_napi(env, "make an ArrayBuffer over an object");
+  }
+  Store(store).release(view);
+  return buffer;
+}
+
+bool ViewTable::release(napi_env env, napi_value buffer) {
+  void* data = nullptr;
+  size_t length = 0;
+  bool is_buffer = false;
+  if (napi_is_arraybuffer(env, buffer, &is_buffer) != napi_ok || !is_buffer) return false;
+  if (napi_get_arraybuffer_info(env, buffer, &data, &length) != napi_ok) return false;
+  const auto place = places_.find(data);
+  if (place == places_.end() || place->second.live.empty()) return false;
+  if (napi_detach_arraybuffer(env, buffer) != napi_ok) return false;
+  ++place->second.released;
+  take_one(place);
+  return true;
+}
+
+void ViewTable::finalize(napi_env, void*, void* hint_pointer) {
+  const std::unique_ptr<Hint> hint(static_cast<Hint*>(hint_pointer));
+  auto& places = hint->table->places_;
+  const auto place = places.find(hint->data);
+  if (place == places.end()) return;
+  if (place->second.released > 0) {
+    --place->second.released;
+  } else if (!place->second.live.empty()) {
+    hint->table->take_one(place);
+  }
+  if (place->second.released == 0 && place->second.live.empty()) places.erase(place);
+}
+
+void ViewTable::take_one(std::unordered_map<const void*, Place>::iterator place) {
+  Held held = std::move(place->second.live.back());
+  place->second.live.pop_back();
+  held.store.release(held.view);
+}
+
+napi_value shared_buffer(napi_env env, const std::shared_ptr<Client>& client, std::byte* data, size_t length, bool* allowed) {
+  auto* hold = new std::shared_ptr<Client>(client);
+  const auto let_go = [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Client>*>(hint); };
+  napi_value buffer = nullptr;
+  const napi_status made = napi_create_external_arraybuffer(env, data, length, let_go, hold, &buffer);
+  *allowed = made != napi_no_external_buffers_allowed;
+  if (made == napi_ok) return buffer;
+  delete hold;
+  void* own = nullptr;
+  if (*allowed || napi_create_arraybuffer(env, length, &own, &buffer) != napi_ok) throw_napi(env, "make an ArrayBuffer over shared memory");
+  return buffer;
+}
+
+}  // namespace eagleray

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a NativeStore and everything that touches objects' bytes. What only reports is in store_reports.cc.
+#include "store_object.h"
+
+#include <cstring>
+#include <vector>
+
+#include "args.h"
+#include "env_state.h"
+#include "errors.h"
+
+namespace eagleray {
+
+napi_value StoreObject::define(napi_env env) {
+  const auto method = [](const char* name, napi_callback callback) {
+    return napi_property_descriptor{name, nullptr, callback, nullptr, nullptr, nullptr, napi_default_method, nullptr};
+  };
+  const auto getter = [](const char* name, napi_callback callback) {
+    return napi_property_descriptor{name, nullptr, nullptr, callback, nullptr, nullptr, napi_enumerable, nullptr};
+  };
+  const napi_property_descriptor properties[] = {
+      getter("path", path),          getter("slot", slot),      getter("workerId", worker_id), method("put", put),
+      method("putParts", put_parts), method("create", create),  method("seal", seal),          method("abort", abort),
+      method("read", read),          method("view", view),      method("release", release),    method("contains", contains),
+      method("delete", remove),      method("expect", expect),  method("list", list),          method("stats", stats),
+      method("clients", clients),    method("reap", reap),      method("reapDead", reap_dead), method("check", check),
+      method("close", close),
+  };
+  napi_value klass = nullptr;
+  napi_define_class(env, "NativeStore", NAPI_AUTO_LENGTH, construct, nullptr, std::size(properties), properties, &klass);
+  return klass;
+}
+
+napi_value StoreObject::make(napi_env env, std::shared_ptr<Client> client) {
+  auto* native = new StoreObject(std::move(client));
+  napi_value object = eagleray::construct(env, env_state(env).store_class, native);
+  if (object == nullptr) {
+    delete native;
+    return throw_napi(env, "make a NativeStore");
+  }
+  return object;
+}
+
+napi_value StoreObject::construct(napi_env env, napi_callback_info info) {
+  auto* native = static_cast<StoreObject*>(env_state(env).under_construction);
+  if (native == nullptr) return throw_error(env, Code::kInvalidArgument, "a NativeStore comes from createStore or openStore");
+  napi_value self = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, &self, nullptr);
+  if (napi_wrap(env, self, native, finalize, nullptr, &native->self_) != napi_ok) return throw_napi(env, "wrap a NativeStore");
+  napi_add_env_cleanup_hook(env, env_ends, native);
+  return self;
+}
+
+void StoreObject::finalize(napi_env env, void* pointer, void*) {
+  auto* native = static_cast<StoreObject*>(pointer);
+  napi_remove_env_cleanup_hook(env, env_ends, native);
+  napi_delete_reference(env, native->self_);
+  delete native;
+}
+
+// No script runs any more, so nobody looks at the drafts' buffers; the object itself goes with its finalizer.
+void StoreObject::env_ends(void* native) { static_cast<StoreObject*>(native)->abort_drafts(); }
+
+void StoreObject::abort_drafts() {
+  for (const auto& draft : drafts_) (void)store_->abort(draft.first);
+  drafts_.clear();
+}
+
+StoreObject* StoreObject::open(napi_env env, StoreObject* self) {
+  if (self == nullptr || self->store_.has_value()) return self;
+  throw_error(env, Code::kClosed, "the store was closed");
+  return nullptr;
+}
+
+Store* StoreObject::store_of(napi_env env, napi_value object) {
+  napi_value klass = nullptr;
+  bool is_store = false;
+  void* native = nullptr;
+  if (napi_get_reference_value(env, env_state(env).store_class, &klass) != napi_ok || napi_instanceof(env, object, klass, &is_store) != napi_ok ||
+      !is_store || napi_unwrap(env, object, &native) != napi_ok) {
+    throw_error(env, Code::kInvalidArgument, "store must be a NativeStore");
+    return nullptr;
+  }
+  StoreObject* self = open(env, static_cast<StoreObject*>(native));
+  return self == nullptr ? nullptr : &*self->store_;
+}
+
+napi_value StoreObject::put(napi_env env, napi_callback_info info) {
+  napi_value argv[3];
+  ObjectId id{};
+  ByteSpan bytes{};
+  uint64_t length = 0;
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_bytes(env, argv[1], "bytes", &bytes) || !get_size(env, argv[2], "length", &length)) {
+    return nullptr;
+  }
+  if (length > bytes.length) return throw_error(env, Code::kInvalidArgument, "length is more than there are bytes");
+  const Status status = self->store_->put(id, bytes.data, length);
+  return status.ok() ? nullptr : throw_status(env, status);
+}
+
+napi_value StoreObject::put_parts(napi_env env, napi_callback_info info) {
+  napi_value argv[4];
+  ObjectId id{};
+  uint64_t size = 0;
+  uint32_t count = 0;
+  uint32_t offsets = 0;
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_size(env, argv[1], "byteLength", &size)) return nullptr;
+  if (napi_get_array_length(env, argv[2], &count) != napi_ok || napi_get_array_length(env, argv[3], &offsets) != napi_ok || count != offsets) {
+    return throw_error(env, Code::kInvalidArgument, "parts and offsets must be arrays of one length");
+  }
+  std::vector<PutPart> parts(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    napi_value part = nullptr;
+    napi_value offset = nullptr;
+    ByteSpan bytes{};
+    if (napi_get_element(env, argv[2], i, &part) != napi_ok || napi_get_element(env, argv[3], i, &offset) != napi_ok) return nullptr;
+    if (!get_bytes(env, part, "each part", &bytes) || !get_size(env, offset, "each offset", &parts[i].offset)) return nullptr;
+    parts[i].data = bytes.data;
+    parts[i].length = bytes.length;
+  }
+  const Status status = self->store_->put_parts(id, size, parts);
+  return status.ok() ? nullptr : throw_status(env, status);
+}
+
+napi_value StoreObject::create(napi_env env, napi_callback_info info) {
+  napi_value argv[2];
+  ObjectId id{};
+  uint64_t size = 0;
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_size(env, argv[1], "byteLength", &size)) return nullptr;
+  Result<std::byte*> memory = self->store_->create(id, size);
+  if (!memory.ok()) return throw_status(env, memory.status());
+  bool allowed = true;
+  Draft draft{nullptr, memory.value(), size, false};
+  napi_value buffer = shared_buffer(env, self->store_->client(), memory.value(), size, &allowed);
+  draft.copied = !allowed;
+  if (buffer == nullptr || napi_create_reference(env, buffer, 1, &draft.buffer) != napi_ok) {
+    (void)self->store_->abort(id);
+    return throw_napi(env, "keep the buffer of an object");
+  }
+  uint32_t count = 0;
+  if (self->drafts_.empty()) napi_reference_ref(env, self->self_, &count);
+  self->drafts_.emplace(id, draft);
+  return buffer;
+}
+
+// Takes the buffer of a draft away from the script.
+void StoreObject::end_draft(napi_env env, const ObjectId& id, bool keep_bytes) {
+  const auto found = drafts_.find(id);
+  if (found == drafts_.end()) return;
+  const Draft draft = found->second;
+  napi_value buffer = nullptr;
+  napi_get_reference_value(env, draft.buffer, &buffer);
+  void* bytes = nullptr;
+  size_t length = 0;
+  if (draft.copied && keep_bytes && napi_get_arraybuffer_info(env, buffer, &bytes, &length) == napi_ok && length == draft.size) {
+    std::memcpy(draft.memory, bytes, length);
+  }
+  napi_detach_arraybuffer(env, buffer);
+  napi_delete_reference(env, draft.buffer);
+  drafts_.erase(found);
+  uint32_t count = 0;
+  if (drafts_.empty()) napi_reference_unref(env, self_, &count);
+}
+
+napi_value StoreObject::seal(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  ObjectId id{};
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
+  self->end_draft(env, id, true);
+  const Status status = self->store_->seal(id);
+  return status.ok() ? nullptr : throw_status(env, status);
+}
+
+napi_value StoreObject::abort(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  ObjectId id{};
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
+  self->end_draft(env, id, false);
+  const Status status = self->store_->abort(id);
+  return status.ok() ? nullptr : throw_status(env, status);
+}
+
+napi_value StoreObject::read(napi_env env, napi_callback_info info) {
+  napi_value argv[2];
+  ObjectId id{};
+  ByteSpan target{};
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_bytes(env, argv[1], "target", &target)) return nullptr;
+  const Result<uint64_t> length = self->store_->read(id, target.data, target.length);
+  if (!length.ok() && length.code() != Code::kObjectNotFound) return throw_status(env, length.status());
+  napi_value result = nullptr;
+  napi_create_double(env, length.ok() ? static_cast<double>(length.value()) : -1, &result);
+  return result;
+}
+
+napi_value StoreObject::view(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  ObjectId id{};
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
+  const Result<View> view = self->store_->view(id);
+  if (view.ok()) return env_state(env).views->wrap(env, *self->store_, view.value());
+  if (view.code() != Code::kObjectNotFound) return throw_status(env, view.status());
+  napi_value none = nullptr;
+  napi_get_null(env, &none);
+  return none;
+}
+
+napi_value StoreObject::release(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  StoreObject* self = receive<StoreObject>(env, info, argv);  // views outlive close, so this does too
+  return self == nullptr ? nullptr : to_js(env, env_state(env).views->release(env, argv[0]));
+}
+
+napi_value StoreObject::contains(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  ObjectId id{};
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
+  return to_js(env, self->store_->contains(id));
+}
+
+napi_value StoreObject::remove(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  ObjectId id{};
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
+  const Result<bool> removed = self->store_->remove(id);
+  return removed.ok() ? to_js(env, removed.value()) : throw_status(env, removed.status());
+}
+
+napi_value StoreObject::expect(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  ObjectId id{};
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
+  self->store_->expect(id);
+  return nullptr;
+}
+
+napi_value StoreObject::close(napi_env env, napi_callback_info info) {
+  StoreObject* self = receive<StoreObject>(env, info);
+  if (self == nullptr || !self->store_.has_value()) return nullptr;
+  while (!self->drafts_.empty()) {
+    const ObjectId id = self->drafts_.begin()->first;
+    self->end_draft(env, id, false);
+    (void)self->store_->abort(id);
+  }
+  self->store_.reset();
+  return nullptr;
+}
+
+}  // namespace eagleray

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// NativeStore of lib/native.ts.
+#pragma once
+
+#include <node_api.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "store.h"
+
+namespace eagleray {
+
+class StoreObject {
+ public:
+  // The class, to be kept in the environment's state.
+  static napi_value define(napi_env env);
+  // A new NativeStore. Null with an exception pending on failure.
+  static napi_value make(napi_env env, std::shared_ptr<Client> client);
+  // The store behind a NativeStore, for openPort; null with an exception pending when it is none, or closed.
+  static Store* store_of(napi_env env, napi_value object);
+
+ private:
+  // An object between create and seal, with the buffer given for it.
+  struct Draft {
+    napi_ref buffer;
+    std::byte* memory;
+    uint64_t size;
+    bool copied;  // the buffer is no window on `memory`: its bytes go there when sealed
+  };
+  struct IdHash {
+    size_t operator()(const ObjectId& id) const { return hash_object_id(id); }
+  };
+
+  explicit StoreObject(std::shared_ptr<Client> client)
+      : path_(client->directory()), slot_(client->slot()), worker_id_(client->worker_id()), store_(std::in_place, std::move(client)) {}
+  static napi_value construct(napi_env env, napi_callback_info info);
+  static void finalize(napi_env env, void* native, void* hint);
+  static void env_ends(void* native);
+  static StoreObject* open(napi_env env, StoreObject* self);
+  void end_draft(napi_env env, const ObjectId& id, bool keep_bytes);
+  void abort_drafts();
+
+  static napi_value path(napi_env env, napi_callback_info info);
+  static napi_value slot(napi_env env, napi_callback_info info);
+  static napi_value worker_id(napi_env env, napi_callback_info info);
+  static napi_value put(napi_env env, napi_callback_info info);
+  static napi_value put_parts(napi_env env, napi_callback_info info);
+  static napi_value create(napi_env env, napi_callback_info info);
+  static napi_value seal(napi_env env, napi_callback_info info);
+  static napi_value abort(napi_env env, napi_callback_info info);
+  static napi_value read(napi_env env, napi_callback_info info);
+  static napi_value view(napi_env env, napi_callback_info info);
+  static napi_value release(napi_env env, napi_callback_info info);
+  static napi_value contains(napi_env env, napi_callback_info info);
+  static napi_value remove(napi_env env, napi_callback_info info);
+  static napi_value expect(napi_env env, napi_callback_info info);
+  static napi_value list(napi_env env, napi_callback_info info);
+  static napi_value stats(napi_env env, napi_callback_info info);
+  static napi_value clients(napi_env env, napi_callback_info info);
+  static napi_value reap(napi_env env, napi_callback_info info);
+  static napi_value reap_dead(napi_env env, napi_callback_info info);
+  static napi_value check(napi_env env, napi_callback_info info);
+  static napi_value close(napi_env env, napi_callback_info info);
+
+  const std::string path_;
+  const uint32_t slot_;
+  const WorkerId worker_id_;
+  std::optional<Store> store_;  // empty once closed
+  napi_ref self_ = nullptr;     // strong while there are drafts: their memory must not be given back under their buffers
+  std::unordered_map<ObjectId, Draft, IdHash> drafts_;
+};
+
+}  // namespace eagleray

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What workers write comes to the driver's terminal, whole lines with the name and process that wrote them.
+
+import assert from 'node:assert/strict'
+import { endPrograms, runProgram } from './support.js'
+
+suite('logs', () => {
+  teardown(endPrograms)
+
+  test('output is prefixed by name and pid, on the stream it was written to', async () => {
+    const { stdout, stderr } = await runProgram('logs.mjs')
+    const [, pid] = stdout.match(/^\(speak pid=(\d+)\) hello$/m)!
+    assert.ok(Number(pid) > 0)
+    assert.match(stdout, new RegExp(`^\\(speak pid=${pid}\\) two$\\n^\\(speak pid=${pid}\\) lines$`, 'm'))
+    assert.match(stderr, /^\(speak pid=\d+\) to stderr$/m)
+    assert.match(stdout, /^\(named task pid=\d+\) hello$/m)
+    assert.match(stdout, /^\(Speaker pid=\d+\) from an actor$/m)
+    assert.equal([...stdout.matchAll(/^\(flood pid=\d+\) line \d+$/gm)].length, 2000, 'none is lost')
+    assert.match(stdout, /^\(last pid=\d+\) without a line end$/m)
+    assert.match(stderr, /^\(dying pid=\d+\) last words$/m, 'also what came right before a death')
+    assert.match(stdout, /^from the driver$/m)
+  })
+
+  test('logToDriver: false keeps it away', async () => {
+    const { stdout, stderr } = await runProgram('logs.mjs', { args: ['quiet'] })
+    assert.doesNotMatch(stdout + stderr, /pid=/)
+    assert.match(stdout, /^from the driver$/m)
+  })
+})

@@ -3,8 +3,9 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { basename } from 'node:path'
-import type { Duplex } from 'node:stream'
+import { closeSync, constants, openSync, readSync, unlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ClusterConnectionError } from '../errors.js'
 import { STEPS } from '../core/resources.js'
@@ -16,6 +17,8 @@ import { removeSession } from './session.js'
 
 /** How long an ended daemon may take to clean up before it is killed (ms). */
 const STOP_MS = 5_000
+/** How long a daemon may take to say that it is ready, where nothing else can be done meanwhile (ms). */
+const START_MS = 30_000
 
 export interface StartOptions extends ResourceOptions {
   labels?: Record<string, string> | undefined
@@ -60,10 +63,30 @@ export interface StartedDaemon {
  */
 export async function startDaemon(options: StartOptions): Promise<StartedDaemon> {
   const settings = settingsOf(options)
+  const { child, exit } = launch(settings, 'pipe')
+  const report = await Promise.race([firstLine(child), exit])
+  return started(settings, child, exit, 'ok' in report ? report : { ok: false, message: describeExit(report), code: null })
+}
+
+/** As `startDaemon`, but blocks this thread until the daemon is ready (some tens of milliseconds): for a first use of the API that is synchronous. */
+export function startDaemonNow(options: StartOptions): StartedDaemon {
+  const settings = settingsOf(options)
+  const path = join(tmpdir(), `eagleray-start-${randomBytes(8).toString('hex')}`)
+  const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600)
+  unlinkSync(path)
+  try {
+    const { child, exit } = launch(settings, file)
+    return started(settings, child, exit, lineOf(file, performance.now() + START_MS))
+  } finally {
+    closeSync(file)
+  }
+}
+
+function launch(settings: DaemonSettings, stdout: 'pipe' | number): { child: ChildProcess; exit: Promise<DaemonExit> } {
   const child = spawn(process.execPath, [fileURLToPath(new URL('./node.js', import.meta.url))], {
     // A session of its own: ctrl-C in the terminal reaches the driver alone.
     detached: true,
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', stdout, 'pipe'],
     env: { ...process.env, NODE_OPTIONS: '', [DAEMON_ENV]: JSON.stringify(settings) },
   })
   const tail = keepTail(child)
@@ -72,9 +95,25 @@ export async function startDaemon(options: StartOptions): Promise<StartedDaemon>
     child.on('exit', (exitCode, signal) => resolve({ exitCode, signal, stderrTail: tail() }))
   })
   child.stdin?.on('error', () => {})
-  const report = await Promise.race([firstLine(child), exit])
-  if (!('ok' in report)) throw new ClusterConnectionError(`The node daemon did not start: ${describeExit(report)}`)
+  return { child, exit }
+}
+
+/** The daemon's report from a file that it writes as its standard output. */
+function lineOf(file: number, untilMs: number): DaemonReport {
+  const bytes = Buffer.alloc(64 * 1024)
+  const never = new Int32Array(new SharedArrayBuffer(4))
+  while (performance.now() < untilMs) {
+    const text = bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0))
+    const end = text.indexOf('\n')
+    if (end >= 0) return JSON.parse(text.slice(0, end)) as DaemonReport
+    Atomics.wait(never, 0, 0, 1)
+  }
+  return { ok: false, message: `it said nothing within ${START_MS} ms`, code: null }
+}
+
+function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<DaemonExit>, report: DaemonReport): StartedDaemon {
   if (!report.ok) {
+    child.kill('SIGKILL')
     const error = new ClusterConnectionError(`The node daemon did not start: ${report.message}`)
     throw report.code === null ? error : Object.assign(error, { cause: Object.assign(new Error(report.message), { code: report.code }) })
   }
@@ -90,7 +129,7 @@ export async function startDaemon(options: StartOptions): Promise<StartedDaemon>
     await ended
     clearTimeout(timer)
   }
-  const handles = [child, child.stdin, child.stdout, child.stderr] as unknown as (Duplex & { ref(): void; unref(): void })[]
+  const handles = [child, child.stdin, child.stdout, child.stderr].filter((handle) => handle !== null) as unknown as { unref(): void }[]
   for (const handle of handles) handle.unref()
   return {
     child, nodeId, nodeWorkerId: daemonId, storePath, sessionDir, token,

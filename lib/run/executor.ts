@@ -42,6 +42,10 @@ export class Executor implements TaskRunner {
   private lastTurn = 0
   retiring = false
 
+  get actorId(): string | null {
+    return this.actor.actorId
+  }
+
   constructor(private readonly runtime: Runtime) {
     this.replies = new Replies(runtime)
     this.actor = new ActorHost(runtime, this.replies)

@@ -15,6 +15,8 @@ export interface ActorShape {
   maxPendingCalls: number
   /** Calls keep their order per caller (not async, not concurrent, not asked otherwise). */
   ordered: boolean
+  /** Names of the concurrency groups; a call names one by its place here. */
+  groups: string[]
   methods: MethodShape[]
 }
 

@@ -9,6 +9,8 @@ export class Lease {
   private leaseId = 0
   private owner: WorkerId | null = null
   private waits = 0
+  /** `resuming`: no wait is left, and the node has been asked for the CPU. */
+  private state: 'running' | 'blocked' | 'resuming' = 'running'
   private onResumed: (() => void)[] = []
 
   constructor(private readonly runtime: Runtime) {}
@@ -17,32 +19,45 @@ export class Lease {
     this.leaseId = message.leaseId
     this.owner = owner
     this.waits = 0
+    this.state = 'running'
     setAccelerators(message.gpuIds)
     setAssignedResources(message.resources)
   }
 
   resumed(leaseId: number): void {
     if (leaseId !== this.leaseId) return
+    this.state = 'running'
     const all = this.onResumed
     this.onResumed = []
     for (const each of all) each()
+    if (this.waits > 0) this.block()
   }
 
   /** Waits with the CPU given back; goes on only once it is there again. */
   async waiting<T>(promise: Promise<T>): Promise<T> {
-    const { leaseId, runtime } = this
+    const { leaseId } = this
     if (leaseId === 0) return promise
-    if (this.waits++ === 0) {
-      runtime.send(runtime.node, { is: 'blocked', leaseId })
-      if (this.owner !== null) runtime.send(this.owner, { is: 'leaseBlocked', leaseId })
-    }
+    this.waits++
+    if (this.state === 'running') this.block()
     try {
       return await promise
     } finally {
-      if (leaseId === this.leaseId && --this.waits === 0) {
-        runtime.send(runtime.node, { is: 'unblock', leaseId })
-        await new Promise<void>((resolve) => this.onResumed.push(resolve))
-      }
+      if (leaseId === this.leaseId && --this.waits === 0) await this.resume(leaseId)
     }
+  }
+
+  private block(): void {
+    const { leaseId, owner, runtime } = this
+    this.state = 'blocked'
+    runtime.send(runtime.node, { is: 'blocked', leaseId })
+    if (owner !== null) runtime.send(owner, { is: 'leaseBlocked', leaseId })
+  }
+
+  private resume(leaseId: number): Promise<void> {
+    if (this.state === 'blocked') {
+      this.state = 'resuming'
+      this.runtime.send(this.runtime.node, { is: 'unblock', leaseId })
+    }
+    return new Promise((resolve) => this.onResumed.push(resolve))
   }
 }

@@ -16,9 +16,11 @@ import { ObjectRef } from './ref.js'
 import type { Runtime } from './runtime.js'
 
 const REQUEST_MS = 10_000
+/** A call names its method and, above this step, its concurrency group (from 1; 0 is the default one). */
+export const GROUP_STEP = 0x10000
 
 export class Requests implements CallPort {
-  private readonly pending = new Map<number, (message: Answer | ActorNamed) => void>()
+  private readonly pending = new Map<number, { answer: (message: Answer | ActorNamed) => void; fail: (error: Error) => void }>()
   private lastRequest = 0
   /** The task or call that runs now, so that its children can be cancelled with it. */
   currentParent: unknown = null
@@ -32,6 +34,9 @@ export class Requests implements CallPort {
     checkArity(`${actorShape.className}.${shape.name}`, shape.requiredArgs, shape.maxArgs, args.length)
     const returns = options?.numReturns ?? shape.numReturns
     if (!Number.isInteger(returns) || returns < 0) throw new RangeError(`numReturns is ${returns}; it must be a whole number, 0 or more`)
+    const group = options?.concurrencyGroup ?? shape.concurrencyGroup
+    const groupNumber = group === null ? 0 : actorShape.groups.indexOf(group) + 1
+    if (group !== null && groupNumber === 0) throw new RangeError(`${actorShape.className} has no concurrency group ${group}; it has ${actorShape.groups.join(', ') || 'none'}`)
     const held: Entry[] = []
     const encoded = runtime.arguments.encode(args, held)
     if (actor.entry !== null) {
@@ -41,7 +46,7 @@ export class Requests implements CallPort {
     const seq = runtime.owner.nextSeq(Math.max(1, returns))
     const retries = options?.maxTaskRetries ?? shape.maxTaskRetries ?? actorShape.maxTaskRetries
     const name = options?.name ?? `${actorShape.className}.${shape.name}`
-    const call = new ActorCall(seq, actor, name, method, encoded, args.length, returns, retries, held, this.currentParent)
+    const call = new ActorCall(seq, actor, name, method + groupNumber * GROUP_STEP, encoded, args.length, returns, retries, held, this.currentParent)
     try {
       runtime.act({ is: 'call', call, pendingMax: actorShape.maxPendingCalls })
     } catch (error) {
@@ -62,8 +67,8 @@ export class Requests implements CallPort {
     const error = decodeError(result.error)
     const cause = error.cause instanceof Error ? error.cause : error
     return task.retryExceptions.some((each) => {
-      const Class = each as { name: string; new (...args: never[]): Error }
-      return error instanceof Class || cause instanceof Class || cause.name === Class.name || cause.constructor.name === Class.name
+      const Class = each as new () => Error
+      return error instanceof Class || cause instanceof Class || [(cause as Error).name, (cause as Error).constructor.name].includes(Class.name)
     })
   }
 
@@ -91,7 +96,11 @@ export class Requests implements CallPort {
   }
 
   answered(message: Answer | ActorNamed): void {
-    this.pending.get(message.request)?.(message)
+    this.pending.get(message.request)?.answer(message)
+  }
+
+  fail(error: Error): void {
+    for (const each of [...this.pending.values()]) each.fail(error)
   }
 
   /** Rows of this process for the state API. */
@@ -141,10 +150,19 @@ export class Requests implements CallPort {
           this.pending.delete(request)
           reject(new GetTimeoutError(`the node did not answer ${what} within ${REQUEST_MS} ms`, { timeoutMs: REQUEST_MS }))
         }, REQUEST_MS)
-        this.pending.set(request, (message) => {
+        const end = () => {
           clearTimeout(timer)
           this.pending.delete(request)
-          resolve(pick(message))
+        }
+        this.pending.set(request, {
+          answer: (message) => {
+            end()
+            resolve(pick(message))
+          },
+          fail: (error) => {
+            end()
+            reject(error)
+          },
         })
         ask()
       }),

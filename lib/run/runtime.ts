@@ -4,6 +4,7 @@
 
 import { decodeError, encodeError } from '../codec/error-value.js'
 import { type CodecContext, Decoder, type Encoded, Encoder } from '../codec/value.js'
+import type { Actor } from '../core/owner/actor-calls.js'
 import type { Effect } from '../core/owner/effects.js'
 import type { Entry } from '../core/owner/entry.js'
 import type { ContainedRef } from '../core/owner/outcome.js'
@@ -13,7 +14,7 @@ import { Mesh, type Peer } from '../io/mesh.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
 import { FRAME, NO_CLAIM } from '../wire/frames.js'
-import type { Control, Death, Welcome, WorkerId } from '../wire/messages.js'
+import type { ActorView, Control, Death, Welcome, WorkerId } from '../wire/messages.js'
 import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
 import { Dispatcher } from './dispatch.js'
 import { Puts } from './puts.js'
@@ -25,6 +26,8 @@ import { readReply, readValue, writeValue } from './results.js'
 
 /** What runs tasks in this process; a driver has none. */
 export interface TaskRunner {
+  /** The actor this process is, if it is one. */
+  readonly actorId: string | null
   onTask(from: Peer, bytes: Uint8Array, view: DataView, at: number, end: number): void
   /** Gives true when the message was for it. */
   onControl(from: Peer, message: Control): boolean
@@ -148,12 +151,63 @@ export class Runtime implements ArgumentHost, RefKeeper {
     }
   }
 
+  /** Resolves when `done` says so of what the head tells of the actor; rejects when it throws. */
+  actorSettled(actor: Actor, done: (view: ActorView) => boolean): Promise<void> {
+    if (!actor.watched) {
+      actor.watched = true
+      this.send(this.node, { is: 'actorWatch', actorId: actor.actorId })
+    }
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        try {
+          if (actor.view !== null && done(actor.view)) resolve()
+          else actor.observers.push(look)
+        } catch (error) {
+          reject(error)
+        }
+      }
+      look()
+    })
+  }
+
+  /** An actor that was never made: its calls fail with this. */
+  actorFailed(actor: Actor, error: Error): void {
+    const { actorId, className } = actor
+    const view: ActorView = {
+      actorId, className, name: null, namespace: '', phase: 'dead', workerId: null, pid: null, nodeId: null, incarnation: 0, restartsLeft: 0,
+      deathCause: encodeError(error), shape: new Uint8Array(0), maxTaskRetries: 0, maxPendingCalls: -1, isAsync: false,
+    }
+    this.act({ is: 'message', from: this.node, message: { is: 'actorState', actorId, view } })
+    this.mesh.scheduleFlush()
+  }
+
+  get isActor(): boolean {
+    return this.actorId !== null
+  }
+
+  get actorId(): string | null {
+    return this.runner?.actorId ?? null
+  }
+
   /** Resolves once every borrow registered with others than `except` is known to its owner. */
   borrowsSettled(except: WorkerId): Promise<void> | null {
     const { references } = this.owner
     if (references.hasBorrowsToSend) this.act({ is: 'flush' })
     if (!references.unsettledBorrows(except)) return null
     return new Promise((resolve) => this.ackWaiters.push(resolve))
+  }
+
+  /** Everything that waits fails with this: the session is over. */
+  fail(error: Error): void {
+    for (const entry of [...this.owner.references.owned.values(), ...[...this.owner.references.borrowed.values()].flatMap((table) => [...table.values()])]) {
+      if (entry.settled || entry.isActor) continue
+      entry.seen = true
+      this.owner.values.settle(entry, { form: 'failed', error }, this.out)
+    }
+    this.requests.fail(error)
+    const waiters = this.out.filter((effect) => effect.is === 'settled')
+    this.out.length = 0
+    for (const effect of waiters) if (effect.is === 'settled') this.wake(effect.entry)
   }
 
   close(): void {
@@ -289,6 +343,12 @@ export class Runtime implements ArgumentHost, RefKeeper {
       case 'drop':
         this.dropped(effect.entry)
         break
+      case 'actorChanged': {
+        const observers = effect.actor.observers
+        effect.actor.observers = []
+        for (const each of observers) each()
+        break
+      }
       case 'acked': {
         const waiters = this.ackWaiters
         this.ackWaiters = []

@@ -46,6 +46,8 @@ export class Actor {
   /** Calls sent and not answered, in order. */
   readonly outstanding = new Map<number, ActorCall>()
   watched = false
+  /** The shell's: who waits for news of it. */
+  observers: (() => void)[] = []
 
   constructor(
     readonly actorId: string,
@@ -158,6 +160,7 @@ export class ActorCalls {
   changed(actor: Actor, view: ActorView, out: Effect[]): void {
     const before = actor.view
     actor.view = view
+    out.push({ is: 'actorChanged', actor })
     const newIncarnation = before !== null && view.incarnation !== before.incarnation
     if (view.phase === 'restarting' || view.phase === 'dead' || newIncarnation) this.interrupted(actor, view, out)
     if (view.phase === 'dead') this.died(actor, view, out)

@@ -2,7 +2,7 @@
 // What the owner's machines ask of their shell, in order.
 
 import type { Control, WorkerId } from '../../wire/messages.js'
-import type { ActorCall } from './actor-calls.js'
+import type { Actor, ActorCall } from './actor-calls.js'
 import type { Entry } from './entry.js'
 import type { Lane } from './lane.js'
 import type { Task } from './task.js'
@@ -21,5 +21,7 @@ export type Effect =
   | { is: 'value'; to: WorkerId; entry: Entry }
   /** Nobody needs it any more: remove what the store holds of it. */
   | { is: 'drop'; entry: Entry }
+  /** The head told of the actor: wake who waits for that in this process. */
+  | { is: 'actorChanged'; actor: Actor }
   /** Every borrow registered so far is known to its owner. */
   | { is: 'acked' }

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The session of this process: starting a cluster on this machine, and ending it.
+
+import { ClusterConnectionError, NodeDiedError } from '../errors.js'
+import { native } from '../native.js'
+import { type StartedDaemon, startDaemon, startDaemonNow } from '../run/bootstrap.js'
+import { Runtime, session, SPIN_MICROS } from '../run/runtime.js'
+import { type Control, PROTOCOL_VERSION, type Welcome } from '../wire/messages.js'
+import { checkResources, refuseUnknown } from './task-options.js'
+
+export interface InitOptions {
+  /** 'local' starts a cluster on this machine. Left out: EAGLERAY_ADDRESS, else 'local'. */
+  address?: string
+  /** CPUs the node offers. Default: those this process may use. */
+  numCpus?: number
+  /** GPUs the node offers. Default: those of CUDA_VISIBLE_DEVICES, else those of the machine. May exceed the real number where that variable is not set. */
+  numGpus?: number
+  /** Bytes of memory the node offers for `memoryBytes`. */
+  memoryBytes?: number
+  /** Custom resources by name. */
+  resources?: Record<string, number>
+  labels?: Record<string, string>
+  /** Size of the object store in bytes. Default: 30 % of memory. */
+  objectStoreBytes?: number
+  /** Where the names of actors live. Default: a namespace of this driver's own. */
+  namespace?: string
+  /** Whether what workers print comes out here, prefixed "(name pid=…)". Default true. */
+  logToDriver?: boolean
+  dashboard?: boolean | { host?: string; port?: number }
+  /** Whether a second init() is ignored rather than an error. Default false. */
+  ignoreReinitError?: boolean
+}
+
+const KEYS = ['address', 'numCpus', 'numGpus', 'memoryBytes', 'resources', 'labels', 'objectStoreBytes', 'namespace', 'logToDriver', 'dashboard', 'ignoreReinitError']
+
+/** What init() gives; `await using` shuts the session down at the end of the block. */
+export interface ClusterContext extends AsyncDisposable {
+  address: string
+  nodeId: string
+  jobId: string
+  sessionDir: string
+  dashboardUrl: string | null
+}
+
+interface Session {
+  runtime: Runtime
+  daemon: StartedDaemon
+  context: ClusterContext
+  logToDriver: boolean
+}
+
+let live: Session | null = null
+let starting: Promise<ClusterContext> | null = null
+
+/**
+ * Starts a cluster on this machine. The default of every option suits a laptop.
+ * Rejects with TypeError or RangeError for options that cannot be, ClusterConnectionError when it fails.
+ * @example const { nodeId } = await init({ numCpus: 4 })
+ */
+export async function init(options: InitOptions = {}): Promise<ClusterContext> {
+  checkInit(options)
+  if (session.runtime !== null && live === null) throw new Error('init() was called inside a task or actor, which belong to a session already')
+  if (live !== null || starting !== null) {
+    if (options.ignoreReinitError) return starting ?? (live as Session).context
+    throw new Error('init() was called twice; call shutdown() first, or pass ignoreReinitError: true')
+  }
+  starting = begin(options)
+  try {
+    return await starting
+  } finally {
+    starting = null
+  }
+}
+
+function checkInit(options: InitOptions): void {
+  refuseUnknown('init()', options, [...KEYS, 'spillDir', 'spill', 'runtimeEnv'])
+  for (const key of ['spillDir', 'spill', 'runtimeEnv'] as const) if (key in options) throw new TypeError(`init(): the option ${key} is not supported by this version of eagleray`)
+  checkResources('init()', options)
+  const address = options.address ?? process.env.EAGLERAY_ADDRESS ?? 'local'
+  if (address !== 'local') throw new ClusterConnectionError(`init(): there is no cluster to attach to at ${address}: this version of eagleray runs on one machine, with address 'local'`)
+  const bytes = options.objectStoreBytes
+  if (bytes !== undefined && (!Number.isInteger(bytes) || bytes <= 0)) throw new RangeError(`init(): objectStoreBytes is ${bytes}; it must be a positive whole number of bytes`)
+}
+
+async function begin(options: InitOptions): Promise<ClusterContext> {
+  const daemon = await startDaemon({ ...options })
+  const { runtime, welcome, context } = attach(daemon, options)
+  await runtime.waiting(welcome)
+  return context
+}
+
+/** Joins the daemon's store and mesh. `welcome` resolves when it has said so. */
+function attach(daemon: StartedDaemon, options: InitOptions): { runtime: Runtime; welcome: Promise<Welcome>; context: ClusterContext } {
+  if (daemon.warning !== null) process.emitWarning(daemon.warning)
+  const store = native.openStore(daemon.storePath)
+  let welcomed: (message: Welcome) => void = () => {}
+  const welcome = new Promise<Welcome>((resolve) => {
+    welcomed = resolve
+  })
+  const runtime: Runtime = new Runtime(
+    store,
+    daemon.nodeWorkerId,
+    { onWelcome: (message) => welcomed(message), onMessage: (message) => onMessage(message, options.logToDriver ?? true), onNodeLost: (reason) => nodeLost(runtime, reason) },
+    SPIN_MICROS,
+  )
+  const context = contextOf(daemon)
+  live = { runtime, daemon, context, logToDriver: options.logToDriver ?? true }
+  session.runtime = runtime
+  runtime.send(daemon.nodeWorkerId, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: store.workerId, pid: process.pid, kind: 'driver', token: daemon.token })
+  void daemon.ended.then((exit) => {
+    if (live?.runtime === runtime) nodeLost(runtime, `it ended with ${exit.signal ?? `exit code ${exit.exitCode}`}${exit.stderrTail === '' ? '' : `: ${exit.stderrTail}`}`)
+  })
+  return { runtime, welcome, context }
+}
+
+function contextOf(daemon: StartedDaemon): ClusterContext {
+  return { address: 'local', nodeId: daemon.nodeId, jobId: daemon.jobId, sessionDir: daemon.sessionDir, dashboardUrl: null, [Symbol.asyncDispose]: shutdown }
+}
+
+function onMessage(message: Control, logToDriver: boolean): void {
+  if (message.is === 'log' && logToDriver) {
+    const stream = message.stream === 'stdout' ? process.stdout : process.stderr
+    for (const line of message.lines) stream.write(`(${message.name} pid=${message.pid}) ${line}\n`)
+  } else if (message.is === 'warning') process.stderr.write(`eagleray: ${message.text}\n`)
+}
+
+/** The node is gone: everything that waits for it fails. */
+function nodeLost(runtime: Runtime, reason: string): void {
+  if (live?.runtime !== runtime) return
+  live = null
+  session.runtime = null
+  runtime.fail(new NodeDiedError(`the node daemon of this session is gone (${reason}); call init() to start another`))
+  runtime.close()
+}
+
+/** Ends the session: stops whatever init started, and waits until nothing of it is left. May be called any number of times. */
+export async function shutdown(): Promise<void> {
+  await starting?.catch(() => {})
+  if (live === null) return
+  const { runtime, daemon } = live
+  live = null
+  session.runtime = null
+  runtime.send(daemon.nodeWorkerId, { is: 'endJob' })
+  runtime.fail(new ClusterConnectionError('the session was shut down'))
+  runtime.close()
+  await daemon.stop()
+}
+
+/** Whether a session is there: after init() (or the first use of the API), before shutdown(). */
+export function isInitialized(): boolean {
+  return session.runtime !== null
+}
+
+/** The runtime of this process; without one, a local cluster is started, as init() would. */
+export function current(): Runtime {
+  if (session.runtime !== null) return session.runtime
+  if (starting !== null) throw new Error('init() is under way; await it before you use the rest of the API')
+  checkInit({})
+  return attach(startDaemonNow({}), {}).runtime
+}
+
+/** As `current`, where waiting is possible. */
+export async function currentOrStarted(): Promise<Runtime> {
+  if (session.runtime === null) await (starting ?? init())
+  return current()
+}
+
+/** The namespace of this driver, or of the driver this worker works for. */
+export function namespaceOf(): string {
+  return live?.daemon.namespace ?? current().welcome?.namespace ?? ''
+}
+
+export function jobOf(): string {
+  return live?.daemon.jobId ?? current().welcome?.jobId ?? ''
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// put, get, wait, cancel, createArray, release, and what goes over many refs.
+
+import type { Entry } from '../core/owner/entry.js'
+import { objectId } from '../ids.js'
+import { explainEntry, type Explanation } from '../run/explain.js'
+import { entryOf, ObjectRef } from '../run/ref.js'
+import { session } from '../run/runtime.js'
+import * as waits from '../run/waits.js'
+import { current, currentOrStarted } from './init.js'
+import { count, refuseUnknown } from './task-options.js'
+
+export type ValueOf<R> = R extends ObjectRef<infer T> ? T : never
+type Values<R extends readonly ObjectRef[]> = { -readonly [K in keyof R]: ValueOf<R[K]> }
+
+export interface GetOptions {
+  /** How long to wait, in milliseconds; 0 is now or never. Left out: for ever. */
+  timeoutMs?: number
+}
+
+export type WaitOptions = waits.WaitOptions
+
+/**
+ * Copies a value into the object store and gives a ref to it. Synchronous: later changes to `value` do not show.
+ * Throws SerializationError for what cannot travel (with the path to it), ObjectStoreFullError, TypeError for an ObjectRef.
+ * @example const ref = put(new Float64Array(1e6))
+ */
+export function put<T>(value: T): ObjectRef<T> {
+  if (value instanceof ObjectRef) throw new TypeError('put() of an ObjectRef: the value is in the store already; pass the ref itself')
+  const runtime = current()
+  const ref = new ObjectRef<T>(runtime.puts.value(value), runtime)
+  runtime.mesh.scheduleFlush()
+  return ref
+}
+
+/**
+ * The value of a ref, or the values of an array of refs in its order. Arrays of 4 KiB and more come as views over shared memory.
+ * Rejects with the error of a failed task (for an array: as soon as one is known to have failed), GetTimeoutError, ObjectLostError.
+ * @example const [a, b] = await get([left, right], { timeoutMs: 1000 })
+ */
+export function get<T>(ref: ObjectRef<T>, options?: GetOptions): Promise<T>
+export function get<const R extends readonly ObjectRef[]>(refs: R, options?: GetOptions): Promise<Values<R>>
+export async function get(refs: unknown, options?: GetOptions): Promise<unknown> {
+  if (options !== undefined) checkTimeout('get()', options, ['timeoutMs'])
+  return waits.get(session.runtime ?? (await currentOrStarted()), refs, options?.timeoutMs)
+}
+
+/**
+ * Waits until `numReturns` (1) of the refs have values or have failed, or the time is over. Gives exactly that many as
+ * ready when there are, the others as pending, both in the order of `refs`.
+ * @example const [[first], rest] = await wait(refs)
+ */
+export async function wait<T>(refs: ObjectRef<T>[], options: WaitOptions = {}): Promise<[ready: ObjectRef<T>[], pending: ObjectRef<T>[]]> {
+  checkTimeout('wait()', options, ['numReturns', 'timeoutMs', 'fetchLocal'])
+  return (await waits.wait(session.runtime ?? (await currentOrStarted()), refs, options)) as [ObjectRef<T>[], ObjectRef<T>[]]
+}
+
+function checkTimeout(what: string, options: GetOptions, known: string[]): void {
+  if (typeof options !== 'object' || options === null) throw new TypeError(`${what}: options must be an object`)
+  refuseUnknown(what, options, known)
+  const { timeoutMs } = options
+  if (timeoutMs === undefined) return
+  if (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs)) throw new TypeError(`${what}: timeoutMs must be a number of milliseconds`)
+  if (timeoutMs < 0) throw new RangeError(`${what}: timeoutMs is ${timeoutMs}; it must be 0 or more`)
+}
+
+/**
+ * Asks that the task which makes this value stop: a queued one never starts, a running one gets its `signal` aborted
+ * (`force`: its process is ended). `get` then rejects with TaskCancelledError. `recursive` (default true): its children too.
+ * No effect on a task that has ended.
+ */
+export function cancel(ref: ObjectRef, options: { force?: boolean; recursive?: boolean } = {}): void {
+  if (!(ref instanceof ObjectRef)) throw new TypeError('cancel() takes an ObjectRef')
+  refuseUnknown('cancel()', options, ['force', 'recursive'])
+  const runtime = current()
+  const entry = entryOf(ref)
+  if (options.force && entry.task !== null && 'actor' in entry.task) throw new RangeError('cancel(): force is not for calls on actors; use kill(handle)')
+  runtime.act({ is: 'cancel', entry, force: options.force ?? false, recursive: options.recursive ?? true })
+  runtime.mesh.scheduleFlush()
+}
+
+export type TypedArray =
+  | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array
+  | Float32Array | Float64Array | BigInt64Array | BigUint64Array
+export interface TypedArrayConstructor<A extends TypedArray = TypedArray> {
+  new (length: number): A
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): A
+  readonly BYTES_PER_ELEMENT: number
+  readonly name: string
+}
+
+/** An array being made in shared memory. After `seal` or `abort`, `array` has length 0. */
+export interface ArrayBuilder<A extends TypedArray = TypedArray> {
+  readonly array: A
+  /** Makes it an object, without a copy. */
+  seal(): ObjectRef<A>
+  /** Gives the memory back. */
+  abort(): void
+}
+
+/**
+ * A typed array in the object store, to be filled in place. Throws ObjectStoreFullError, RangeError for a bad length.
+ * @example const b = createArray(Float64Array, 1e8); b.array.fill(1); const ref = b.seal()
+ */
+export function createArray<A extends TypedArray>(type: TypedArrayConstructor<A>, length: number): ArrayBuilder<A> {
+  if (typeof type !== 'function' || !(type.BYTES_PER_ELEMENT > 0)) throw new TypeError('createArray() takes a typed array constructor, such as Float64Array')
+  count('createArray()', 'length', length, 0)
+  const runtime = current()
+  const encoded = runtime.encoder.encode(new type(length))
+  const seq = runtime.owner.nextSeq(1)
+  const id = objectId(runtime.self, seq)
+  const { byteLength, head, offsets } = encoded
+  let open = true
+  const end = (what: string): void => {
+    if (!open) throw new TypeError(`${what}: this array was sealed or aborted before`)
+    open = false
+  }
+  if (offsets.length === 0) {
+    const array = new type(length)
+    const seal = (): ObjectRef<A> => {
+      end('seal()')
+      return put(array)
+    }
+    return { array, seal, abort: () => end('abort()') }
+  }
+  const buffer = runtime.puts.full(byteLength, () => runtime.store.create(id, byteLength))
+  new Uint8Array(buffer).set(head)
+  const array = new type(buffer, offsets[0] as number, length)
+  const seal = (): ObjectRef<A> => {
+    end('seal()')
+    runtime.store.seal(id)
+    return new ObjectRef<A>(runtime.owner.stored(seq, byteLength, null), runtime)
+  }
+  const abort = (): void => {
+    end('abort()')
+    runtime.store.abort(id)
+  }
+  return { array, seal, abort }
+}
+
+/** Ends this process's view of a zero-copy value at once: the arrays in it become length 0. Without views in it, or a second time: no effect. */
+export function release(value: unknown): void {
+  const { runtime } = session
+  if (runtime === null) return
+  const seen = new Set<object>()
+  const queue: unknown[] = [value]
+  while (queue.length > 0) {
+    const each = queue.pop()
+    if (typeof each !== 'object' || each === null || seen.has(each)) continue
+    seen.add(each)
+    if (ArrayBuffer.isView(each)) queue.push(each.buffer)
+    else if (each instanceof ArrayBuffer) runtime.store.release(each)
+    else if (each instanceof Map) for (const [key, inner] of each) queue.push(key, inner)
+    else if (each instanceof Set) queue.push(...each)
+    else for (const inner of Object.values(each)) queue.push(inner)
+  }
+}
+
+/** Why a value is not there yet: which argument, worker, resource or actor it waits for. */
+export async function explain(ref: ObjectRef): Promise<Explanation> {
+  const runtime = await currentOrStarted()
+  return explainEntry(runtime, runtime.idOf(entryOf(ref)))
+}
+
+/** The refs, each as soon as it has a value or has failed. */
+export async function* asCompleted<T>(refs: Iterable<ObjectRef<T>>): AsyncGenerator<ObjectRef<T>, void, undefined> {
+  const runtime = await currentOrStarted()
+  const done: ObjectRef<T>[] = []
+  let wake: () => void = () => {}
+  let left = 0
+  for (const ref of refs) {
+    const entry = entryOf(ref)
+    left++
+    if (!entry.settled) runtime.need(entry)
+    if (entry.settled) {
+      done.push(ref)
+      continue
+    }
+    const settled = (_: Entry): void => {
+      done.push(ref)
+      wake()
+    }
+    if (entry.waiters === null) entry.waiters = [settled]
+    else entry.waiters.push(settled)
+  }
+  for (; left > 0; left--) {
+    if (done.length === 0) {
+      await runtime.waiting(
+        new Promise<void>((resolve) => {
+          wake = resolve
+        }),
+      )
+    }
+    yield done.shift() as ObjectRef<T>
+  }
+}
+
+/** Something with `.remote(item)`: a remote function of one argument, or an actor's method. */
+export interface Mappable<I, R> {
+  remote(item: I): ObjectRef<R>
+}
+
+/** Calls `fn.remote` for each item, at most `maxPending` (100) at a time, and yields the values as they come. */
+export async function* mapUnordered<I, R>(fn: Mappable<I, R>, items: Iterable<I> | AsyncIterable<I>, options: { maxPending?: number } = {}): AsyncGenerator<R, void, undefined> {
+  refuseUnknown('mapUnordered()', options, ['maxPending'])
+  count('mapUnordered()', 'maxPending', options.maxPending, 1)
+  const maxPending = options.maxPending ?? 100
+  let pending: ObjectRef<R>[] = []
+  for await (const item of items) {
+    pending.push(fn.remote(item))
+    if (pending.length < maxPending) continue
+    const [ready, rest] = await wait(pending)
+    pending = rest
+    yield await get(ready[0] as ObjectRef<R>)
+  }
+  for await (const ref of asCompleted(pending)) yield await get(ref)
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state API: lists of what there is, as plain objects.
+
+import { currentOrStarted, jobOf } from './init.js'
+import { type NodeRow, nodes } from './context.js'
+
+export interface WorkerRow { workerId: string; pid: number; nodeId: string; state: string }
+export interface TaskRow { taskId: string; name: string; state: string; attempt: number; nodeId: string; workerId: string | null; error: string | null }
+export interface ActorRow {
+  actorId: string
+  name: string | null
+  namespace: string
+  className: string
+  state: string
+  nodeId: string | null
+  pid: number | null
+  numRestarts: number
+  deathCause: string | null
+}
+export interface ObjectRow {
+  objectId: string
+  sizeBytes: number
+  owner: string
+  holders: string[]
+  reason: string
+  callSite: string | null
+  nodeIds: string[]
+  spilled: boolean
+}
+export interface JobRow { jobId: string; state: string }
+
+async function rows<T>(what: 'workers' | 'tasks' | 'actors' | 'objects'): Promise<T[]> {
+  return (await (await currentOrStarted()).requests.query(what)) as T[]
+}
+
+export const state = {
+  listNodes: (): Promise<NodeRow[]> => nodes(),
+  listWorkers: (): Promise<WorkerRow[]> => rows('workers'),
+  listTasks: (): Promise<TaskRow[]> => rows('tasks'),
+  listActors: (): Promise<ActorRow[]> => rows('actors'),
+  listObjects: (): Promise<ObjectRow[]> => rows('objects'),
+  listJobs: async (): Promise<JobRow[]> => {
+    await currentOrStarted()
+    return [{ jobId: jobOf(), state: 'RUNNING' }]
+  },
+  /** How many tasks of each name are in each state. */
+  summarizeTasks: async (): Promise<Record<string, Record<string, number>>> => {
+    const summary: Record<string, Record<string, number>> = {}
+    for (const task of await state.listTasks()) {
+      summary[task.name] ??= {}
+      const byState = summary[task.name] as Record<string, number>
+      byState[task.state] = (byState[task.state] ?? 0) + 1
+    }
+    return summary
+  },
+}

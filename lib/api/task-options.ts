@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options of remote functions and actor classes: what they are, and what is refused at the call.
+
+import type { SchedulingClass } from '../wire/messages.js'
+import { describeAmounts, toAmounts } from '../core/resources.js'
+
+/** A class of errors, as `retryExceptions` takes them. */
+export type ErrorClass = abstract new (...args: never[]) => Error
+
+/** What a task or actor takes of its node while it runs. */
+export interface ResourceOptions {
+  /** CPUs, in steps of 0.0001. Tasks: 1. Actors: 1 to be placed and 0 while they live, unless given. */
+  numCpus?: number
+  /** GPUs, in steps of 0.0001; more than 1 must be whole. Default 0. */
+  numGpus?: number
+  /** Bytes of memory the task declares; bookkeeping, not enforced. */
+  memoryBytes?: number
+  /** Custom resources by name. CPU, GPU and memory have options of their own. */
+  resources?: Record<string, number>
+}
+
+export interface TaskOptions extends ResourceOptions {
+  /** Refs `.remote()` gives: 1; n > 1 for a function that returns n values; 0 gives undefined. */
+  numReturns?: number
+  /** How often the task is run again when its worker dies: 3; -1 for ever. */
+  maxRetries?: number
+  /** Whether exceptions of the body are retried too: all of them, or those of these classes. Default false. */
+  retryExceptions?: boolean | readonly ErrorClass[]
+  /** Tasks a worker runs of this function before it is replaced; 0 for no limit. GPU tasks: 1. */
+  maxCalls?: number
+  /** What the task is called in errors, logs and lists. Default: the function's name. */
+  name?: string
+  schedulingStrategy?: 'DEFAULT' | 'SPREAD'
+  /** Captures given by hand: they win over what is found, and nothing named here is looked up. */
+  env?: Record<string, unknown>
+}
+
+const RESOURCE_KEYS = ['numCpus', 'numGpus', 'memoryBytes', 'resources']
+const TASK_KEYS = [...RESOURCE_KEYS, 'numReturns', 'maxRetries', 'retryExceptions', 'maxCalls', 'name', 'schedulingStrategy', 'env']
+/** Of the contract, but for more than one machine or for a later version: refused with a text of its own. */
+const NOT_YET = ['labelSelector', 'runtimeEnv', 'generatorBackpressure']
+
+export function refuseUnknown(what: string, options: object, known: readonly string[]): void {
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue
+    if (NOT_YET.includes(key)) throw new TypeError(`${what}: the option ${key} is not supported by this version of eagleray`)
+    throw new TypeError(`${what}: unknown option ${key}. There are: ${known.join(', ')}`)
+  }
+}
+
+function number(what: string, name: string, value: unknown): number {
+  if (typeof value !== 'number' || Number.isNaN(value)) throw new TypeError(`${what}: ${name} must be a number, not ${String(value)}`)
+  return value
+}
+
+function quantity(what: string, name: string, value: unknown): number {
+  const amount = number(what, name, value)
+  if (amount < 0 || !Number.isFinite(amount)) throw new RangeError(`${what}: ${name} is ${amount}; it must be 0 or more`)
+  if (Math.abs(amount * 10_000 - Math.round(amount * 10_000)) > 1e-6) throw new RangeError(`${what}: ${name} is ${amount}; the smallest step is 0.0001`)
+  return amount
+}
+
+export function checkResources(what: string, options: ResourceOptions): void {
+  if (options.numCpus !== undefined) quantity(what, 'numCpus', options.numCpus)
+  if (options.numGpus !== undefined) {
+    const gpus = quantity(what, 'numGpus', options.numGpus)
+    if (gpus > 1 && !Number.isInteger(gpus)) throw new RangeError(`${what}: numGpus is ${gpus}; more than one GPU must be a whole number, because a fraction is of one device`)
+  }
+  if (options.memoryBytes !== undefined && number(what, 'memoryBytes', options.memoryBytes) < 0) throw new RangeError(`${what}: memoryBytes must be 0 or more`)
+  if (options.resources === undefined) return
+  if (typeof options.resources !== 'object' || options.resources === null) throw new TypeError(`${what}: resources must be an object of numbers by name`)
+  for (const [name, value] of Object.entries(options.resources)) {
+    if (name === 'CPU' || name === 'GPU' || name === 'memory') {
+      throw new RangeError(`${what}: ${name} does not belong into resources; use numCpus, numGpus or memoryBytes`)
+    }
+    quantity(what, `resources.${name}`, value)
+  }
+}
+
+export function count(what: string, name: string, value: unknown, least: number): void {
+  if (value === undefined) return
+  if (!Number.isInteger(number(what, name, value)) || (value as number) < least) {
+    throw new RangeError(`${what}: ${name} is ${String(value)}; it must be a whole number, ${least} or more`)
+  }
+}
+
+export function checkTaskOptions(what: string, options: TaskOptions): void {
+  if (typeof options !== 'object' || options === null) throw new TypeError(`${what}: options must be an object`)
+  refuseUnknown(what, options, TASK_KEYS)
+  checkResources(what, options)
+  count(what, 'numReturns', options.numReturns, 0)
+  count(what, 'maxRetries', options.maxRetries, -1)
+  count(what, 'maxCalls', options.maxCalls, 0)
+  checkName(what, options.name)
+  const retry = options.retryExceptions
+  if (retry !== undefined && typeof retry !== 'boolean' && !(Array.isArray(retry) && retry.every((each) => typeof each === 'function'))) {
+    throw new TypeError(`${what}: retryExceptions must be true, false or an array of error classes`)
+  }
+  checkStrategy(what, options.schedulingStrategy)
+  checkEnv(what, options.env)
+}
+
+export function checkName(what: string, name: unknown): void {
+  if (name === undefined) return
+  if (typeof name !== 'string') throw new TypeError(`${what}: name must be a string, not ${String(name)}`)
+  if (name.trim() === '') throw new RangeError(`${what}: name must not be empty`)
+}
+
+export function checkEnv(what: string, env: unknown): void {
+  if (env !== undefined && (typeof env !== 'object' || env === null)) throw new TypeError(`${what}: env must be an object of captures by name`)
+}
+
+export function checkStrategy(what: string, strategy: unknown): void {
+  if (strategy === undefined || strategy === 'DEFAULT' || strategy === 'SPREAD') return
+  if (typeof strategy === 'object') throw new TypeError(`${what}: node affinity and placement groups are not supported by this version of eagleray`)
+  throw new RangeError(`${what}: schedulingStrategy is ${JSON.stringify(strategy)}; it must be 'DEFAULT' or 'SPREAD'`)
+}
+
+/** Resources by their names in the cluster; `cpus` when the user named none. */
+export function resourcesOf(options: ResourceOptions, cpus: number): Record<string, number> {
+  return { CPU: options.numCpus ?? cpus, GPU: options.numGpus ?? 0, memory: options.memoryBytes ?? 0, ...options.resources }
+}
+
+export function schedulingClass(options: TaskOptions): SchedulingClass {
+  const resources = toAmounts(resourcesOf(options, 1))
+  const freshWorker = (options.numGpus ?? 0) > 0 && options.maxCalls !== 0
+  const maxCalls = options.maxCalls ?? 0
+  const key = [describeAmounts(resources), freshWorker ? 'fresh' : '', maxCalls > 0 ? `maxCalls:${maxCalls}` : ''].filter((part) => part !== '').join(' ')
+  return { key: key === '' ? 'none' : key, resources, freshWorker, maxCalls: freshWorker && maxCalls === 0 ? 1 : maxCalls }
+}

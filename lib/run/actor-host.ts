@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// The actor of this process: its construction, and its calls — one at a time in order of arrival, or up to a limit at once
+// in each concurrency group.
+
+import { encodeError } from '../codec/error-value.js'
+import { rebuildFunction } from '../codec/function.js'
+import { TaskError } from '../errors.js'
+import { objectId } from '../ids.js'
+import type { Peer } from '../io/mesh.js'
+import { STATUS } from '../wire/frames.js'
+import type { ActorSpec, ActorStart } from '../wire/messages.js'
+import { setAccelerators, setAssignedResources } from './accelerators.js'
+import { decodeShape, type ActorShape } from './handle.js'
+import { decodeArguments, IncomingTask } from './incoming.js'
+import type { Replies } from './reply.js'
+import { GROUP_STEP } from './requests.js'
+import type { Runtime } from './runtime.js'
+import { runInContext, setCurrentContext, TaskContext, useConcurrentContexts } from './task-context.js'
+
+/** Thrown by exitActor() to leave a method. */
+export class ActorExit extends Error {
+  override readonly name = 'ActorExit'
+}
+
+/** After this long without a turn of the event loop, timers and messages get one (ms). */
+const TURN_MS = 10
+
+/** Calls that may run at once, and those that wait for their turn. */
+class Group {
+  running = 0
+  readonly waiting: IncomingTask[] = []
+  constructor(readonly limit: number) {}
+}
+
+export class ActorHost {
+  actorId: string | null = null
+  private spec: ActorSpec | null = null
+  private shape: ActorShape | null = null
+  private incarnation = 0
+  private instance: Record<string, Function> | null = null
+  private readonly groups: Group[] = []
+  private readonly methodGroup: number[] = []
+  private readonly contexts = new Map<IncomingTask, TaskContext>()
+  /** Calls that came before the constructor was done. */
+  private early: IncomingTask[] | null = []
+  private stopping = false
+  private exiting = false
+  private lastTurn = 0
+
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly replies: Replies,
+  ) {}
+
+  async start(message: ActorStart): Promise<void> {
+    const { spec, incarnation } = message
+    this.actorId = spec.actorId
+    this.spec = spec
+    this.incarnation = incarnation
+    this.shape = decodeShape(spec.shape)
+    setAccelerators(message.gpuIds)
+    setAssignedResources(spec.held)
+    this.makeGroups(spec, this.shape)
+    let error: Uint8Array | null = null
+    try {
+      const Class = (await rebuildFunction(spec.code, this.runtime.context)) as new (...args: unknown[]) => Record<string, Function>
+      const view = new DataView(spec.args.buffer, spec.args.byteOffset, 2)
+      const args = await decodeArguments(spec.args.subarray(2), view.getUint16(0, true), this.runtime.reader)
+      const context = new TaskContext(() => spec.actorId, `${spec.className}.constructor`, incarnation)
+      this.instance = runInContext(context, () => new Class(...args))
+      await this.runtime.borrowsSettled(message.ownerId)
+    } catch (thrown) {
+      error = encodeError(thrown as Error)
+    }
+    this.runtime.send(this.runtime.node, { is: 'actorStarted', actorId: spec.actorId, incarnation, error })
+    const early = this.early ?? []
+    this.early = null
+    if (error === null) for (const task of early) this.onCall(task)
+  }
+
+  onCall(task: IncomingTask): void {
+    if (this.early !== null) {
+      this.early.push(task)
+      return
+    }
+    if (task.header.lease !== this.incarnation) return
+    const method = task.header.code % GROUP_STEP
+    const named = Math.floor(task.header.code / GROUP_STEP)
+    const group = this.groups[named > 0 ? named : (this.methodGroup[method] ?? 0)]
+    if (group === undefined || this.shape?.methods[method] === undefined) {
+      this.replies.error(task, new TypeError(`the actor has no method number ${method}`))
+      return
+    }
+    group.waiting.push(task)
+    if (group.running < group.limit) void this.turn(group)
+  }
+
+  /** Gives false when the call is not of this actor. */
+  cancel(from: Peer, seq: number, recursive: boolean): boolean {
+    for (const group of this.groups) {
+      const at = group.waiting.findIndex((task) => task.peer === from && task.header.task === seq)
+      if (at < 0) continue
+      const [task] = group.waiting.splice(at, 1)
+      this.replies.plain(task as IncomingTask, STATUS.cancelled)
+      return true
+    }
+    for (const [task, context] of this.contexts) {
+      if (task.peer !== from || task.header.task !== seq) continue
+      if (recursive) this.runtime.act({ is: 'cancelChildren', parent: context })
+      task.cancelled = true
+      context.cancel()
+      return true
+    }
+    return this.actorId !== null
+  }
+
+  /** Finish what was submitted before, then leave. */
+  stop(): void {
+    this.stopping = true
+    this.leaveWhenIdle()
+  }
+
+  private makeGroups(spec: ActorSpec, shape: ActorShape): void {
+    this.groups.push(new Group(spec.maxConcurrency))
+    for (const name of shape.groups) this.groups.push(new Group(spec.concurrencyGroups[name] ?? 1))
+    shape.methods.forEach((method, i) => {
+      this.methodGroup[i] = method.concurrencyGroup === null ? 0 : shape.groups.indexOf(method.concurrencyGroup) + 1
+    })
+    if (this.groups.some((group) => group.limit > 1) || this.groups.length > 1) useConcurrentContexts()
+  }
+
+  /** Runs waiting calls of a group until none is left or the limit is reached. */
+  private async turn(group: Group): Promise<void> {
+    group.running++
+    if (this.lastTurn === 0) this.lastTurn = performance.now()
+    while (!this.exiting) {
+      const task = group.waiting.shift()
+      if (task === undefined) break
+      const under = this.run(task)
+      if (under !== null) {
+        if (group.waiting.length > 0 && group.running < group.limit) void this.turn(group)
+        await under
+        this.lastTurn = performance.now()
+      } else if (performance.now() - this.lastTurn > TURN_MS) {
+        this.runtime.mesh.flush()
+        await new Promise((resolve) => setImmediate(resolve))
+        this.lastTurn = performance.now()
+      }
+    }
+    group.running--
+    this.lastTurn = 0
+    if (this.stopping) this.leaveWhenIdle()
+  }
+
+  private run(task: IncomingTask): Promise<void> | null {
+    const { header, peer } = task
+    const method = this.shape?.methods[header.code % GROUP_STEP]?.name as string
+    const context = new TaskContext(() => objectId(peer.workerId, header.task), `${this.shape?.className}.${method}`, header.attempt)
+    this.contexts.set(task, context)
+    this.runtime.requests.currentParent = context
+    let result: unknown
+    try {
+      const args = decodeArguments(task.args, header.argCount, this.runtime.reader)
+      if (args instanceof Promise) return this.settle(task, args.then((values) => runInContext(context, () => this.invoke(method, values))))
+      result = runInContext(context, () => this.invoke(method, args))
+      const { references } = this.runtime.owner
+      if (isThenable(result) || references.hasBorrowsToSend || references.unsettledBorrows(peer.workerId)) return this.settle(task, Promise.resolve(result))
+      this.replies.ok(task, result)
+    } catch (error) {
+      this.failed(task, error)
+    }
+    this.ended(task)
+    return null
+  }
+
+  private invoke(method: string, args: unknown[]): unknown {
+    const instance = this.instance as Record<string, Function>
+    return (instance[method] as Function).apply(instance, args)
+  }
+
+  private async settle(task: IncomingTask, result: Promise<unknown>): Promise<void> {
+    try {
+      const value = await result
+      await this.runtime.borrowsSettled(task.peer.workerId)
+      if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
+      else this.replies.ok(task, value)
+    } catch (error) {
+      await this.runtime.borrowsSettled(task.peer.workerId)
+      if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
+      else this.failed(task, error)
+    }
+    this.ended(task)
+  }
+
+  private failed(task: IncomingTask, error: unknown): void {
+    if (error instanceof ActorExit) return this.exit()
+    this.replies.error(task, error ?? new TaskError('the method threw nothing (undefined)'))
+  }
+
+  private ended(task: IncomingTask): void {
+    this.contexts.delete(task)
+    this.runtime.requests.currentParent = null
+    setCurrentContext(null)
+  }
+
+  /** The calling ref, and all calls behind it, fail with ActorDiedError when the head tells of the end. */
+  private exit(): void {
+    this.exiting = true
+    this.runtime.send(this.runtime.node, { is: 'actorExited', actorId: this.spec?.actorId as string, incarnation: this.incarnation })
+    this.runtime.mesh.flush()
+    setImmediate(() => process.exit(0))
+  }
+
+  private leaveWhenIdle(): void {
+    if (this.groups.some((group) => group.running > 0 || group.waiting.length > 0)) return
+    this.runtime.mesh.flush()
+    setImmediate(() => process.exit(0))
+  }
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Main program of a worker process: attaches to the node's store, says hello, and runs what it is sent.
+
+import { native } from '../native.js'
+import { limits } from '../options.js'
+import { PROTOCOL_VERSION } from '../wire/messages.js'
+import { WORKER_ENV, type WorkerSettings } from './daemon-settings.js'
+import { Executor } from './executor.js'
+import { Runtime, session, SPIN_MICROS } from './runtime.js'
+
+const SIGKILL = 9
+
+function start(seat: WorkerSettings): void {
+  if (!native.dieWithParent(process.ppid, SIGKILL)) process.exit(0)
+  const store = native.openStore(seat.storePath)
+  const runtime = new Runtime(
+    store,
+    seat.daemonId,
+    {
+      onWelcome: () => {},
+      onMessage: () => {},
+      onNodeLost: () => process.exit(1),
+    },
+    SPIN_MICROS,
+  )
+  runtime.runner = new Executor(runtime)
+  session.runtime = runtime
+  runtime.mesh.ref()
+  runtime.send(seat.daemonId, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: store.workerId, pid: process.pid, kind: 'worker', token: seat.token })
+  // The terminal's ctrl-C is for the driver; the daemon ends its workers itself.
+  process.on('SIGINT', () => {})
+}
+
+const seat = process.env[WORKER_ENV]
+if (seat === undefined) {
+  process.stderr.write('eagleray: this program is started by the node daemon, not by hand\n')
+  process.exit(2)
+}
+delete process.env[WORKER_ENV]
+Error.stackTraceLimit = Math.max(Error.stackTraceLimit, limits.stderrTailLines)
+start(JSON.parse(seat) as WorkerSettings)

@@ -39,9 +39,9 @@ export class Guard {
     for (const name of this.#ledger.lacking(oldest.need)) this.#lacking.add(name)
   }
 
-  /** Whether serving this request would take what the protected one lacks. */
+  /** Whether serving this request, which has waited less long, would take what the protected one lacks. */
   holdsBack(request: Request): boolean {
-    if (this.#protected === null || this.#protected === request) return false
+    if (this.#protected === null || request.waitingSince <= this.#protected.waitingSince) return false
     for (const name of this.#lacking) if ((request.need[name] ?? 0) > 0) return true
     return false
   }

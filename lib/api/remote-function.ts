@@ -19,6 +19,9 @@ export const REMOTE_OPTIONS = Symbol.for('eagleray.remoteOptions')
 /** Where a value is expected, a ref to such a value may stand. */
 export type RemoteArguments<A extends readonly unknown[]> = { [K in keyof A]: A[K] | ObjectRef<A[K]> }
 
+/** A tuple of refs for a tuple of values. */
+type RefsTo<T extends readonly unknown[]> = { -readonly [K in keyof T]: ObjectRef<T[K]> }
+
 /** Refs for `numReturns` N of a function that returns R. */
 export type Returned<R, N> = N extends 0
   ? undefined
@@ -27,7 +30,7 @@ export type Returned<R, N> = N extends 0
     : number extends N
       ? ObjectRef<unknown>[]
       : Awaited<R> extends readonly unknown[]
-        ? { [K in keyof Awaited<R>]: ObjectRef<Awaited<R>[K]> }
+        ? RefsTo<Awaited<R>>
         : ObjectRef<unknown>[]
 
 /** What `.options({ numReturns })` makes of N. */

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { limits } from '#lib/options.js'
+import { FakeCluster, type MessageOf } from '../../fakes/cluster.js'
+
+suite('questions of the state API', () => {
+  test('tasks: every process is asked, and the rows are put together', () => {
+    const cluster = FakeCluster.started()
+    cluster.from(cluster.driver, { is: 'query', request: 7, what: 'tasks', argument: '' })
+    const asked = cluster.sent.filter((each) => each.message.is === 'ask')
+    assert.equal(asked.length, 3)
+    for (const { to, message } of asked) {
+      assert.equal(cluster.all('answer').length, 0)
+      cluster.from(to, { is: 'told', request: (message as MessageOf<'ask'>).request, rows: [to] })
+    }
+    assert.deepEqual(cluster.last('answer', cluster.driver), { is: 'answer', request: 7, rows: asked.map((each) => each.to) })
+  })
+
+  test('who does not answer in time, or dies, is left out', () => {
+    const cluster = FakeCluster.started()
+    cluster.from(cluster.driver, { is: 'query', request: 1, what: 'objects', argument: '' })
+    const { request } = cluster.last('ask') as MessageOf<'ask'>
+    cluster.from(cluster.driver, { is: 'told', request, rows: ['mine'] })
+    cluster.from(cluster.driver, { is: 'told', request, rows: ['twice'] })
+    const [worker] = [...cluster.children.values()]
+    cluster.die(worker?.workerId as string)
+    cluster.pass(limits.questionMs)
+    assert.deepEqual(cluster.last('answer'), { is: 'answer', request: 1, rows: ['mine'] })
+  })
+
+  test('nodes, resources and workers are known here', () => {
+    const cluster = FakeCluster.started({ resources: { CPU: 2, disk: 1 } })
+    cluster.want(cluster.driver, { CPU: 0.5 })
+    const ask = (what: MessageOf<'query'>['what']): unknown[] => {
+      cluster.from(cluster.driver, { is: 'query', request: 1, what, argument: '' })
+      return cluster.last('answer')?.rows ?? []
+    }
+    const amounts = { resources: { CPU: 2, disk: 1 }, available: { CPU: 1.5, disk: 1 } }
+    assert.deepEqual(ask('resources'), [amounts])
+    assert.deepEqual(ask('nodes'), [{ nodeId: 'aaaaaaaaaa', address: '127.0.0.1', alive: true, ...amounts, labels: {} }])
+    assert.deepEqual((ask('workers') as { state: string }[]).map((row) => row.state).sort(), ['idle', 'leased'])
+  })
+
+  test('explain: the owner of an object is asked; what a class waits for is known here', () => {
+    const cluster = FakeCluster.started({ resources: { CPU: 1 } })
+    cluster.from(cluster.driver, { is: 'query', request: 1, what: 'explain', argument: `${cluster.driver}0000000000000001` })
+    assert.equal(cluster.all('ask', cluster.driver).length, 1)
+    cluster.want(cluster.driver, { CPU: 1 }, 2, { name: 'slow' })
+    const classKey = cluster.last('grant')?.classKey as string
+    cluster.from(cluster.driver, { is: 'query', request: 2, what: 'explain', argument: classKey })
+    const [row] = cluster.last('answer')?.rows as { waitsFor: string; name: string; count: number }[]
+    assert.deepEqual([row?.waitsFor, row?.name, row?.count], ['CPU', 'slow', 1])
+  })
+})

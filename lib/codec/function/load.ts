@@ -2,13 +2,13 @@
 // Loads what code refers to by name: exports of its modules and what those modules imported. All of it happens before
 // the code is built, which is then synchronous; what was loaded once is kept.
 
-import { createRequire, isBuiltin } from 'node:module'
-import { pathToFileURL } from 'node:url'
+import { createRequire, isBuiltin, Module } from 'node:module'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import vm from 'node:vm'
 import { SerializationError } from '../../errors.js'
 import type { BundleRecord, ImportRecord, ModuleEntry, ReferenceRecord } from './bundle.js'
 import { rememberOrigin } from './identity.js'
-import { candidateFiles, fileHash, fileOf, localUrl } from './module-files.js'
+import { candidateFiles, fileHash, fileOf, localUrl, requireCache } from './module-files.js'
 import { toEsm } from './interop.js'
 import { unwrap } from './reference.js'
 
@@ -61,7 +61,7 @@ async function loadNow(record: LoadedRecord, module: ModuleEntry): Promise<unkno
   if (record.kind === 'reference') return loadReference(record, module)
   const parent = localUrl(module.url, module.relative)
   try {
-    if (record.kind === 'exports') return createRequire(parent)(fileOf(parent)!)
+    if (record.kind === 'exports') return await requireFrom(parent, fileOf(parent)!)
     return await loadImport(record, parent)
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
@@ -72,7 +72,7 @@ async function loadNow(record: LoadedRecord, module: ModuleEntry): Promise<unkno
 async function loadImport({ how, specifier, name, interop }: ImportRecord, parent: string): Promise<unknown> {
   const base = parent.startsWith('file:') ? parent : pathToFileURL(`${process.cwd()}/`).href
   if (how === 'require') {
-    const exports = toEsm(createRequire(base)(specifier), interop) as Record<string, unknown>
+    const exports = toEsm(await requireFrom(base, specifier), interop) as Record<string, unknown>
     return name === null ? exports : exports[name]
   }
   const namespace = await importFrom(base, specifier)
@@ -84,9 +84,25 @@ async function loadImport({ how, specifier, name, interop }: ImportRecord, paren
 /** This package is always the one that runs here: two copies in one process would not know each other. */
 const OWN_ENTRIES: Record<string, string> = { eagleray: 'index.js', 'eagleray/store': 'store.js', 'eagleray/testing': 'testing.js' }
 
+/** What runs here, as `import` and `require` find it: loaders of TypeScript would make a `require`d copy of their own. */
+async function ownEntry(name: string): Promise<Record<string, unknown>> {
+  const url = new URL(`../../${name}`, import.meta.url)
+  const file = fileURLToPath(url)
+  if (requireCache[file]?.loaded !== true) {
+    const exports = (await import(url.href)) as Record<string, unknown>
+    requireCache[file] = Object.assign(new Module(file), { filename: file, loaded: true, exports })
+  }
+  return requireCache[file]!.exports as Record<string, unknown>
+}
+
+async function requireFrom(parent: string, specifier: string): Promise<unknown> {
+  await ownEntry('index.js')
+  return createRequire(parent)(specifier)
+}
+
 function importFrom(parent: string, specifier: string): Promise<Record<string, unknown>> {
   const own = Object.hasOwn(OWN_ENTRIES, specifier) ? OWN_ENTRIES[specifier]! : null
-  if (own !== null) return import(new URL(`../../${own}`, import.meta.url).href)
+  if (own !== null) return ownEntry(own)
   if (isBuiltin(specifier)) return import(specifier)
   let importer = importers.get(parent)
   if (!importer) {
@@ -102,7 +118,7 @@ async function loadReference(record: ReferenceRecord, module: ModuleEntry): Prom
   const file = files.find(candidate => fileHash(candidate) === record.hash)
   if (file === undefined) throw mismatch(record, module, files)
   const url = file === fileOf(module.url) ? module.url : pathToFileURL(file).href
-  const exports: unknown = module.esm ? await import(url) : createRequire(url)(file)
+  const exports: unknown = module.esm ? await import(url) : await requireFrom(url, file)
   const value = record.name === '' ? exports : (exports as Record<string, unknown>)[record.name]
   const fn = unwrap(value) ?? value
   if (typeof fn !== 'function') throw new SerializationError(`${describe(record, module)} is no function in ${file}`)

@@ -6,19 +6,20 @@ import { SerializationError, WireError } from '../errors.js'
 import { arrowKind, arrowRegion, readArrow } from './arrow.js'
 import { binaryKind, binaryPrototype, isDetached, kindOfClass, RegionReader } from './buffers.js'
 import type { CodecContext } from './context.js'
-import { orWireError, ValueReader } from './decode.js'
+import { asWireError, ValueReader } from './decode.js'
 import { ValueWriter } from './encode.js'
 import {
-  ALIGNMENT, alignUp, type Encoded, finishEnvelope, flag, format, HEADER_BYTES, type Header, headBytes, readFunctionTable, readHeader, type Region, VIEW_BYTES_MIN,
+  ALIGNMENT, alignUp, type Encoded, finishEnvelope, flag, format, HEADER_BYTES, type Header, headBytes, payloadEndOf, readFunctionTable, readHeader, type Region,
+  VIEW_BYTES_MIN,
 } from './envelope.js'
 import { refusal } from './refusals.js'
-import { decodeSmall, encodeSmall, encodeText } from './small.js'
+import { decodeSmall, encodeSmall, encodeText, NOT_SMALL } from './small.js'
 import { utf8BytesMax } from './text.js'
 
 export { deregisterSerializer, registerSerializer, type Serializer } from './classes.js'
 export type { CodecContext, FunctionCodec, ReferenceCodec } from './context.js'
 export { type Encoded, writeEncoded } from './envelope.js'
-export { decodeSmall, encodeSmall, NOT_SMALL } from './small.js'
+export { decodeSmall, encodeSmall, NOT_SMALL }
 
 /** Longest wire form of a reference, in bytes. */
 const REFERENCE_BYTES_MAX = 255
@@ -170,7 +171,10 @@ export class Decoder {
     if (this.busy) return new Decoder(this.reader.context).decode(bytes, zeroCopy)
     this.busy = true
     try {
+      if (kind === format.plain) return this.reader.readPlain(bytes, HEADER_BYTES, payloadEndOf(bytes))
       return this.large(bytes, readHeader(bytes), zeroCopy)
+    } catch (error) {
+      throw asWireError(error)
     } finally {
       this.busy = false
     }
@@ -178,19 +182,18 @@ export class Decoder {
 
   private small(bytes: Uint8Array): unknown {
     const value = decodeSmall(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, bytes.byteLength)
-    if (typeof value === 'symbol') throw new WireError(`a value of unknown format ${bytes[0]}`)
+    if (value === NOT_SMALL) throw new WireError(`a value of unknown format ${bytes[0]}`)
     return value
   }
 
   private large(bytes: Uint8Array, header: Header, zeroCopy: boolean): unknown {
-    const { reader } = this
     // Arrays of every element size must be aligned where they are to stay there.
     const views = zeroCopy && (header.flags & flag.views) !== 0 && bytes.byteOffset % 8 === 0
+    const regions = new RegionReader(bytes, header, views)
     switch (header.format) {
-      case format.plain: return reader.read(bytes, HEADER_BYTES, header.payloadEnd, false, [], null)
-      case format.rich: return reader.read(bytes, HEADER_BYTES, header.payloadEnd, true, readFunctionTable(bytes, header), new RegionReader(bytes, header, views))
-      case format.binary: return orWireError(() => new RegionReader(bytes, header, views).whole(header.detail))
-      case format.arrow: return orWireError(() => readArrow(header.detail, new RegionReader(bytes, header, views).regionForReading(0)))
+      case format.rich: return this.reader.readRich(bytes, HEADER_BYTES, header.payloadEnd, readFunctionTable(bytes, header), regions)
+      case format.binary: return regions.whole(header.detail)
+      case format.arrow: return readArrow(header.detail, regions.regionForReading(0))
       case format.references: return this.referenceList(bytes, header)
       default: throw new WireError(`a value of unknown format ${header.format}`)
     }
@@ -200,11 +203,9 @@ export class Decoder {
     const { references } = this.reader.context
     const size = header.detail
     if (references === null || size === 0 || (header.payloadEnd - HEADER_BYTES) % size !== 0) throw new WireError('a malformed list of references')
-    return orWireError(() => {
-      const list: object[] = []
-      for (let at = HEADER_BYTES; at < header.payloadEnd; at += size) list.push(references.decode(bytes.subarray(at, at + size)))
-      return list
-    })
+    const list: object[] = []
+    for (let at = HEADER_BYTES; at < header.payloadEnd; at += size) list.push(references.decode(bytes.subarray(at, at + size)))
+    return list
   }
 
   /** null when decode may be called at once, else a promise to await first (functions and classes to import). */
@@ -248,4 +249,14 @@ export function encodeArrayHeader(type: { readonly name: string; readonly BYTES_
   finishEnvelope(head, new DataView(head.buffer), format.binary, kind, flags, HEADER_BYTES, HEADER_BYTES, [region], [])
   const offset = alignUp(head.byteLength, ALIGNMENT)
   return { head, offset, byteLength: offset + bytes }
+}
+
+/**
+ * What an envelope holds, as bytes and without a copy: of a binary value exactly its bytes, of a table its Arrow IPC
+ * stream, of any other value the envelope itself.
+ */
+export function payloadOf(envelope: Uint8Array): Uint8Array {
+  const kind = envelope[0]
+  if (kind !== format.binary && kind !== format.arrow) return envelope
+  return new RegionReader(envelope, readHeader(envelope), true).region(0)
 }

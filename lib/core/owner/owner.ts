@@ -160,7 +160,8 @@ export class Owner implements Machine<OwnerEvent, Effect> {
       case 'reclaim':
         return this.leases.reclaim(now, out)
       case 'unplaceable':
-        return this.tasks.unplaceable(message.classKey, message.message, now, out)
+        if (message.final) this.tasks.unplaceable(message.classKey, message.message, now, out)
+        return
       case 'leaseBlocked':
         return this.leases.laneBlocked(from, message.leaseId, out)
       case 'borrow':

@@ -36,7 +36,12 @@ function layOutHeaders() {
   writeFileSync(join(include, 'config.gypi'), JSON.stringify({ target_defaults: {}, variables: {} }))
   const [major, minor, patch] = process.versions.node.split('.')
   const version = { NODE_MAJOR_VERSION: major, NODE_MINOR_VERSION: minor, NODE_PATCH_VERSION: patch }
-  writeFileSync(join(include, 'node_version.h'), Object.entries(version).map(([name, value]) => `#define ${name} ${value}\n`).join(''))
+  writeFileSync(
+    join(include, 'node_version.h'),
+    Object.entries(version)
+      .map(([name, value]) => `#define ${name} ${value}\n`)
+      .join(''),
+  )
   return nodedir
 }
 
@@ -61,10 +66,14 @@ function build(args) {
   }
   const nodeGyp = require.resolve('node-gyp/bin/node-gyp.js')
   const jobs = `--jobs=${availableParallelism()}`
-  const result = spawnSync(process.execPath, [nodeGyp, 'configure', 'build', `--nodedir=${layOutHeaders()}`, jobs, '--loglevel=warn', ...args], {
-    cwd: root,
-    stdio: 'inherit',
-  })
+  const result = spawnSync(
+    process.execPath,
+    [nodeGyp, 'configure', 'build', `--nodedir=${layOutHeaders()}`, jobs, '--loglevel=warn', ...args],
+    {
+      cwd: root,
+      stdio: 'inherit',
+    },
+  )
   if (result.status !== 0) {
     console.error('eagleray: the native addon did not build; the compiler said why above. It needs C++20: g++ 11 or clang++ 14 at least.')
   }

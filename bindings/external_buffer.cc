@@ -6,6 +6,28 @@
 #include "errors.h"
 
 namespace eagleray {
+namespace {
+
+// V8 gives a buffer of no bytes no address to know it by, so those are told by this tag, and by not being detached yet.
+constexpr napi_type_tag kEmptyView = {0x6561676c65726179, 0x656d707479766965};
+
+// An object without bytes needs no pin.
+napi_value wrap_empty(napi_env env) {
+  void* data = nullptr;
+  napi_value buffer = nullptr;
+  if (napi_create_arraybuffer(env, 0, &data, &buffer) == napi_ok && napi_type_tag_object(env, buffer, &kEmptyView) == napi_ok) return buffer;
+  return throw_napi(env, "make an empty ArrayBuffer");
+}
+
+bool release_empty(napi_env env, napi_value buffer) {
+  bool ours = false;
+  bool detached = true;
+  if (napi_check_object_type_tag(env, buffer, &kEmptyView, &ours) != napi_ok || !ours) return false;
+  if (napi_is_detached_arraybuffer(env, buffer, &detached) != napi_ok || detached) return false;
+  return napi_detach_arraybuffer(env, buffer) == napi_ok;
+}
+
+}  // namespace
 
 struct ViewTable::Hint {
   std::shared_ptr<ViewTable> table;
@@ -13,6 +35,10 @@ struct ViewTable::Hint {
 };
 
 napi_value ViewTable::wrap(napi_env env, const Store& store, const View& view) {
+  if (view.size == 0) {
+    Store(store).release(view);
+    return wrap_empty(env);
+  }
   auto* data = const_cast<std::byte*>(view.data);  // a private mapping: writing hurts nobody
   auto* hint = new Hint{shared_from_this(), data};
   napi_value buffer = nullptr;
@@ -38,6 +64,7 @@ bool ViewTable::release(napi_env env, napi_value buffer) {
   bool is_buffer = false;
   if (napi_is_arraybuffer(env, buffer, &is_buffer) != napi_ok || !is_buffer) return false;
   if (napi_get_arraybuffer_info(env, buffer, &data, &length) != napi_ok) return false;
+  if (length == 0) return release_empty(env, buffer);
   const auto place = places_.find(data);
   if (place == places_.end() || place->second.live.empty()) return false;
   if (napi_detach_arraybuffer(env, buffer) != napi_ok) return false;

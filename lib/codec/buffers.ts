@@ -198,7 +198,7 @@ export class RegionReader {
   /** The bytes of a region: in place where they may stay so, else a copy. */
   regionForReading(index: number): Uint8Array {
     const inPlace = this.region(index)
-    return this.views && inPlace.byteLength >= VIEW_BYTES_MIN ? inPlace : Uint8Array.prototype.slice.call(inPlace)
+    return this.views && inPlace.byteLength >= VIEW_BYTES_MIN ? inPlace : new Uint8Array(inPlace)
   }
 
   /** A view of `length` bytes at `offset` of a region, or the region's ArrayBuffer itself. */

@@ -8,6 +8,9 @@ import { readExtension } from './decode-rich.js'
 import type { FunctionEntry } from './envelope.js'
 import { Reader } from './reader.js'
 
+/** Elements from which on an array is worth preparing for. */
+const MANY = 16
+
 export class ValueReader extends Reader {
   readonly context: CodecContext
   /** Everything with identity, by number, as far as it is read. */
@@ -22,18 +25,29 @@ export class ValueReader extends Reader {
     this.context = context
   }
 
-  /** Reads the value in `bytes[start, end)`. `numbered`: back references may occur. */
-  read(bytes: Uint8Array, start: number, end: number, numbered: boolean, functions: FunctionEntry[], regions: RegionReader | null): unknown {
+  /** Reads a value of plain MessagePack in `bytes[start, end)`. */
+  readPlain(bytes: Uint8Array, start: number, end: number): unknown {
     this.open(bytes, start, end)
-    this.numbered = numbered
+    try {
+      return this.value()
+    } catch (error) {
+      throw asWireError(error)
+    } finally {
+      this.close()
+    }
+  }
+
+  /** Reads a value with extensions, which has these functions and regions. */
+  readRich(bytes: Uint8Array, start: number, end: number, functions: FunctionEntry[], regions: RegionReader): unknown {
+    this.numbered = true
     this.functions = functions
     this.regions = regions
     try {
-      return orWireError(() => this.value())
+      return this.readPlain(bytes, start, end)
     } finally {
-      this.close()
       // Nothing of the value is kept alive by its reader.
-      if (numbered) this.things = []
+      this.numbered = false
+      this.things = []
       this.functions = []
       this.loaded = []
       this.regions = null
@@ -62,7 +76,7 @@ export class ValueReader extends Reader {
   /** `bin`, which other writers may use. */
   private bytesOf(length: number): Uint8Array {
     const start = this.take(length)
-    return Uint8Array.prototype.slice.call(this.bytes, start, start + length)
+    return new Uint8Array(this.bytes.subarray(start, start + length))
   }
 
   private extended(tag: number): unknown {
@@ -71,6 +85,7 @@ export class ValueReader extends Reader {
     const type = this.byte()
     const end = this.at + length
     if (end > this.end) throw new WireError('a value is cut off')
+    if (!this.numbered) throw new WireError('a plain value has an extension')
     const value = readExtension(this, type, end)
     if (this.at > end) throw new WireError('a value exceeds the space it was given')
     this.at = end
@@ -97,10 +112,10 @@ export class ValueReader extends Reader {
     const length = this.count(announced, 1)
     const array: unknown[] = []
     if (this.numbered) this.things.push(array)
-    const hole = HOLE
+    if (length > MANY) this.expectMany()
     for (let i = 0; i < length; i++) {
       const value = this.value()
-      if (value !== hole) array.push(value)
+      if (value !== HOLE) array.push(value)
       else array.length++
     }
     return array
@@ -145,13 +160,9 @@ export class ValueReader extends Reader {
   }
 }
 
-/** Runs `read`; whatever it throws that is no error of ours (a RangeError of a constructor, a stack that is full) is the bytes' fault. */
-export function orWireError<T>(read: () => T): T {
-  try {
-    return read()
-  } catch (error) {
-    throw error instanceof EaglerayError ? error : new WireError(`a malformed value: ${String(error)}`, { cause: error })
-  }
+/** Whatever reading throws that is no error of ours (a RangeError of a constructor, a stack that is full) is the bytes' fault. */
+export function asWireError(error: unknown): Error {
+  return error instanceof EaglerayError ? error : new WireError(`a malformed value: ${String(error)}`, { cause: error })
 }
 
 /** What an array element that is not there decodes to. */

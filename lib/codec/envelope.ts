@@ -146,6 +146,16 @@ export function readHeader(bytes: Uint8Array): Header {
   return { format: bytes[0]!, detail: bytes[2]!, flags, payloadEnd, offsets, lengths }
 }
 
+/** Where the payload of a large envelope without functions and regions ends. */
+export function payloadEndOf(bytes: Uint8Array): number {
+  if (bytes.length < HEADER_BYTES || bytes[1] !== VERSION) return readHeader(bytes).payloadEnd
+  const low = (bytes[8]! | (bytes[9]! << 8) | (bytes[10]! << 16) | (bytes[11]! << 24)) >>> 0
+  const high = bytes[12]! | (bytes[13]! << 8) | (bytes[14]! << 16) | (bytes[15]! << 24)
+  const end = HEADER_BYTES + low
+  if (high !== 0 || end > bytes.length) return readHeader(bytes).payloadEnd
+  return end
+}
+
 /** The functions of a value: their bytes, and whether the value can do without (the class of an error). */
 export interface FunctionEntry { bytes: Uint8Array; optional: boolean }
 

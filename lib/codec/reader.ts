@@ -16,17 +16,20 @@ export class Reader {
   bytes: Uint8Array = scratch
   at = 0
   end = 0
+  private view: DataView | null = null
   /** Keys met before, by a hash of their bytes: the same few names come again and again. */
   private readonly keys: (string | undefined)[] = new Array(KEY_SLOTS).fill(undefined)
 
   open(bytes: Uint8Array, start: number, end: number): void {
     this.bytes = bytes
+    this.view = null
     this.at = start
     this.end = end
   }
 
   close(): void {
     this.bytes = scratch
+    this.view = null
     this.at = 0
     this.end = 0
   }
@@ -66,18 +69,14 @@ export class Reader {
   }
 
   float64(): number {
-    const at = this.take(8)
-    const { bytes } = this
-    // Unrolled: this is the inner loop of every array of numbers.
-    scratch[0] = bytes[at]!
-    scratch[1] = bytes[at + 1]!
-    scratch[2] = bytes[at + 2]!
-    scratch[3] = bytes[at + 3]!
-    scratch[4] = bytes[at + 4]!
-    scratch[5] = bytes[at + 5]!
-    scratch[6] = bytes[at + 6]!
-    scratch[7] = bytes[at + 7]!
+    if (this.view !== null) return this.view.getFloat64(this.take(8))
+    this.fill(8)
     return scratchView.getFloat64(0)
+  }
+
+  /** Many numbers follow: from here on a DataView pays, which is not worth making for a few. */
+  expectMany(): void {
+    this.view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength)
   }
 
   private fill(length: number): void {

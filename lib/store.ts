@@ -3,9 +3,10 @@
 // cluster. Nothing stands between a program and the shared memory: every operation works on the segment directly.
 
 import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Decoder, decodeSmall, type Encoded, Encoder, encodeSmall, NOT_SMALL, payloadOf } from './codec/value.js'
+import { Decoder, decodeSmall, Encoder, encodeArrayHeader, encodeSmall, NOT_SMALL, payloadOf } from './codec/value.js'
 import { GetTimeoutError, ObjectExistsError, ObjectStoreFullError } from './errors.js'
 import { isObjectId } from './ids.js'
 import { type NativePort, type NativeStore, native } from './native.js'
@@ -75,7 +76,12 @@ export class ObjectStore implements Disposable {
   private port: NativePort | null = null
   private closed = false
 
-  private constructor(private readonly store: NativeStore) {}
+  private constructor(
+    private readonly store: NativeStore,
+    private readonly isCreator: boolean,
+  ) {
+    if (isCreator) process.on('exit', this.remove)
+  }
 
   /**
    * Makes a store. It lives as long as its creator: `close`, or the end of this process, ends it for all.
@@ -90,13 +96,13 @@ export class ObjectStore implements Disposable {
     if (options.spillDir !== undefined && options.spillDir !== null) throw new TypeError('ObjectStore.create(): spilling to a directory is not supported by this version of eagleray; leave spillDir out or pass null')
     if (!Number.isInteger(capacityBytes) || capacityBytes <= 0) throw new RangeError(`ObjectStore.create(): capacityBytes is ${String(capacityBytes)}; it must be a positive whole number of bytes`)
     const path = options.path ?? join(process.platform === 'linux' ? SHM : tmpdir(), `eagleray-store-${process.pid}-${randomBytes(6).toString('hex')}`)
-    return new ObjectStore(native.createStore(path, capacityBytes, randomBytes(5).toString('hex'), options.prefault ?? false))
+    return new ObjectStore(native.createStore(path, capacityBytes, randomBytes(5).toString('hex'), options.prefault ?? false), true)
   }
 
   /** Joins a store that another process of this user made. Rejects when there is none, or one of another version. */
   static async open(path: string): Promise<ObjectStore> {
     if (typeof path !== 'string') throw new TypeError('ObjectStore.open() takes the path of a store')
-    return new ObjectStore(native.openStore(path))
+    return new ObjectStore(native.openStore(path), false)
   }
 
   get path(): string {
@@ -122,14 +128,14 @@ export class ObjectStore implements Disposable {
   create(byteLength: number, id: ObjectId = newId()): ObjectBuilder {
     this.check(id)
     if (!Number.isInteger(byteLength) || byteLength < 0) throw new RangeError(`create(): byteLength is ${byteLength}; it must be a whole number, 0 or more`)
-    const encoded: Encoded = this.encoder.encode(new Uint8Array(byteLength))
-    const buffer = this.attempt(id, encoded.byteLength, () => this.store.create(id, encoded.byteLength))
-    new Uint8Array(buffer).set(encoded.head)
+    const place = encodeArrayHeader(Uint8Array, byteLength)
+    const buffer = this.attempt(id, place.byteLength, () => this.store.create(id, place.byteLength))
+    new Uint8Array(buffer).set(place.head)
     const seal = (): ObjectId => {
       this.store.seal(id)
       return id
     }
-    return { bytes: new Uint8Array(buffer, encoded.offsets[0] ?? encoded.byteLength, byteLength), seal, abort: () => this.store.abort(id) }
+    return { bytes: new Uint8Array(buffer, place.offset, byteLength), seal, abort: () => this.store.abort(id) }
   }
 
   /** The object, once it is sealed. Rejects with GetTimeoutError after `timeoutMs`; without one it waits for ever. */
@@ -180,12 +186,18 @@ export class ObjectStore implements Disposable {
     this.closed = true
     this.port?.close()
     this.store.close()
+    if (this.isCreator) {
+      process.off('exit', this.remove)
+      this.remove()
+    }
     for (const waiters of this.waiting.values()) for (const wake of waiters) wake()
   }
 
   [Symbol.dispose](): void {
     this.close()
   }
+
+  private readonly remove = (): void => rmSync(this.store.path, { recursive: true, force: true })
 
   private check(id: ObjectId): void {
     if (this.closed) throw new TypeError('the store was closed')
@@ -278,6 +290,7 @@ class Copied implements StoredObject {
   }
 
   value<T>(): T {
+    if (this.envelope.length === 0) throw new TypeError(`the object ${this.id} was released`)
     const small = decodeSmall(this.envelope, new DataView(this.envelope.buffer, this.envelope.byteOffset), 0, this.envelope.length)
     return (small === NOT_SMALL ? this.decoder.decode(this.envelope, false) : small) as T
   }
@@ -292,19 +305,24 @@ class Copied implements StoredObject {
 }
 
 class Pinned implements StoredObject {
+  private readonly envelope: Uint8Array
+
   constructor(
     readonly id: ObjectId,
     private readonly buffer: ArrayBuffer,
     private readonly store: NativeStore,
     private readonly decoder: Decoder,
-  ) {}
+  ) {
+    this.envelope = new Uint8Array(buffer)
+  }
 
   get bytes(): Uint8Array {
-    return payloadOf(new Uint8Array(this.buffer))
+    return this.envelope.length === 0 ? this.envelope : payloadOf(this.envelope)
   }
 
   value<T>(): T {
-    return this.decoder.decode(new Uint8Array(this.buffer), true) as T
+    if (this.envelope.length === 0) throw new TypeError(`the object ${this.id} was released`)
+    return this.decoder.decode(this.envelope, true) as T
   }
 
   release(): void {

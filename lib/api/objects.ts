@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // put, get, wait, cancel, createArray, release, and what goes over many refs.
 
+import { encodeArrayHeader } from '../codec/value.js'
 import type { Entry } from '../core/owner/entry.js'
 import { objectId } from '../ids.js'
 import { explainEntry, type Explanation } from '../run/explain.js'
@@ -106,26 +107,17 @@ export function createArray<A extends TypedArray>(type: TypedArrayConstructor<A>
   if (typeof type !== 'function' || !(type.BYTES_PER_ELEMENT > 0)) throw new TypeError('createArray() takes a typed array constructor, such as Float64Array')
   count('createArray()', 'length', length, 0)
   const runtime = current()
-  const encoded = runtime.encoder.encode(new type(length))
+  const { head, offset, byteLength } = encodeArrayHeader(type, length)
   const seq = runtime.owner.nextSeq(1)
   const id = objectId(runtime.self, seq)
-  const { byteLength, head, offsets } = encoded
   let open = true
   const end = (what: string): void => {
     if (!open) throw new TypeError(`${what}: this array was sealed or aborted before`)
     open = false
   }
-  if (offsets.length === 0) {
-    const array = new type(length)
-    const seal = (): ObjectRef<A> => {
-      end('seal()')
-      return put(array)
-    }
-    return { array, seal, abort: () => end('abort()') }
-  }
   const buffer = runtime.puts.full(byteLength, () => runtime.store.create(id, byteLength))
   new Uint8Array(buffer).set(head)
-  const array = new type(buffer, offsets[0] as number, length)
+  const array = new type(buffer, offset, length)
   const seal = (): ObjectRef<A> => {
     end('seal()')
     runtime.store.seal(id)

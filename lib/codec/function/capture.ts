@@ -15,7 +15,7 @@ import { classId, originOf, symbolId } from './identity.js'
 import { Inspection } from './inspection.js'
 import { isRequire, knownValue } from './known-values.js'
 import { fileOf, isEntry, pathInProject, requireCache } from './module-files.js'
-import { IMPORT_META, isNative, portableText } from './parse.js'
+import { IMPORT_META, isNative, PARENT, portableText } from './parse.js'
 import { findCjsReference, findReference, unwrap } from './reference.js'
 import { type CallSite, scriptUrl } from './site.js'
 import { lookUp, refuseSurroundings, type Subject, subjectOf, type Variable } from './subject.js'
@@ -182,7 +182,9 @@ export class Capture {
   private byValue(subject: Subject, from: Referrer): number {
     const { fn, parsed, facts, place } = subject
     refuseSurroundings(subject)
-    const module = this.moduleIndex(facts?.url ?? '', facts?.esm ?? false, facts?.strict ?? false)
+    if (facts?.url.startsWith('node:')) throw this.refusal(from, 'a function inside Node has no name to find it by elsewhere')
+    const unseen = subject.at ? '' : (this.options.site?.url ?? '')
+    const module = this.moduleIndex(facts?.url ?? unseen, facts?.esm ?? false, facts?.strict ?? false)
     if (from.subject === null) this.rootModule ??= module
     const assigned = assignedTo(fn, parsed)
     const isClass = isClassNode(parsed.node)
@@ -205,6 +207,12 @@ export class Capture {
     }
     const index = this.remember(fn, record)
     for (const free of parsed.free.names) this.capture(free, subject, record, from.subject === null)
+    const parent: unknown = isClass ? Object.getPrototypeOf(fn) : null
+    if (typeof parent === 'function' && parent !== Function.prototype) {
+      const parentIndex = this.object(parent, { name: `the parent of ${fn.name || 'the class'}`, subject })
+      record.locals.push([PARENT, parentIndex])
+      record.eager.push(parentIndex)
+    }
     const property = (path: string) => ([key, value]: [string, unknown]): [string, number] => [key, this.value(value, { name: `${path}.${key}`, subject })]
     record.properties = assigned.own.map(property(fn.name))
     record.prototype = assigned.prototype.map(property(`${fn.name}.prototype`))
@@ -252,6 +260,8 @@ export class Capture {
       if (!facts.esm && (name === '__filename' || name === '__dirname')) {
         return this.add({ kind: 'meta', module, field: name === '__filename' ? 'filename' : 'dirname' })
       }
+      // Some loaders give a `require` that does not look like the usual one.
+      if (!facts.esm && name === 'require' && typeof value === 'function' && 'resolve' in value) return this.add({ kind: 'require', module })
       if (!facts.esm && name === 'module' && value === requireCache[facts.file ?? '']) {
         throw this.refusal({ name, subject }, 'the `module` object belongs to its process; take what is needed from it into a constant')
       }

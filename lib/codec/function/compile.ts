@@ -11,11 +11,11 @@
 // module's name, and each text is put on the line where the user wrote it, so stack traces read as if nothing had
 // happened, and `import()` resolves from there.
 
-import vm from 'node:vm'
 import type { FunctionRecord } from './bundle.js'
 import { GENERATED_MODULE, ModuleFacts } from './module-facts.js'
 import { fileOf } from './module-files.js'
 import { IMPORT_META } from './parse.js'
+import { scriptThatImports } from './script-imports.js'
 import { rememberGenerated } from './scripts.js'
 
 type Environment = Record<string, unknown>
@@ -49,15 +49,13 @@ export function compileModule(module: ModuleCode, importMeta: object): CompiledM
   const order = module.functions.map((_, i) => i).sort((a, b) => module.functions[a]!.line - module.functions[b]!.line)
   const firstLine = order.length > 0 ? module.functions[order[0]!]!.line : 0
   const { code, start } = sourceOf(module, order, firstLine)
-  const script = new vm.Script(code, {
+  const script = scriptThatImports(code, {
     filename: module.esm ? module.url || 'eagleray:function' : (fileOf(module.url) ?? (module.url || 'eagleray:function')),
     lineOffset: firstLine - start,
-    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   })
-  silenceLoaderWarning()
   const run = script.runInThisContext() as (meta: object) => [CompiledModule['fill'], [() => unknown, CompiledFunction['fill']][]]
   const [fill, made] = run.call(module.esm ? undefined : {}, importMeta)
-  rememberGenerated(fill, new ModuleFacts(module.url, code, false, true))
+  rememberGenerated(fill, new ModuleFacts(module.url, code, false, true, firstLine - start))
   const functions: CompiledFunction[] = []
   order.forEach((original, i) => {
     const [create, fillLocals] = made[i]!
@@ -107,20 +105,4 @@ function memberOf(holder: object): Function {
   const descriptor = Object.getOwnPropertyDescriptors(holder) as Record<string, PropertyDescriptor>
   const { value, get, set } = Object.values(descriptor)[0]!
   return (value ?? get ?? set) as Function
-}
-
-let silenced = false
-
-/** The loader says once that this way to `import()` is experimental; the user has no choice in it, so it is said to nobody. */
-function silenceLoaderWarning(): void {
-  if (silenced) return
-  silenced = true
-  const { emitWarning } = process
-  process.emitWarning = () => undefined
-  try {
-    const load = new vm.Script("() => import('node:path')", { importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER })
-    load.runInThisContext()()
-  } finally {
-    process.emitWarning = emitWarning
-  }
 }

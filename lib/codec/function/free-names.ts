@@ -8,8 +8,10 @@ import { type AstNode, bodyNames, children, identifier, isClassNode, isFunctionN
 export interface FreeNames {
   /** In order of first use. */
   names: Set<string>
-  /** The part of `names` that a class uses while it is being defined: `extends`, static fields and blocks, computed keys. */
+  /** The part of `names` that a class uses while it is being defined: static fields and blocks, computed keys. */
   eager: Set<string>
+  /** The part of `names` in a class's computed keys: the engine keeps no hold of these for the class. */
+  keys: Set<string>
   /** Where `import.meta` starts, as offsets in the parsed text. */
   importMeta: number[]
   /** The function itself uses its own `arguments`. */
@@ -20,6 +22,8 @@ export interface FreeNames {
   outerNewTarget: boolean
   /** `super` of an object literal or class that is not part of the text. */
   outerSuper: boolean
+  /** `#name` of a class around it. */
+  outerPrivate: boolean
 }
 
 interface Scope {
@@ -32,14 +36,15 @@ interface Place {
   receiver: boolean
   home: boolean
   eager: boolean
+  key: boolean
   args: 'root' | 'inner' | 'outer'
 }
 
-/** `root` is a function or class node. */
+/** `root` is a function or class node. What a root class extends is left out: the parent is known without its name. */
 export function freeNames(root: AstNode): FreeNames {
   const walk = new Walk()
-  const place: Place = { receiver: false, home: false, eager: true, args: 'outer' }
-  if (isClassNode(root)) walk.visitClass(root, null, place)
+  const place: Place = { receiver: false, home: false, eager: true, key: false, args: 'outer' }
+  if (isClassNode(root)) walk.visitClass(root, null, place, true)
   else walk.visitFunction(root, null, place, 'root', false)
   return walk.found
 }
@@ -48,12 +53,14 @@ class Walk {
   readonly found: FreeNames = {
     names: new Set(),
     eager: new Set(),
+    keys: new Set(),
     importMeta: [],
     usesArguments: false,
     outerThis: false,
     outerArguments: false,
     outerNewTarget: false,
     outerSuper: false,
+    outerPrivate: false,
   }
 
   visit(node: AstNode, scope: Scope | null, place: Place): void {
@@ -74,7 +81,10 @@ class Walk {
         return
       case 'MemberExpression':
         this.visit(nodeIn(node, 'object')!, scope, place)
-        if (node.computed) this.visit(nodeIn(node, 'property')!, scope, place)
+        if (node.computed || nodeIn(node, 'property')!.type === 'PrivateIdentifier') this.visit(nodeIn(node, 'property')!, scope, place)
+        return
+      case 'PrivateIdentifier':
+        if (!isDeclared(`#${node.name}`, scope)) this.found.outerPrivate = true
         return
       case 'Property':
         return this.visitProperty(node, scope, place)
@@ -106,7 +116,7 @@ class Walk {
   /** Parameters see the parameters; the body sees both. A name the body declares is not yet in reach of the defaults. */
   visitFunction(node: AstNode, scope: Scope | null, outer: Place, args: 'root' | 'inner', home: boolean): void {
     const arrow = node.type === 'ArrowFunctionExpression'
-    const place: Place = arrow ? { ...outer, eager: false } : { receiver: true, home, eager: false, args }
+    const place: Place = arrow ? { ...outer, eager: false, key: false } : { receiver: true, home, eager: false, key: false, args }
     const parameters: Scope = { names: parameterNames(node), parent: scope }
     for (const parameter of nodesIn(node, 'params')) this.visit(parameter, parameters, place)
     const body = nodeIn(node, 'body')!
@@ -115,14 +125,18 @@ class Walk {
     else this.visit(body, inner, place)
   }
 
-  visitClass(node: AstNode, scope: Scope | null, place: Place): void {
+  visitClass(node: AstNode, scope: Scope | null, place: Place, isRoot = false): void {
     const inner: Scope = { names: scopeNames(node), parent: scope }
-    const parent = nodeIn(node, 'superClass')
-    if (parent) this.visit(parent, inner, place)
     for (const member of nodesIn(nodeIn(node, 'body')!, 'body')) {
-      if (member.computed) this.visit(nodeIn(member, 'key')!, inner, place)
+      const key = nodeIn(member, 'key')
+      if (key?.type === 'PrivateIdentifier') inner.names.add(`#${key.name}`)
+    }
+    const parent = nodeIn(node, 'superClass')
+    if (parent && !isRoot) this.visit(parent, inner, place)
+    for (const member of nodesIn(nodeIn(node, 'body')!, 'body')) {
+      if (member.computed) this.visit(nodeIn(member, 'key')!, inner, { ...place, key: isRoot })
       const isStatic = member.static === true || member.type === 'StaticBlock'
-      const field: Place = { receiver: true, home: true, eager: place.eager && isStatic, args: 'inner' }
+      const field: Place = { receiver: true, home: true, eager: place.eager && isStatic, key: false, args: 'inner' }
       const value = nodeIn(member, 'value')
       if (member.type === 'StaticBlock') this.visitAll(member, within(member, inner), field)
       else if (value && member.type === 'MethodDefinition') this.visitFunction(value, inner, place, 'inner', true)
@@ -136,10 +150,16 @@ class Walk {
       else if (place.args === 'outer') this.found.outerArguments = true
       return
     }
-    for (let at = scope; at; at = at.parent) if (at.names.has(name)) return
+    if (isDeclared(name, scope)) return
     this.found.names.add(name)
     if (place.eager) this.found.eager.add(name)
+    if (place.key) this.found.keys.add(name)
   }
+}
+
+function isDeclared(name: string, scope: Scope | null): boolean {
+  for (let at = scope; at; at = at.parent) if (at.names.has(name)) return true
+  return false
 }
 
 function within(node: AstNode, scope: Scope | null): Scope | null {

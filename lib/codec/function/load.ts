@@ -4,13 +4,13 @@
 
 import { createRequire, isBuiltin, Module } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import vm from 'node:vm'
 import { SerializationError } from '../../errors.js'
 import type { BundleRecord, ImportRecord, ModuleEntry, ReferenceRecord } from './bundle.js'
 import { rememberOrigin } from './identity.js'
 import { candidateFiles, fileHash, fileOf, localUrl, requireCache } from './module-files.js'
 import { toEsm } from './interop.js'
 import { unwrap } from './reference.js'
+import { scriptThatImports } from './script-imports.js'
 
 /** Records that need a module. */
 export type LoadedRecord = ImportRecord | ReferenceRecord | Extract<BundleRecord, { kind: 'exports' }>
@@ -96,7 +96,8 @@ async function ownEntry(name: string): Promise<Record<string, unknown>> {
 }
 
 async function requireFrom(parent: string, specifier: string): Promise<unknown> {
-  await ownEntry('index.js')
+  if (Object.hasOwn(OWN_ENTRIES, specifier)) return ownEntry(OWN_ENTRIES[specifier]!)
+  if (!isBuiltin(specifier)) await ownEntry('index.js')
   return createRequire(parent)(specifier)
 }
 
@@ -106,8 +107,7 @@ function importFrom(parent: string, specifier: string): Promise<Record<string, u
   if (isBuiltin(specifier)) return import(specifier)
   let importer = importers.get(parent)
   if (!importer) {
-    const options = { filename: parent, importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER }
-    importer = new vm.Script('specifier => import(specifier)', options).runInThisContext() as typeof importer & {}
+    importer = scriptThatImports('specifier => import(specifier)', { filename: parent }).runInThisContext() as typeof importer & {}
     importers.set(parent, importer)
   }
   return importer(specifier)

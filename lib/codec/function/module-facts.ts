@@ -29,16 +29,19 @@ export class ModuleFacts {
   readonly esm: boolean
   /** Compiled by this package from what another process sent: `url` is where the text came from, not what it is. */
   readonly generated: boolean
+  /** The number of the source's first line. */
+  private readonly firstLine: number
   private tree: AstNode | null | undefined
   private imported: Map<string, ImportBinding> | null = null
   private exported: ExportBinding[] | null = null
   private lineStarts: number[] | null = null
 
-  constructor(url: string, source: string, esm: boolean, generated: boolean) {
+  constructor(url: string, source: string, esm: boolean, generated: boolean, firstLine = 0) {
     this.url = url
     this.source = source
     this.esm = esm
     this.generated = generated
+    this.firstLine = firstLine
   }
 
   /** The file, or null for scripts that are none (`node -e`, a REPL). */
@@ -87,7 +90,7 @@ export class ModuleFacts {
       this.lineStarts = [0]
       for (const match of this.source.matchAll(/\r\n|[\n\r\u2028\u2029]/g)) this.lineStarts.push(match.index + match[0].length)
     }
-    return (this.lineStarts[line] ?? this.source.length) + column
+    return (this.lineStarts[line - this.firstLine] ?? this.source.length) + column
   }
 
   /** The nodes around the function whose text is `text` and which holds `offset`, outermost first; null when it is not found. */

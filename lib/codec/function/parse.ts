@@ -66,14 +66,14 @@ function parseText(text: string, name: string): ParsedFunction {
   }
   const member = tryParse(`({${text}})`)
   if (member instanceof Error) {
-    throw new TypeError(`the source of \`${name || 'anonymous'}\` does not stand alone (${plain.message}); private names belong to their class`)
+    throw new TypeError(`the source of \`${name || 'anonymous'}\` does not stand alone (${plain.message})`)
   }
   const property = nodesIn(nodeIn(nodesIn(member, 'body')[0]!, 'expression')!, 'properties')[0]!
   const node = nodeIn(property, 'value')!
   return { text, form: 'member', node, computedKey: property.computed ? nodeIn(property, 'key') : null, prefix: 2, free: freeNames(node) }
 }
 
-/** `import.meta`, `super` and `await` are let through: whether they can be had is decided later, with a better message. */
+/** `import.meta`, `super` and private names are let through: whether they can be had is decided later, with a better message. */
 function tryParse(code: string): AstNode | Error {
   try {
     return acornParse(code, {
@@ -81,6 +81,7 @@ function tryParse(code: string): AstNode | Error {
       sourceType: 'script',
       allowImportExportEverywhere: true,
       allowSuperOutsideMethod: true,
+      checkPrivateFields: false,
     }) as unknown as AstNode
   } catch (error) {
     return error as Error
@@ -90,11 +91,16 @@ function tryParse(code: string): AstNode | Error {
 /** `import.meta` as a variable of the same length, so that columns stay. */
 export const IMPORT_META = '$importMeta'
 
+/** Stands for what a class extends: the parent itself travels, whatever expression gave it. */
+export const PARENT = '__eagleray_parent'
+
 /** The text to compile in another process. */
 export function portableText(parsed: ParsedFunction, name: string): string {
   const edits = parsed.free.importMeta.map(start => ({ start, end: start + 'import.meta'.length, text: IMPORT_META }))
   const key = parsed.computedKey
   if (key) edits.push({ start: key.start, end: key.end, text: JSON.stringify(name) })
+  const parent = nodeIn(parsed.node, 'superClass')
+  if (parent && parent.type !== 'Literal') edits.push({ start: parent.start, end: parent.end, text: PARENT })
   let text = parsed.text
   for (const edit of edits.sort((a, b) => b.start - a.start)) {
     text = text.slice(0, edit.start - parsed.prefix) + edit.text + text.slice(edit.end - parsed.prefix)

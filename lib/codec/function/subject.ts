@@ -44,6 +44,7 @@ export function subjectOf(fn: Function, inspection: Inspection, likely: readonly
 export function refuseSurroundings({ parsed, facts, around, label }: Subject): void {
   const { free } = parsed
   if (free.outerSuper) throw new SerializationError(`${label} uses \`super\` of an object or class that does not travel with it`)
+  if (free.outerPrivate) throw new SerializationError(`${label} uses a private name of a class that does not travel with it`)
   if (free.outerArguments) throw new SerializationError(`${label} uses \`arguments\` of the function around it; use named parameters`)
   if (free.outerNewTarget) throw new SerializationError(`${label} uses \`new.target\` of the function around it`)
   if (free.outerThis && around && facts?.isInsideFunction(around)) {
@@ -53,7 +54,7 @@ export function refuseSurroundings({ parsed, facts, around, label }: Subject): v
 
 /** Null: no variable but a global, or none at all, which the function will find out when it runs, as it would here. */
 export function lookUp(subject: Subject, name: string): Variable | null {
-  const { at, facts, around, label } = subject
+  const { parsed, at, facts, around, label } = subject
   if (!at) {
     if (name in globalThis) return null
     throw new SerializationError(
@@ -62,7 +63,13 @@ export function lookUp(subject: Subject, name: string): Variable | null {
     )
   }
   const scope = at.scopes.find(({ variables }) => Object.hasOwn(variables, name))
-  if (!scope) return null
+  if (!scope) {
+    if (!parsed.free.keys.has(name) || name in globalThis) return null
+    throw new SerializationError(
+      `captured variable \`${name}\` of ${label} is used in a computed key, where it cannot be looked up; give it with \`env: { ${name} }\``,
+      name,
+    )
+  }
   const topLevel = facts && around ? facts.isTopLevel(name, around) : scope.kind === 'module'
   let value: unknown
   try {

@@ -14,7 +14,7 @@ export interface Timing {
 export async function measure(row: Row, timing: Timing): Promise<Measured> {
   const running = await row.prepare()
   try {
-    const sample = repeated(running.run, row.inner ?? 1)
+    const sample = await sampleOf(row, running.run)
     await round(sample, row.name, timing.warmupMs)
     const rounds: number[] = []
     for (let i = 0; i < timing.rounds; i++) {
@@ -30,19 +30,24 @@ export async function measure(row: Row, timing: Timing): Promise<Measured> {
 /** Mean milliseconds a sample over `timeMs`. */
 async function round(sample: () => unknown, name: string, timeMs: number): Promise<number> {
   const bench = new Bench({ time: timeMs, iterations: 1, warmup: false, throws: true })
-  bench.add(name, sample)
+  bench.add(name, sample, { async: sample.constructor.name === 'AsyncFunction' })
   const [task] = await bench.run()
   const result = task?.result
   if (result?.state !== 'completed') throw new Error(`${name} ended in state ${result?.state}`)
   return result.latency.mean
 }
 
-function repeated(run: () => unknown, inner: number): () => unknown {
-  if (inner === 1) return run
-  return async () => {
-    for (let i = 0; i < inner; i++) {
-      const pending = run()
-      if (pending instanceof Promise) await pending
+/** One sample. Which of the two it is, is found by one call, so that tinybench need not guess and a synchronous row is not awaited. */
+async function sampleOf(row: Row, run: () => unknown): Promise<() => unknown> {
+  const inner = row.inner ?? 1
+  const first = run()
+  await first
+  if (first instanceof Promise) {
+    return async () => {
+      for (let i = 0; i < inner; i++) await run()
     }
+  }
+  return () => {
+    for (let i = 0; i < inner; i++) run()
   }
 }

@@ -52,7 +52,9 @@ function ctest(flavour, options) {
   const built =
     run('cmake', ['-S', '.', '-B', build, '-DEAGLERAY_TESTS=ON', ...options]) &&
     run('cmake', ['--build', build, '--parallel', String(availableParallelism())])
-  const ok = built && run('ctest', ['--test-dir', build, '--output-on-failure', '--output-junit', junit])
+  const ok =
+    built &&
+    run('ctest', ['--test-dir', build, '--output-on-failure', '--parallel', String(availableParallelism()), '--output-junit', junit])
   const totals = existsSync(junit) ? /tests="(\d+)"\s+failures="(\d+)"/.exec(readFileSync(junit, 'utf8')) : null
   const failed = totals ? Number(totals[2]) : 1
   return record(`native ${flavour}`, totals ? Number(totals[1]) - failed : 0, ok ? failed : Math.max(1, failed), startedMs)

@@ -157,6 +157,7 @@ export function workerFlags(execArgv: readonly string[]): string[] {
 /** Unwanted flags whose value may be the next argument. */
 const VALUED = new Set([
   '-e', '--eval', '-p', '--print', '-pe', '--watch-path', '--inspect-port', '--debug-port',
+  '--cpu-prof-interval', '--cpu-prof-dir', '--cpu-prof-name', '--heap-prof-interval', '--heap-prof-dir', '--heap-prof-name', '--diagnostic-dir',
   '--test-name-pattern', '--test-skip-pattern', '--test-reporter', '--test-reporter-destination',
 ])
 const UNWANTED = /^(-i|--interactive|-c|--check|--watch.*|--test.*|--inspect.*|--cpu-prof.*|--heap-prof.*|--prof|--run|--experimental-test.*)$/

@@ -241,7 +241,8 @@ uint64_t Allocator::largest_free() const {
     largest = std::max(largest, block->size);
     index = block->next_free;
   }
-  return std::max(largest, Bins(segment_, state_.granules, kGranule).largest());
+  // Within chunks there is room for small objects only.
+  return largest != 0 ? largest : std::min(Bins(segment_, state_.granules, kGranule).largest(), kPage - kGranule);
 }
 
 }  // namespace eagleray

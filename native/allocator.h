@@ -53,7 +53,7 @@ class Allocator {
   Status rebuild(std::vector<UsedBlock>& used);
 
   uint64_t used_bytes() const { return state_.used_bytes; }
-  // The largest block that could be allocated now.
+  // The largest block that can be allocated now.
   uint64_t largest_free() const;
   // What is wrong; nothing when every invariant holds.
   std::optional<std::string> check() const;

@@ -75,12 +75,12 @@ Status give_back_client(Client& by, uint32_t slot, uint32_t generation, bool die
     if (!lock.ok()) return lock.status();
     // Another reaper may have finished, and the slot may have a new client, whose pins are not ours to clear.
     if (!still_its()) return Status();
-    const uint32_t end = std::min(next + kScanStep, segment.table().high_water);
+    const uint32_t end = std::min(next + kScanStep, segment.entry_end());
     for (; next < end; next++) {
       Status status = give_back_entry(segment, next, slot, generation);
       if (!status.ok()) return status;
     }
-    more = next < segment.table().high_water;
+    more = next < segment.entry_end();
   }
   EAGLERAY_FAULT("reap.scanned");
   // It may have died between a seal and the bells: everyone who waits for anything looks again.

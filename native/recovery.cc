@@ -13,7 +13,7 @@ namespace {
 
 std::vector<Allocator::UsedBlock> collect(const Segment& segment) {
   std::vector<Allocator::UsedBlock> used;
-  for (uint32_t i = 0; i < segment.table().high_water; i++) {
+  for (uint32_t i = 0; i < segment.entry_end(); i++) {
     const ObjectEntry& entry = segment.entry(i);
     if (object_state::state(entry.state.load(std::memory_order_acquire)) == object_state::kFree) continue;
     used.push_back({entry.offset, block_bytes(std::min(entry.size, kMaxHeapBytes)), i});

@@ -8,6 +8,7 @@
 // finds a whole segment or garbage, and garbage is an error.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -56,6 +57,12 @@ class Segment {
   }
   bool block_exists(uint32_t index) const {
     return index < layout_.block_capacity && (index + 1ull) * sizeof(BlockRecord) <= header().blocks_backed.load(std::memory_order_acquire);
+  }
+
+  // How many entries may be in use, from the first on; never more than may be touched. REQUIRES: the segment lock is held.
+  uint32_t entry_end() const {
+    const uint64_t backed = header().entries_backed.load(std::memory_order_acquire) / sizeof(ObjectEntry);
+    return static_cast<uint32_t>(std::min({uint64_t{table().high_water}, uint64_t{layout_.table_capacity}, backed}));
   }
 
   // Reserves [offset, offset + length) of the file, so that touching it cannot fail. Idempotent, and safe to race with itself.

@@ -28,7 +28,7 @@ std::vector<uint32_t> pinned_by(const ObjectEntry& entry) {
 // Each entry's memory is a used block that names it, and there are no other used blocks.
 std::optional<std::string> check_ownership(const Segment& segment) {
   uint64_t bytes = 0;
-  for (uint32_t i = 0; i < segment.table().high_water; i++) {
+  for (uint32_t i = 0; i < segment.entry_end(); i++) {
     const ObjectEntry& entry = segment.entry(i);
     if (object_state::state(entry.state.load()) == object_state::kFree) continue;
     const std::string name = "object " + to_hex(load_id(entry));
@@ -52,7 +52,7 @@ std::optional<std::string> check_pins(const Segment& segment) {
     const uint64_t state = client_state::state(segment.client(slot).state.load());
     if (state == client_state::kLive || state == client_state::kReaping) attached[slot / 64] |= 1ull << (slot % 64);
   }
-  for (uint32_t i = 0; i < segment.table().high_water; i++) {
+  for (uint32_t i = 0; i < segment.entry_end(); i++) {
     const ObjectEntry& entry = segment.entry(i);
     for (uint32_t word = 0; word < kClientWords; word++) {
       const uint64_t strangers = entry.pins[word].load() & ~attached[word];
@@ -73,7 +73,7 @@ Result<std::vector<ObjectInfo>> Store::list() {
   for (bool more = true; more;) {
     SegmentLock lock(segment(), client_->slot(), client_->generation());
     if (!lock.ok()) return lock.status();
-    const uint32_t end = std::min(next + kListStep, segment().table().high_water);
+    const uint32_t end = std::min(next + kListStep, segment().entry_end());
     for (; next < end; next++) {
       const ObjectEntry& entry = segment().entry(next);
       const uint64_t state = object_state::state(entry.state.load(std::memory_order_acquire));
@@ -81,7 +81,7 @@ Result<std::vector<ObjectInfo>> Store::list() {
       const uint64_t created_at_ms = static_cast<uint64_t>(entry.created_seconds) * 1000 + entry.created_millis;
       objects.push_back({load_id(entry), entry.size, state, entry.creator_slot, created_at_ms, pinned_by(entry)});
     }
-    more = next < segment().table().high_water;
+    more = next < segment().entry_end();
   }
   return objects;
 }
@@ -99,7 +99,7 @@ Result<StoreStats> Store::stats() {
   stats.used_bytes = allocator.used_bytes();
   stats.largest_free_bytes = allocator.largest_free();
   stats.reserved_bytes = segment.header().heap_backed.load(std::memory_order_relaxed);
-  for (uint32_t i = 0; i < segment.table().high_water; i++) {
+  for (uint32_t i = 0; i < segment.entry_end(); i++) {
     const ObjectEntry& entry = segment.entry(i);
     const uint64_t state = object_state::state(entry.state.load(std::memory_order_acquire));
     stats.creating += state == object_state::kCreating;

@@ -13,7 +13,7 @@ TEST_F(StoreTest, PutReadViewRemove) {
   Store store = make();
   for (const uint64_t size : {0ull, 1ull, 63ull, 64ull, 65ull, 4032ull, 4033ull, 4095ull, 4096ull, 4097ull, 100'000ull, 3'000'000ull}) {
     const ObjectId id = id_of(size);
-    const std::vector<uint8_t> bytes = pattern(size, size);
+    const std::vector<uint8_t> bytes = pattern(size + 1, size);
     EXPECT_FALSE(store.contains(id));
     ASSERT_TRUE(store.put(id, bytes.data(), size).ok());
     EXPECT_TRUE(store.contains(id));

@@ -3,17 +3,17 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { loadFlights, plainAnswers, report } from '../examples/flights.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Runs `examples/<name>.ts`; rejects when it does not end with 0. Gives its standard output. */
-async function run(name: string): Promise<string> {
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', `examples/${name}.ts`], { cwd: root })
-  assert.equal(stderr, '', `examples/${name}.ts wrote to stderr`)
+/** Runs a program; rejects when it does not end with 0. Gives its standard output. */
+async function run(path: string): Promise<string> {
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', path], { cwd: root })
+  assert.equal(stderr, '', `${path} wrote to stderr`)
   return stdout
 }
 
@@ -27,7 +27,7 @@ suite('examples', () => {
   test('quickstart: the answers of a plain loop, on pages that all processes share', async () => {
     const flights = loadFlights()
     const answers = plainAnswers(flights)
-    const stdout = await run('quickstart')
+    const stdout = await run('examples/quickstart.ts')
     assert.ok(stdout.includes(report(answers)), stdout)
 
     const late = answers.summary.late.reduce((sum, each) => sum + each, 0)
@@ -40,17 +40,17 @@ suite('examples', () => {
   })
 
   test('monte-carlo-pi', async () => {
-    const [, pi] = (await run('monte-carlo-pi')).match(/^pi is about (\S+) \(32000000 darts in 64 tasks\)$/m)!
+    const [, pi] = (await run('examples/monte-carlo-pi.ts')).match(/^pi is about (\S+) \(32000000 darts in 64 tasks\)$/m)!
     assert.ok(Math.abs(Number(pi) - Math.PI) < 0.002, pi)
   })
 
   test('tree-reduce', async () => {
-    const stdout = await run('tree-reduce')
+    const stdout = await run('examples/tree-reduce.ts')
     assert.ok(stdout.includes(`added in 4 rounds; the last element is ${16 * 249_999 + 120}, as it should be`), stdout)
   })
 
   test('parameter-server', async () => {
-    const stdout = await run('parameter-server')
+    const stdout = await run('examples/parameter-server.ts')
     assert.ok(stdout.includes('3 workers made 600 steps'), stdout)
     const learned = stdout
       .match(/^learned (.*); true weights are 2, -1, 0.5, 3$/m)![1]!
@@ -61,6 +61,14 @@ suite('examples', () => {
 
   test('crawler', async () => {
     // 60 pages: every page links to the start, every page but the start is linked once, page n has n + 1 words.
-    assert.equal(await run('crawler'), `60 pages, ${60 + 59} links, ${(60 * 61) / 2} words\n`)
+    assert.equal(await run('examples/crawler.ts'), `60 pages, ${60 + 59} links, ${(60 * 61) / 2} words\n`)
+  })
+
+  test('the program in the README', async () => {
+    const [, program] = readFileSync(`${root}README.md`, 'utf8').match(/```ts\n(.*?)```/s)!
+    const path = `${root}build-native/readme-example.ts`
+    mkdirSync(`${root}build-native`, { recursive: true })
+    writeFileSync(path, program!)
+    assert.equal(await run(path), '499999500000\n')
   })
 })

@@ -3,6 +3,8 @@
 // averages are. Nothing here knows of eagleray: the same functions run in a plain loop (`plainAnswers`) and in tasks.
 
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { type Float32, type Int16, type Table, tableFromIPC } from 'apache-arrow'
 
 /** One row a flight: minutes of delay (negative: early), miles flown, hour of departure (0 to 24). */
@@ -30,8 +32,8 @@ export const RESAMPLES = 200
 
 /** Reads the table that the npm package `vega-datasets` ships. */
 export function loadFlights(): Flights {
-  const file = new URL('../data/flights-200k.arrow', import.meta.resolve('vega-datasets'))
-  return tableFromIPC(readFileSync(file))
+  const main = createRequire(import.meta.url).resolve('vega-datasets') // …/vega-datasets/build/…
+  return tableFromIPC(readFileSync(join(dirname(main), '../data/flights-200k.arrow')))
 }
 
 /** Counts the rows `from` (included) to `to` (excluded). */

@@ -102,16 +102,19 @@ export function deadFiles(sources: Source[], entryPoints: readonly string[]): st
   return [...byPath.keys()].filter(path => !reached.has(path)).map(path => `${path}: nothing that is exported or run reaches it`)
 }
 
-/** Every file under core that exports a class, which is to say state and the steps that change it, is imported by a unit test. */
+/** Every file under core that exports a class, which is to say state and the steps that change it, is reached from a unit test through cores alone. */
 export function untestedCores(sources: Source[]): string[] {
-  const tested = new Set(
-    sources
-      .filter(({ path }) => /^test\/unit\/.*\.test\.ts$/.test(path))
-      .flatMap(edges)
-      .map(({ target }) => target),
-  )
+  const byPath = new Map(sources.map(source => [source.path, source]))
+  const reached = new Set<string>()
+  const queue = sources.map(({ path }) => path).filter(path => /^test\/unit\/.*\.test\.ts$/.test(path))
+  for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
+    const source = byPath.get(path)
+    if (!source || reached.has(path)) continue
+    reached.add(path)
+    queue.push(...runtimeTargets(source).filter(target => /^(test|lib\/core)\//.test(target)))
+  }
   return library(sources)
     .filter(({ path, text }) => path.startsWith('lib/core/') && /^export class /m.test(text))
-    .filter(({ path }) => !tested.has(path))
-    .map(({ path }) => `${path}: no unit test imports it`)
+    .filter(({ path }) => !reached.has(path))
+    .map(({ path }) => `${path}: no unit test reaches it`)
 }

@@ -128,9 +128,10 @@ export function unfinishedWork(sources: Source[]): string[] {
   )
 }
 
+/** A test may skip itself where an `if` finds that the platform lacks what it tests; nothing else is switched off. */
 export function narrowedTests(sources: Source[]): string[] {
   const tests = sources.filter(({ path }) => path.startsWith('test/') && isTypeScript(path))
-  const patterns = [/\b(suite|test|describe|it)\.(only|skip)\b/, /\bthis\.skip\(/, /\bx(it|describe)\(/]
+  const patterns = [/\b(suite|test|describe|it)\.(only|skip)\b/, /^(?!.*\bif \().*\bthis\.skip\(/m, /\bx(it|describe)\(/]
   return offencesBy(
     tests.map(({ path, text }) => ({ path, text: codeOnly(text) })),
     patterns,

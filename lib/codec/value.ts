@@ -51,6 +51,8 @@ export class Encoder {
     } catch (error) {
       throw this.explain(error, path)
     } finally {
+      // Nothing of the value is kept alive by its encoder: a ref in it would keep its object.
+      writer.begin('')
       this.busy = false
     }
   }

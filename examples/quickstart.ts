@@ -4,7 +4,7 @@
 // A task is a function that runs in another process: `remote(fn)` makes it one, `.remote(…)` starts it and gives a ref at
 // once, `get(ref)` waits for the value. An actor is a class whose instance lives in a process of its own.
 
-import { type ActorHandle, get, init, put, remote, shutdown } from 'eagleray'
+import { get, init, put, remote, shutdown } from 'eagleray'
 import { type Flights, loadFlights, merge, RESAMPLES, report, resample, type Summary, summarise } from './flights.ts'
 import { comparePages, seePages } from './shared-pages.ts'
 
@@ -32,12 +32,8 @@ class Progress {
   }
 }
 
-// Functions of this file travel with what they capture (here `summarise`, an import); imported ones travel by name.
-const countPart = remote(async function countPart(flights: Flights, from: number, to: number, progress: ActorHandle<Progress>) {
-  const part = summarise(flights, from, to)
-  await get(progress.add.remote(part))
-  return part
-})
+// Tasks are ordinary functions; here those of flights.ts, which a plain loop could call as well.
+const countPart = remote(summarise)
 const mergeParts = remote(merge)
 const resamplePart = remote(resample)
 const pagesOf = remote(seePages)
@@ -54,10 +50,13 @@ const working = performance.now()
 const progress = remote(Progress).remote()
 
 // The table is an argument of every task, and no task copies it: each reads its range through a view.
-let level = range(PARTS).map(i => countPart.remote(flights, ...share(i, table.numRows), progress))
+let level = range(PARTS).map(i => countPart.remote(flights, ...share(i, table.numRows)))
 const means = range(PARTS).map(i => resamplePart.remote(flights, ...share(i, RESAMPLES)))
 
-// Reduce in a tree: a ref may be an argument before its value is there, so the whole tree is handed out at once.
+// A ref may be an argument before its value is there: the actor gets each part as soon as it is counted.
+for (const part of level) progress.add.remote(part)
+
+// Reduce in a tree, which is handed out at once for the same reason.
 while (level.length > 1) level = range(level.length / 2).map(i => mergeParts.remote(level[2 * i]!, level[2 * i + 1]!))
 
 const summary = await get(level[0]!)

@@ -3,7 +3,8 @@
 
 import { shapeOf } from '../codec/function.js'
 import { type ActorClass, ActorClassImpl, type ActorOptions, type AnyClass } from './actor-class.js'
-import { type RemoteFunction, RemoteFunctionImpl } from './remote-function.js'
+import { registerRemotes } from '../run/remotes.js'
+import { REMOTE, REMOTE_OPTIONS, type RemoteFunction, RemoteFunctionImpl } from './remote-function.js'
 import type { TaskOptions } from './task-options.js'
 
 /**
@@ -21,3 +22,11 @@ export function remote(fn: unknown, options: object = {}): unknown {
   const shape = shapeOf(fn as (...args: unknown[]) => unknown)
   return shape.isClass ? ActorClassImpl.define(fn, shape, options) : RemoteFunctionImpl.define(fn, shape, options)
 }
+
+registerRemotes({
+  encode: (wrapper) => {
+    if (wrapper instanceof RemoteFunctionImpl || wrapper instanceof ActorClassImpl) return { fn: wrapper[REMOTE], options: wrapper[REMOTE_OPTIONS] }
+    return null
+  },
+  decode: (fn, options) => remote(fn as () => unknown, options as TaskOptions),
+})

@@ -4,7 +4,7 @@
 
 import { encodeError } from '../codec/error-value.js'
 import { rebuildFunction } from '../codec/function.js'
-import { TaskError } from '../errors.js'
+import { ActorDiedError, TaskError } from '../errors.js'
 import { objectId } from '../ids.js'
 import type { Peer } from '../io/mesh.js'
 import { STATUS } from '../wire/frames.js'
@@ -70,7 +70,8 @@ export class ActorHost {
       this.instance = runInContext(context, () => new Class(...args))
       await this.runtime.borrowsSettled(message.ownerId)
     } catch (thrown) {
-      error = encodeError(thrown as Error)
+      const cause = thrown instanceof Error ? thrown : new Error(String(thrown))
+      error = encodeError(new ActorDiedError(`the constructor of ${spec.className} threw ${cause.name}: ${cause.message}`, { actorId: spec.actorId, cause }))
     }
     this.runtime.send(this.runtime.node, { is: 'actorStarted', actorId: spec.actorId, incarnation, error })
     const early = this.early ?? []

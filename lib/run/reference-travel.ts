@@ -4,14 +4,15 @@
 //   ref      u8 1 · 20 B object id
 //   handle   u8 2 · 20 B actor id · u8 counted · shape as MessagePack
 
-import { makeFunctionCodec } from '../codec/function.js'
-import type { CodecContext, ReferenceCodec } from '../codec/value.js'
+import { type FunctionContext, makeFunctionCodec } from '../codec/function.js'
+import type { ReferenceCodec } from '../codec/value.js'
 import type { Entry } from '../core/owner/entry.js'
 import { WireError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { readHex, writeObjectId } from '../wire/frames.js'
 import { ActorHandle, actorOf, decodeShape, encodeShape, entryOfHandle, makeHandle, shapeOfHandle } from './handle.js'
 import { entryOf, ObjectRef } from './ref.js'
+import { remotes } from './remotes.js'
 import type { Runtime } from './runtime.js'
 
 const REF = 1
@@ -19,13 +20,13 @@ const HANDLE = 2
 const REF_BYTES = 21
 
 export class ReferenceTravel implements ReferenceCodec {
-  readonly context: CodecContext
+  readonly context: FunctionContext
   /** The owner of the last ref decoded: lists of refs mostly share one. */
   private lastOwner = ''
   private readonly lastOwnerBytes = new Uint8Array(12)
 
   constructor(private readonly runtime: Runtime) {
-    const context: CodecContext = { references: this, functions: null }
+    const context: FunctionContext = { references: this, functions: null, remotes }
     context.functions = makeFunctionCodec(() => context)
     this.context = context
   }

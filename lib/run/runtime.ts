@@ -3,7 +3,8 @@
 // for. It routes; what decides is in core/owner, what runs tasks in executor.ts.
 
 import { decodeError, encodeError } from '../codec/error-value.js'
-import { type CodecContext, Decoder, type Encoded, Encoder } from '../codec/value.js'
+import type { FunctionContext } from '../codec/function.js'
+import { Decoder, type Encoded, Encoder } from '../codec/value.js'
 import type { Actor } from '../core/owner/actor-calls.js'
 import type { Effect } from '../core/owner/effects.js'
 import type { Entry } from '../core/owner/entry.js'
@@ -16,7 +17,7 @@ import { limits } from '../options.js'
 import { FRAME, NO_CLAIM } from '../wire/frames.js'
 import type { ActorView, Control, Death, Welcome, WorkerId } from '../wire/messages.js'
 import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
-import { Dispatcher } from './dispatch.js'
+import { CLAIM, Dispatcher } from './dispatch.js'
 import { Puts } from './puts.js'
 import { Reader } from './reader.js'
 import type { RefKeeper } from './ref.js'
@@ -47,7 +48,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   readonly self: WorkerId
   readonly owner: Owner
   readonly mesh: Mesh
-  readonly context: CodecContext
+  readonly context: FunctionContext
   readonly encoder: Encoder
   readonly decoder: Decoder
   readonly reader: Reader
@@ -64,6 +65,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
   private waits = 0
   private timer: NodeJS.Timeout | null = null
   private ackWaiters: (() => void)[] = []
+  /** Claim words of channels that closed before the death of their process was told. */
+  private readonly endedClaims = new Map<WorkerId, Int32Array>()
   /** Bad news waits until what its subject sent before has been handled. */
   private badNews: (() => void)[] = []
 
@@ -266,6 +269,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   }
 
   onPeerClosed(peer: Peer, reason: string): void {
+    this.endedClaims.set(peer.workerId, Int32Array.from(peer.claims.mine))
     this.runner?.onPeerClosed(peer)
     if (peer.workerId === this.node && !this.closed) this.hooks.onNodeLost(reason)
   }
@@ -292,8 +296,9 @@ export class Runtime implements ArgumentHost, RefKeeper {
 
   private workerDied(workerId: WorkerId, death: Death): void {
     const peer = this.mesh.known(workerId)
-    const claims = peer === null ? null : Int32Array.from(peer.claims.mine)
-    this.act({ is: 'workerDied', workerId, death, begun: (claim) => claims !== null && claims[claim] === 2 })
+    const claims = peer === null ? this.endedClaims.get(workerId) : Int32Array.from(peer.claims.mine)
+    this.endedClaims.delete(workerId)
+    this.act({ is: 'workerDied', workerId, death, begun: (claim) => claims?.[claim] === CLAIM.claimed })
     if (peer !== null) {
       this.runner?.onPeerClosed(peer)
       this.mesh.forget(peer)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Main program of a worker process: attaches to the node's store, says hello, and runs what it is sent.
 
+import '../api/remote.js'
 import { native } from '../native.js'
 import { limits } from '../options.js'
 import { PROTOCOL_VERSION } from '../wire/messages.js'

@@ -13,6 +13,7 @@ import { setAccelerators, setAssignedResources } from './accelerators.js'
 import { decodeShape, type ActorShape } from './handle.js'
 import { decodeArguments, IncomingTask } from './incoming.js'
 import type { Replies } from './reply.js'
+import type { Lease } from './lease.js'
 import { GROUP_STEP } from './requests.js'
 import type { Runtime } from './runtime.js'
 import { runInContext, setCurrentContext, TaskContext, useConcurrentContexts } from './task-context.js'
@@ -50,6 +51,7 @@ export class ActorHost {
   constructor(
     private readonly runtime: Runtime,
     private readonly replies: Replies,
+    private readonly lease: Lease,
   ) {}
 
   async start(message: ActorStart): Promise<void> {
@@ -60,6 +62,7 @@ export class ActorHost {
     this.shape = decodeShape(spec.shape)
     setAccelerators(message.gpuIds)
     setAssignedResources(spec.held)
+    if ((spec.held.CPU ?? 0) > 0 && spec.maxConcurrency === 1 && this.shape.groups.length === 0) this.lease.ofActor()
     this.makeGroups(spec, this.shape)
     let error: Uint8Array | null = null
     try {

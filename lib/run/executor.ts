@@ -48,8 +48,8 @@ export class Executor implements TaskRunner {
 
   constructor(private readonly runtime: Runtime) {
     this.replies = new Replies(runtime)
-    this.actor = new ActorHost(runtime, this.replies)
     this.lease = new Lease(runtime)
+    this.actor = new ActorHost(runtime, this.replies, this.lease)
   }
 
   onTask(from: Peer, bytes: Uint8Array, view: DataView, at: number, end: number): void {
@@ -93,7 +93,7 @@ export class Executor implements TaskRunner {
   }
 
   waiting<T>(promise: Promise<T>): Promise<T> {
-    return this.running === null ? promise : this.lease.waiting(promise)
+    return this.running === null && this.actorId === null ? promise : this.lease.waiting(promise)
   }
 
   /** Ends this process once what it has to say is said. */

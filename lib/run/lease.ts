@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lease this worker runs under: what its tasks hold, and giving the CPU back while a task waits in get or wait.
 
-import type { LeaseStart, WorkerId } from '../wire/messages.js'
+import { ACTOR_LEASE, type LeaseStart, type WorkerId } from '../wire/messages.js'
 import { setAccelerators, setAssignedResources } from './accelerators.js'
 import type { Runtime } from './runtime.js'
 
 export class Lease {
-  private leaseId = 0
+  private leaseId: number | null = null
   private owner: WorkerId | null = null
   private waits = 0
   /** `resuming`: no wait is left, and the node has been asked for the CPU. */
@@ -24,6 +24,11 @@ export class Lease {
     setAssignedResources(message.resources)
   }
 
+  /** This process is an actor that holds CPU and runs one call at a time. */
+  ofActor(): void {
+    this.leaseId = ACTOR_LEASE
+  }
+
   resumed(leaseId: number): void {
     if (leaseId !== this.leaseId) return
     this.state = 'running'
@@ -36,7 +41,7 @@ export class Lease {
   /** Waits with the CPU given back; goes on only once it is there again. */
   async waiting<T>(promise: Promise<T>): Promise<T> {
     const { leaseId } = this
-    if (leaseId === 0) return promise
+    if (leaseId === null) return promise
     this.waits++
     if (this.state === 'running') this.block()
     try {
@@ -47,7 +52,8 @@ export class Lease {
   }
 
   private block(): void {
-    const { leaseId, owner, runtime } = this
+    const { owner, runtime } = this
+    const leaseId = this.leaseId as number
     this.state = 'blocked'
     runtime.send(runtime.node, { is: 'blocked', leaseId })
     if (owner !== null) runtime.send(owner, { is: 'leaseBlocked', leaseId })

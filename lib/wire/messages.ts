@@ -172,5 +172,8 @@ export type Control =
   | ActorState | ActorNamed | Log | Warning | Retire | Answer | Ask | CodeMessage | LeaseStart | Borrow | Borrowed | Unborrow | Fetch
   | ReturnsHeld | CancelTask | CancelObject | LeaseBlocked | KillWorker
 
+/** In `blocked`, `unblock` and `resumed`: not a lease, but what the sender's actor holds. */
+export const ACTOR_LEASE = 0
+
 /** Version of all of this; processes of different versions refuse each other at `hello`. */
 export const PROTOCOL_VERSION = 1

@@ -2,7 +2,7 @@
 // The node's machine: which message goes to which part. Everything it decides is in the parts.
 
 import { isObjectId, ownerOf } from '../../ids.js'
-import { type Blocked, type Control, type Death, type Hello, PROTOCOL_VERSION, type Query, type Unblock, type WorkerId } from '../../wire/messages.js'
+import { type Blocked, type Control, type Death, type Hello, ACTOR_LEASE, PROTOCOL_VERSION, type Query, type Unblock, type WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Machine, Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
@@ -176,11 +176,27 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #wait(from: WorkerId, message: Blocked | Unblock, now: Millis, out: NodeEffect[]): void {
-    const lease = this.#leases.get(message.leaseId)
+    const lease = message.leaseId === ACTOR_LEASE ? this.#actorLease(from) : this.#leases.get(message.leaseId)
     if (lease === undefined || (lease.workerId !== from && lease.owner !== from)) return
     if (message.is === 'blocked') this.#scheduler.block(lease)
     else this.#scheduler.unblock(lease)
     this.#scheduler.pass(now, out)
+  }
+
+  /** What an actor holds, as a lease, so that a method that waits gives its CPU back as a task does. */
+  #actorLease(workerId: WorkerId): Lease | undefined {
+    const actor = this.#workers.byId(workerId)?.actor
+    if (actor === undefined || actor === null) return undefined
+    const { amounts } = actor.holding
+    actor.lease ??= {
+      id: ACTOR_LEASE,
+      owner: HEAD,
+      workerId,
+      class: { key: actor.actorId, resources: amounts, freshWorker: false, maxCalls: 0 },
+      holding: actor.holding,
+      phase: 'running',
+    }
+    return actor.lease
   }
 
   #goodbye(from: WorkerId): void {
@@ -206,7 +222,10 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     const worker = this.#workers.exited(key, now)
     if (worker === null) return
     out.push({ is: 'reap', workerId: worker.workerId })
-    if (worker.actor !== null) this.#ledger.give(worker.actor.holding)
+    if (worker.actor !== null) {
+      if (worker.actor.lease !== undefined) this.#leases.resuming.delete(worker.actor.lease)
+      this.#ledger.give(worker.actor.holding)
+    }
     if (worker.workerId === null) this.#startFailed(worker, how, out)
     else {
       const lease = this.#leases.of(worker.workerId)

@@ -12,6 +12,7 @@ import type { WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 import type { NodeEffect } from './events.js'
+import type { Lease } from './leases.js'
 import type { Holding } from './ledger.js'
 
 export interface Worker {
@@ -30,7 +31,8 @@ export interface Worker {
   endReason: string | null
   /** What it runs, for the prefix of its output. */
   name: string
-  actor: { readonly actorId: string; readonly holding: Holding } | null
+  /** `lease`: made when it first waits with CPU held. */
+  actor: { readonly actorId: string; readonly holding: Holding; lease?: Lease } | null
 }
 
 export class Workers {

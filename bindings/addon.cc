@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the addon exports, in the order of NativeModule in lib/native.ts.
-#include <napi.h>
-
 #include "args.h"
 #include "env_state.h"
+#include "node_addon.h"
 #include "port_object.h"
 #include "process_calls.h"
 #include "store_channels.h"

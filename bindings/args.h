@@ -74,7 +74,8 @@ inline bool get_uint32(napi_env env, napi_value value, const char* name, uint32_
 // A number of bytes.
 inline bool get_size(napi_env env, napi_value value, const char* name, uint64_t* out) {
   double number = -1;
-  if (napi_get_value_double(env, value, &number) != napi_ok || !(number >= 0 && number <= 9007199254740991.0) || number != std::trunc(number)) {
+  if (napi_get_value_double(env, value, &number) != napi_ok || !(number >= 0 && number <= 9007199254740991.0) ||
+      number != std::trunc(number)) {
     return bad_argument(env, name, "a safe integer, not negative");
   }
   *out = static_cast<uint64_t>(number);

@@ -35,7 +35,9 @@ napi_value ClaimWords::get(napi_env env, const std::shared_ptr<Client>& client, 
   std::atomic<int32_t>* const words[2] = {mine, theirs};
   for (int i = 0; i < 2; ++i) {
     napi_value array = words_over(env, client, words[i]);
-    if (array == nullptr || napi_set_named_property(env, pair, kNames[i], array) != napi_ok) return throw_napi(env, "lay an array over claim words");
+    if (array == nullptr || napi_set_named_property(env, pair, kNames[i], array) != napi_ok) {
+      return throw_napi(env, "lay an array over claim words");
+    }
   }
   napi_ref ref = nullptr;
   if (napi_create_reference(env, pair, 1, &ref) != napi_ok) return throw_napi(env, "keep claim words");

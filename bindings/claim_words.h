@@ -16,7 +16,8 @@ namespace eagleray {
 class ClaimWords {
  public:
   // The object { mine, theirs } of that channel, made on the first call. Null with an exception pending on failure.
-  napi_value get(napi_env env, const std::shared_ptr<Client>& client, uint32_t channel, std::atomic<int32_t>* mine, std::atomic<int32_t>* theirs);
+  napi_value get(napi_env env, const std::shared_ptr<Client>& client, uint32_t channel, std::atomic<int32_t>* mine,
+                 std::atomic<int32_t>* theirs);
   // The channel's, or all. Outside of the environment's teardown.
   void detach(napi_env env, uint32_t channel);
   void detach_all(napi_env env);

@@ -31,7 +31,8 @@ inline napi_value construct(napi_env env, napi_ref klass, void* native) {
   napi_value constructor = nullptr;
   napi_value object = nullptr;
   state.under_construction = native;
-  const bool made = napi_get_reference_value(env, klass, &constructor) == napi_ok && napi_new_instance(env, constructor, 0, nullptr, &object) == napi_ok;
+  const bool made = napi_get_reference_value(env, klass, &constructor) == napi_ok &&
+                    napi_new_instance(env, constructor, 0, nullptr, &object) == napi_ok;
   state.under_construction = nullptr;
   return made ? object : nullptr;
 }

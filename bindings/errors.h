@@ -29,7 +29,9 @@ inline napi_value throw_error(napi_env env, Code code, const std::string& messag
 // For calls that only fail when the environment is going down or memory is out: throws unless an exception is pending already.
 inline napi_value throw_napi(napi_env env, const char* attempt) {
   bool pending = false;
-  if (napi_is_exception_pending(env, &pending) == napi_ok && !pending) throw_error(env, Code::kSystem, std::string("node could not ") + attempt);
+  if (napi_is_exception_pending(env, &pending) == napi_ok && !pending) {
+    throw_error(env, Code::kSystem, std::string("node could not ") + attempt);
+  }
   return nullptr;
 }
 

@@ -15,8 +15,10 @@ constexpr napi_type_tag kEmptyView = {0x6561676c65726179, 0x656d707479766965};
 napi_value wrap_empty(napi_env env) {
   void* data = nullptr;
   napi_value buffer = nullptr;
-  if (napi_create_arraybuffer(env, 0, &data, &buffer) == napi_ok && napi_type_tag_object(env, buffer, &kEmptyView) == napi_ok) return buffer;
-  return throw_napi(env, "make an empty ArrayBuffer");
+  if (napi_create_arraybuffer(env, 0, &data, &buffer) != napi_ok || napi_type_tag_object(env, buffer, &kEmptyView) != napi_ok) {
+    return throw_napi(env, "make an empty ArrayBuffer");
+  }
+  return buffer;
 }
 
 bool release_empty(napi_env env, napi_value buffer) {

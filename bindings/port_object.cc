@@ -96,7 +96,9 @@ bool PortObject::keep(napi_env env, napi_value listener, napi_value inbox, napi_
   env_ = env;
   ByteSpan bytes{};
   if (!get_bytes(env, inbox, "inbox", &bytes)) return false;
-  if (bytes.length < kPacketBytesMax || bytes.length > INT32_MAX) return bad_argument(env, "inbox", "of packetBytesMax bytes at least and below 2 GiB");
+  if (bytes.length < kPacketBytesMax || bytes.length > INT32_MAX) {
+    return bad_argument(env, "inbox", "of packetBytesMax bytes at least and below 2 GiB");
+  }
   napi_typedarray_type type;
   size_t words = 0;
   if (napi_get_typedarray_info(env, index, &type, &words, nullptr, nullptr, nullptr) != napi_ok || type != napi_int32_array || words < 3) {
@@ -105,7 +107,9 @@ bool PortObject::keep(napi_env env, napi_value listener, napi_value inbox, napi_
   for (int i = 0; i < kMethods; ++i) {
     napi_value function = nullptr;
     napi_valuetype kind = napi_undefined;
-    if (napi_get_named_property(env, listener, kListenerMethods[i], &function) != napi_ok) return bad_argument(env, "listener", "an object");
+    if (napi_get_named_property(env, listener, kListenerMethods[i], &function) != napi_ok) {
+      return bad_argument(env, "listener", "an object");
+    }
     napi_typeof(env, function, &kind);
     if (kind != napi_function) return bad_argument(env, kListenerMethods[i], "a function");
     napi_create_reference(env, function, 1, &methods_[i]);
@@ -199,7 +203,7 @@ napi_value PortObject::send(napi_env env, napi_callback_info info) {
   if (length > bytes.length) return throw_error(env, Code::kInvalidArgument, "length is more than there are bytes");
   switch (self->port_.send(channel, bytes.data, length)) {
     case Port::Sent::kTooLong:
-      return throw_error(env, Code::kInvalidArgument, "a packet has " + std::to_string(kPacketBytesMax) + " bytes at most, not " + std::to_string(length));
+      return throw_error(env, Code::kInvalidArgument, "a packet has 128 KiB at most, not " + std::to_string(length) + " bytes");
     case Port::Sent::kUnknown:
       return throw_error(env, Code::kClosed, "channel " + std::to_string(channel) + " is not open");
     case Port::Sent::kFull:

@@ -42,7 +42,8 @@ class PortObject final : public PortLoop::Receiver {
   uint32_t tell_packets(Way way);
   bool tell_events(Way way);
   bool tell_event(Way way, const PortEvent& event);
-  bool call(Way way, Method method, size_t argc, const napi_value* argv);
+  template <typename After>
+  bool call(Way way, Method method, size_t argc, const napi_value* argv, After after);
 
   static napi_value connect(napi_env env, napi_callback_info info);
   static napi_value send(napi_env env, napi_callback_info info);

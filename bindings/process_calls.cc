@@ -50,7 +50,9 @@ napi_value private_pages(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   size_t length = 0;
   if (napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr) != napi_ok) return nullptr;
-  if (napi_get_arraybuffer_info(env, argv[0], &data, &length) != napi_ok) return throw_error(env, Code::kInvalidArgument, "view must be an ArrayBuffer");
+  if (napi_get_arraybuffer_info(env, argv[0], &data, &length) != napi_ok) {
+    return throw_error(env, Code::kInvalidArgument, "view must be an ArrayBuffer");
+  }
   if (length == 0) return to_js(env, 0u);
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const uint64_t first = reinterpret_cast<uint64_t>(data) / page;

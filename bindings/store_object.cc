@@ -10,6 +10,12 @@
 #include "errors.h"
 
 namespace eagleray {
+namespace {
+
+// What no script can forge.
+constexpr napi_type_tag kStoreTag = {0x6561676c65726179, 0x6e617473746f7265};
+
+}  // namespace
 
 napi_value StoreObject::define(napi_env env) {
   const auto method = [](const char* name, napi_callback callback) {
@@ -47,6 +53,7 @@ napi_value StoreObject::construct(napi_env env, napi_callback_info info) {
   napi_value self = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, &self, nullptr);
   if (napi_wrap(env, self, native, finalize, nullptr, &native->self_) != napi_ok) return throw_napi(env, "wrap a NativeStore");
+  napi_type_tag_object(env, self, &kStoreTag);
   napi_add_env_cleanup_hook(env, env_ends, native);
   return self;
 }
@@ -73,11 +80,10 @@ StoreObject* StoreObject::open(napi_env env, StoreObject* self) {
 }
 
 Store* StoreObject::store_of(napi_env env, napi_value object) {
-  napi_value klass = nullptr;
   bool is_store = false;
   void* native = nullptr;
-  if (napi_get_reference_value(env, env_state(env).store_class, &klass) != napi_ok || napi_instanceof(env, object, klass, &is_store) != napi_ok ||
-      !is_store || napi_unwrap(env, object, &native) != napi_ok) {
+  if (napi_check_object_type_tag(env, object, &kStoreTag, &is_store) != napi_ok || !is_store ||
+      napi_unwrap(env, object, &native) != napi_ok) {
     throw_error(env, Code::kInvalidArgument, "store must be a NativeStore");
     return nullptr;
   }
@@ -91,9 +97,8 @@ napi_value StoreObject::put(napi_env env, napi_callback_info info) {
   ByteSpan bytes{};
   uint64_t length = 0;
   StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
-  if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_bytes(env, argv[1], "bytes", &bytes) || !get_size(env, argv[2], "length", &length)) {
-    return nullptr;
-  }
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
+  if (!get_bytes(env, argv[1], "bytes", &bytes) || !get_size(env, argv[2], "length", &length)) return nullptr;
   if (length > bytes.length) return throw_error(env, Code::kInvalidArgument, "length is more than there are bytes");
   const Status status = self->store_->put(id, bytes.data, length);
   return status.ok() ? nullptr : throw_status(env, status);
@@ -107,7 +112,8 @@ napi_value StoreObject::put_parts(napi_env env, napi_callback_info info) {
   uint32_t offsets = 0;
   StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
   if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_size(env, argv[1], "byteLength", &size)) return nullptr;
-  if (napi_get_array_length(env, argv[2], &count) != napi_ok || napi_get_array_length(env, argv[3], &offsets) != napi_ok || count != offsets) {
+  if (napi_get_array_length(env, argv[2], &count) != napi_ok || napi_get_array_length(env, argv[3], &offsets) != napi_ok ||
+      count != offsets) {
     return throw_error(env, Code::kInvalidArgument, "parts and offsets must be arrays of one length");
   }
   std::vector<PutPart> parts(count);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The methods of NativeStore that report and repair. None is on a hot path.
-#include <napi.h>
-
 #include "args.h"
+#include "node_addon.h"
 #include "store_object.h"
 
 namespace eagleray {

@@ -81,7 +81,7 @@ export class Heard implements NativePortListener {
   readonly writable: number[] = []
   sealed = 0
   /** Called after anything was heard, within the call of the listener. */
-  then: () => void = () => {}
+  whenever: () => void = () => {}
   readonly port: NativePort
   private readonly inbox: Uint8Array
   private readonly index = new Int32Array(3 * 1024)
@@ -124,7 +124,7 @@ export class Heard implements NativePortListener {
   }
 
   private heard(): void {
-    this.then()
+    this.whenever()
     const waiting = this.waiting
     this.waiting = []
     for (const each of waiting) {

@@ -41,6 +41,7 @@ export interface StartedDaemon {
   nodeWorkerId: WorkerId
   storePath: string
   sessionDir: string
+  lockPath: string
   /** To be shown in `hello`. */
   token: string
   jobId: string
@@ -132,7 +133,7 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
   const handles = [child, child.stdin, child.stdout, child.stderr].filter((handle) => handle !== null) as unknown as { unref(): void }[]
   for (const handle of handles) handle.unref()
   return {
-    child, nodeId, nodeWorkerId: daemonId, storePath, sessionDir, token,
+    child, nodeId, nodeWorkerId: daemonId, storePath, sessionDir, lockPath, token,
     jobId: settings.jobId,
     namespace: settings.namespace,
     warning, ended, stop,

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a session keeps in files, and how it is found dead.
 //
-//   <tmp>/eagleray-<uid>/<name>.lock       held (flock) by the session's daemon as long as it lives
-//   <tmp>/eagleray-<uid>/<name>/           the session directory: logs
+//   /dev/shm/eagleray-<uid>/<name>.lock    held (flock) by the session's daemon as long as it lives; names the session directory
 //   /dev/shm/eagleray-<uid>/<name>/        the store's segment (or `segment` in the session directory, see placeSegment)
+//   <tmp>/eagleray-<uid>/<name>/           the session directory: logs
+//
+// Locks lie in shared memory because that is one place for all of a user's programs, whatever their TMPDIR, and nothing
+// but a restart of the machine cleans it. Where there is none they lie with the session directories.
 //
 // Invariants: the lock is taken before anything else of the session exists and its file is removed last, so a lock that
 // is free belongs to a session that is over, whatever killed it; all directories have mode 0700 and are ours.
 
-import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs'
+import { accessSync, chmodSync, constants, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 const SHARED_MEMORY = '/dev/shm'
 const LOCK_SUFFIX = '.lock'
@@ -27,26 +30,30 @@ export interface Session {
 }
 
 export interface Roots {
-  /** Of session directories and locks. */
+  /** Of session directories. */
   sessions: string
   /** Of segments. */
   segments: string
+  locks: string
 }
 
 export function defaultRoots(): Roots {
   const own = `eagleray-${process.getuid?.() ?? 0}`
-  return { sessions: join(tmpdir(), own), segments: join(SHARED_MEMORY, own) }
+  const [sessions, segments] = [join(tmpdir(), own), join(SHARED_MEMORY, own)]
+  return { sessions, segments, locks: isWritable(SHARED_MEMORY) ? segments : sessions }
 }
 
 /** Takes a lock, and makes the session directory. `lock` gives false when another process has it. Throws when a root is not ours. */
 export function createSession(roots: Roots, random: () => string, lock: (path: string) => boolean): Session {
   ownDirectory(roots.sessions)
+  ownDirectory(roots.locks)
   for (;;) {
     const name = `session-${timestamp(new Date())}-${process.pid}-${random()}`
-    const lockPath = join(roots.sessions, name + LOCK_SUFFIX)
+    const lockPath = join(roots.locks, name + LOCK_SUFFIX)
     // False: a sweeper found the file in the instant before it was locked. Its name is lost to us.
     if (!lock(lockPath)) continue
     const sessionDir = join(roots.sessions, name)
+    writeFileSync(lockPath, sessionDir)
     mkdirSync(join(sessionDir, 'logs'), { recursive: true, mode: 0o700 })
     return { name, sessionDir, lockPath, storePath: join(roots.segments, name) }
   }
@@ -60,13 +67,16 @@ export function removeSession(session: Session): void {
 /** Removes the sessions of daemons that are dead; gives their names. */
 export function sweepSessions(roots: Roots, lock: (path: string) => boolean): string[] {
   const removed: string[] = []
-  for (const entry of namesIn(roots.sessions)) {
+  for (const entry of namesIn(roots.locks)) {
     if (!entry.endsWith(LOCK_SUFFIX)) continue
     const name = entry.slice(0, -LOCK_SUFFIX.length)
-    const lockPath = join(roots.sessions, entry)
+    const lockPath = join(roots.locks, entry)
     try {
       if (!lock(lockPath)) continue
-      removeSession({ name, lockPath, sessionDir: join(roots.sessions, name), storePath: join(roots.segments, name) })
+      const sessionDir = readFileSync(lockPath, 'utf8')
+      // Empty: it ended before it made anything.
+      if (basename(sessionDir) === name) removeSession({ name, lockPath, sessionDir, storePath: join(roots.segments, name) })
+      else rmSync(lockPath, { force: true })
       removed.push(name)
     } catch {
       // Another sweeper, or a file of somebody else: it is not for us to clean.
@@ -94,6 +104,15 @@ export function placeSegment(session: Session, roots: Roots, wanted: number | nu
     `${SHARED_MEMORY} has only ${shared} bytes free, too little for an object store of ${capacityBytes} bytes. ` +
     `It is kept in ${storePath} instead, which is much slower. Give ${SHARED_MEMORY} more room (docker run --shm-size), or lower objectStoreBytes.`
   return { storePath, capacityBytes, warning }
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function freeIn(path: string): number {

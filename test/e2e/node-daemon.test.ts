@@ -30,7 +30,7 @@ class Driver {
   }
 
   await<Is extends Control['is']>(is: Is, count = 1): Promise<Extract<Control, { is: Is }>> {
-    return waitFor(() => this.received.filter((message) => message.is === is)[count - 1], is) as Promise<Extract<Control, { is: Is }>>
+    return waitFor(() => this.received.filter(message => message.is === is)[count - 1], is) as Promise<Extract<Control, { is: Is }>>
   }
 
   close(): void {
@@ -58,10 +58,10 @@ suite('the node daemon', () => {
   })
 
   async function workerPids(): Promise<number[]> {
-    const answers = driver?.received.filter((message) => message.is === 'answer').length ?? 0
+    const answers = driver?.received.filter(message => message.is === 'answer').length ?? 0
     driver?.send({ is: 'query', request: 1, what: 'workers', argument: '' })
     const { rows } = (await driver?.await('answer', answers + 1)) as { rows: { pid: number }[] }
-    return rows.map((row) => row.pid)
+    return rows.map(row => row.pid)
   }
 
   test('welcomes its driver, grants a worker, and stops with nothing left', async () => {
@@ -72,7 +72,7 @@ suite('the node daemon', () => {
     assert.equal(pids.length, 1)
     await daemon.stop()
     for (const pid of [...pids, daemon.child.pid as number]) await processGone(pid)
-    for (const path of [daemon.sessionDir, daemon.storePath, `${daemon.sessionDir}.lock`]) assert.equal(existsSync(path), false, path)
+    for (const path of [daemon.sessionDir, daemon.storePath, daemon.lockPath]) assert.equal(existsSync(path), false, path)
     assert.equal((await daemon.ended).exitCode, 0)
   })
 
@@ -88,7 +88,7 @@ suite('the node daemon', () => {
     process.kill(pid as number, 'SIGKILL')
     const { death } = await (driver as Driver).await('workerDied')
     assert.deepEqual(death, { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null })
-    await waitFor(async () => (await workerPids()).some((other) => other !== pid), 'another worker')
+    await waitFor(async () => (await workerPids()).some(other => other !== pid), 'another worker')
   })
 
   test('kill -9 of the daemon: its workers die with it, the driver is told and removes its files', async () => {
@@ -97,7 +97,7 @@ suite('the node daemon', () => {
     daemon.child.kill('SIGKILL')
     assert.equal((await daemon.ended).signal, 'SIGKILL')
     for (const pid of pids) await processGone(pid)
-    for (const path of [daemon.sessionDir, daemon.storePath, `${daemon.sessionDir}.lock`]) assert.equal(existsSync(path), false, path)
+    for (const path of [daemon.sessionDir, daemon.storePath, daemon.lockPath]) assert.equal(existsSync(path), false, path)
   })
 
   test('SIGTERM ends it as its driver would', async () => {
@@ -113,15 +113,18 @@ suite('the node daemon', () => {
     mkdirSync(join(roots.sessions, name), { recursive: true, mode: 0o700 })
     mkdirSync(join(roots.segments, name), { recursive: true, mode: 0o700 })
     writeFileSync(join(roots.segments, name, 'segment'), 'x')
-    writeFileSync(join(roots.sessions, `${name}.lock`), '')
+    writeFileSync(join(roots.locks, `${name}.lock`), join(roots.sessions, name))
     await start()
-    await waitFor(() => !existsSync(join(roots.sessions, `${name}.lock`)), 'the lock of the dead session is removed')
+    await waitFor(() => !existsSync(join(roots.locks, `${name}.lock`)), 'the lock of the dead session is removed')
     assert.equal(existsSync(join(roots.segments, name)), false)
     assert.equal(existsSync(join(roots.sessions, name)), false)
   })
 
   test('a store larger than any disk is refused, saying so, and nothing is left', async () => {
-    await assert.rejects(startDaemon({ ...options, objectStoreBytes: 2 ** 50 }), { name: 'ClusterConnectionError', message: /did not start/ })
+    await assert.rejects(startDaemon({ ...options, objectStoreBytes: 2 ** 50 }), {
+      name: 'ClusterConnectionError',
+      message: /did not start/,
+    })
   })
 
   test('a resource that cannot be is refused before anything starts', async () => {

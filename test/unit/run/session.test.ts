@@ -13,7 +13,7 @@ class Locks {
     return (path) => {
       if (this.#holders.has(path)) return false
       this.#holders.set(path, holder)
-      writeFileSync(path, '')
+      writeFileSync(path, '', { flag: 'a' })
       return true
     }
   }
@@ -31,7 +31,7 @@ suite('the session', () => {
 
   setup(() => {
     base = mkdtempSync(join(tmpdir(), 'eagleray-test-'))
-    roots = { sessions: join(base, 'sessions'), segments: join(base, 'segments') }
+    roots = { sessions: join(base, 'sessions'), segments: join(base, 'segments'), locks: join(base, 'locks') }
     let next = 0
     random = () => `${next++}`
     locks = new Locks()
@@ -63,7 +63,8 @@ suite('the session', () => {
     for (const { storePath } of [dead, living]) mkdirSync(storePath, { recursive: true })
     writeFileSync(join(dead.storePath, 'segment'), 'x')
     locks.die('dead')
-    assert.deepEqual(sweepSessions(roots, locks.by('sweeper')), [dead.name])
+    const elsewhere = { ...roots, sessions: join(base, 'another TMPDIR') }
+    assert.deepEqual(sweepSessions(elsewhere, locks.by('sweeper')), [dead.name])
     for (const path of [dead.storePath, dead.sessionDir, dead.lockPath]) assert.equal(existsSync(path), false)
     for (const path of [living.storePath, living.sessionDir, living.lockPath]) assert.equal(existsSync(path), true)
   })
@@ -74,6 +75,13 @@ suite('the session', () => {
     const second = createSession(roots, random, (path) => (refused++ === 0 ? false : locks.by('second')(path)))
     assert.notEqual(second.name, session.name)
     assert.equal(existsSync(second.sessionDir), true)
+  })
+
+  test('a lock whose session never came to be is removed, and nothing else', () => {
+    createSession(roots, random, locks.by('living'))
+    writeFileSync(join(roots.locks, 'session-x.lock'), '')
+    assert.deepEqual(sweepSessions(roots, locks.by('sweeper')), ['session-x'])
+    assert.equal(existsSync(roots.locks), true)
   })
 
   test('removing twice is no error', () => {

@@ -59,8 +59,9 @@ class [[nodiscard]] Result {
   Code code() const { return status_.code(); }
   const Status& status() const { return status_; }
   // REQUIRES: ok().
-  T& value() { return *value_; }
-  const T& value() const { return *value_; }
+  T& value() & { return *value_; }
+  const T& value() const& { return *value_; }
+  T value() && { return std::move(*value_); }
 
  private:
   std::optional<T> value_;

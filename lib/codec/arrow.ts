@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module'
 import type * as Arrow from 'apache-arrow'
 import { SerializationError, WireError } from '../errors.js'
+import { verifyArrow } from './arrow-verify.js'
 import type { Region } from './envelope.js'
 
 const load = createRequire(import.meta.url)
@@ -24,29 +25,54 @@ export function arrowKind(value: object): number {
   return batchMark in value ? RECORD_BATCH : -1
 }
 
-let library: typeof Arrow | null = null
+type Library = typeof Arrow
 
-/** The copy of apache-arrow that the program has loaded, as far as that can be known: a second one costs 100 ms. */
-function arrow(): typeof Arrow {
+/** The copy of apache-arrow that this process works with. A package has two, one for `import` and one for `require`, and one cannot write the tables of the other. */
+let library: Library | null = null
+
+const common = (): Library => load('apache-arrow') as Library
+const commonIsLoaded = (): boolean => load.resolve('apache-arrow') in load.cache
+const module = (): Library => load(load.resolve('apache-arrow').replace(/\.js$/, '.mjs')) as Library
+
+/** The copy to read with: the one in use, else the one that is loaded as far as that can be known, for a second costs 100 ms. */
+function arrow(): Library {
   if (library === null) {
-    const common = load.resolve('apache-arrow')
-    library = common in load.cache ? load(common) as typeof Arrow : moduleCopy(common)
+    try {
+      library = commonIsLoaded() ? common() : module()
+    } catch {
+      library = common()
+    }
   }
   return library
 }
 
-/** The ECMAScript module, which is what `import` loads; `require` would load the CommonJS one beside it. */
-function moduleCopy(common: string): typeof Arrow {
-  try {
-    return load(common.replace(/\.js$/, '.mjs')) as typeof Arrow
-  } catch {
-    return load(common) as typeof Arrow
+/** The copy that made `value`. */
+function arrowOf(value: object, path: string): Library {
+  for (const copy of [() => library, () => (commonIsLoaded() ? common() : null), module, common]) {
+    let found: Library | null = null
+    try {
+      found = copy()
+    } catch {
+      continue
+    }
+    if (found !== null && (isMadeBy(found.Table, value) || isMadeBy(found.RecordBatch, value))) {
+      library ??= found
+      return found
+    }
   }
+  throw new SerializationError(
+    `${path}: an Arrow table of another installation of apache-arrow cannot be serialised; pass tableToIPC(table) instead, or install one version`, path,
+  )
+}
+
+/** By prototype: the `instanceof` of apache-arrow accepts those of any copy. */
+function isMadeBy(type: { prototype: object }, value: object): boolean {
+  return Object.prototype.isPrototypeOf.call(type.prototype, value)
 }
 
 /** The IPC stream of a Table or RecordBatch, as views of its columns. `path` names it in refusals. */
 export function arrowRegion(value: object, path: string, bufferBytesMax = BUFFER_BYTES_MAX): Region {
-  const { RecordBatchStreamWriter, Table } = arrow()
+  const { RecordBatchStreamWriter, Table } = arrowOf(value, path)
   const parts: Uint8Array[] = []
   let byteLength = 0
   class Collector extends RecordBatchStreamWriter {
@@ -86,6 +112,7 @@ interface ColumnData {
   valueOffsets?: ArrayLike<number | bigint>
   values?: ArrayBufferView & { BYTES_PER_ELEMENT: number }
   children: ColumnData[]
+  dictionary?: { data: readonly ColumnData[] }
 }
 
 /** Bytes of the largest buffer the writer would write for the column. */
@@ -98,12 +125,13 @@ function largestBuffer(data: ColumnData): number {
   } else if (values !== undefined) {
     bytes = Math.min(values.byteLength, length * data.stride * (values.BYTES_PER_ELEMENT ?? 8))
   }
-  for (const child of data.children) bytes = Math.max(bytes, largestBuffer(child))
+  for (const child of [...data.children, ...(data.dictionary?.data ?? [])]) bytes = Math.max(bytes, largestBuffer(child))
   return bytes
 }
 
 /** The Table or RecordBatch of an IPC stream; its columns are views over `bytes` (which must begin at a multiple of 8). */
 export function readArrow(kind: number, bytes: Uint8Array): object {
+  verifyArrow(bytes)
   const { tableFromIPC, RecordBatch } = arrow()
   const table = tableFromIPC(bytes)
   if (kind === TABLE) return table

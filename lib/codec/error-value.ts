@@ -66,11 +66,11 @@ export function taskErrorOf(cause: unknown, taskName: string): TaskError {
 interface Failure { error: unknown; thrown: boolean; taskName: string }
 
 function encodeFailure(error: unknown, thrown: boolean, taskName: string, context: CodecContext): Uint8Array {
-  const attempts = [error, error instanceof Error ? textOf(error) : describe(error), 'an error that could not be described']
+  const attempts = [() => error, () => (error instanceof Error ? textOf(error) : describe(error)), () => 'an error that could not be described']
   const encoder = new Encoder(context, true)
   for (const attempt of attempts) {
     try {
-      const encoded = encoder.encode([attempt, thrown, taskName], 'error')
+      const encoded = encoder.encode([attempt(), thrown, taskName], 'error')
       const bytes = new Uint8Array(encoded.byteLength)
       writeEncoded(encoded, bytes, 0)
       return bytes

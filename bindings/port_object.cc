@@ -42,10 +42,9 @@ PortObject::PortObject(std::shared_ptr<Client> client)
       host_(client_->segment()),
       port_(client_->segment().channels(), client_->bells(), host_, peer_of(client_->worker_id())) {}
 
-// The mailbox may have a new reader from here on.
 PortObject::~PortObject() {
   port_.close();
-  give_mailbox(client_.get());
+  if (has_mailbox_) give_mailbox(client_.get());
 }
 
 napi_value PortObject::define(napi_env env) {
@@ -148,6 +147,7 @@ void PortObject::close() {
 
 void PortObject::stopped() {
   give_mailbox(client_.get());
+  has_mailbox_ = false;  // another port may take it while this object waits to be collected
   uint32_t count = 0;
   if (!ending_) napi_reference_unref(env_, self_, &count);
   napi_remove_async_cleanup_hook(cleanup_);

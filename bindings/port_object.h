@@ -67,6 +67,7 @@ class PortObject final : public PortLoop::Receiver {
   napi_ref index_ = nullptr;
   napi_async_context context_ = nullptr;
   napi_async_cleanup_hook_handle cleanup_ = nullptr;
+  bool has_mailbox_ = true;
   bool telling_ = false;  // the inbox is in use
   bool ending_ = false;   // the environment is going down: no script may be run
 };

@@ -28,6 +28,8 @@ Port::Port(ChannelRegion region, Bells& bells, ChannelHost& host, const Peer& se
 Status Port::open(const std::string& directory) { return bell_.open(directory, self_.slot); }
 
 void Port::close() {
+  if (closed_) return;
+  closed_ = true;
   while (!open_.empty()) disconnect(open_.back());
   awake();
   end_spin(region_, self_.slot);

@@ -33,7 +33,7 @@ class Port {
 
   // Makes the doorbell. Before that, others may open channels and send; they cannot wake.
   Status open(const std::string& directory);
-  // Leaves every channel.
+  // Leaves every channel. For good: the mailbox may have another reader afterwards, so a second call does nothing.
   void close();
 
   Result<uint32_t> connect(const Peer& other);
@@ -100,6 +100,7 @@ class Port {
   uint32_t attention_seen_;
   std::vector<std::unique_ptr<Link>> links_;  // by channel; null = not open here
   std::vector<uint32_t> open_;                // channels with a link, in the order of turns
+  bool closed_ = false;
   size_t turn_ = 0;                           // whose turn is first in the next drain
   std::deque<PortEvent> events_;
 };

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import { type NativeStore, native } from '#lib/native.js'
-import { type Heard, idOf, Scene } from './support.js'
+import { collectUntil, type Heard, idOf, Scene } from './support.js'
 
 const coded = (code: string) => (error: NodeJS.ErrnoException) => error.code === code
 const numbered = (number: number, length = 8): Uint8Array => {
@@ -201,12 +201,18 @@ suite('native port', () => {
     assert.throws(() => heard.port.connect(1, store.workerId), coded('ERR_EAGLERAY_CLOSED'))
   })
 
-  test('another may be opened once it is closed', async () => {
-    for (let i = 0; i < 3; i++) {
-      const heard = scene.listen(store)
-      heard.port.close()
+  test('another may be opened once it is closed, and the collected one does it no harm', async () => {
+    const once = async () => {
+      scene.listen(store).port.close()
       await new Promise(resolve => setImmediate(() => setImmediate(resolve)))
     }
+    for (let i = 0; i < 3; i++) await once()
+    const heard = scene.listen(store, 0)
+    await collectUntil(() => false)
+    const other = idOf(store, 5)
+    store.expect(other)
+    store.put(other, new Uint8Array(1), 1)
+    await heard.until(() => heard.sealed > 0)
   })
 
   test('wrong arguments', () => {

@@ -2,13 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { statSync } from 'node:fs'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { type NativeStore, native } from '#lib/native.js'
 import { collectUntil, idOf, Scene } from './support.js'
-
-setFlagsFromString('--expose-gc')
-Object.assign(globalThis, { gc: runInNewContext('gc') as () => void })
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
 const coded = (code: string) => (error: NodeJS.ErrnoException) => error.code === code

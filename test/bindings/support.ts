@@ -6,6 +6,8 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { type NativePort, type NativePortListener, type NativeStore, native } from '#lib/native.js'
 
 const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
@@ -137,10 +139,11 @@ export class Heard implements NativePortListener {
 /** The id of the store's `number`th object. */
 export const idOf = (store: { workerId: string }, number: number): string => store.workerId + number.toString(16).padStart(16, '0')
 
+setFlagsFromString('--expose-gc')
+const gc = runInNewContext('gc') as () => void
+
 /** Runs the collector and the finalizers it scheduled, until `holds`. */
 export async function collectUntil(holds: () => boolean): Promise<void> {
-  const gc = (globalThis as { gc?: () => void }).gc
-  if (gc === undefined) throw new Error('needs --expose-gc')
   for (let turn = 0; turn < 50 && !holds(); turn++) {
     gc()
     await new Promise(resolve => setImmediate(resolve))

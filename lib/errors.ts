@@ -11,7 +11,9 @@ const combinedMark = Symbol.for('eagleray.TaskError')
 
 /** What every error of the package extends: `catch (e) { if (e instanceof EaglerayError) … }`. */
 export class EaglerayError extends Error {
-  static { nameIt(this, 'EaglerayError') }
+  static {
+    nameIt(this, 'EaglerayError')
+  }
   /** `ERR_EAGLERAY_…`; stable across versions. */
   readonly code: string = 'ERR_EAGLERAY'
 
@@ -23,10 +25,14 @@ export class EaglerayError extends Error {
 }
 
 /** The options of an error that concerns an actor. */
-export interface ActorErrorOptions extends ErrorOptions { actorId?: string | null }
+export interface ActorErrorOptions extends ErrorOptions {
+  actorId?: string | null
+}
 
 /** The options of an error that concerns one object. */
-export interface ObjectErrorOptions extends ErrorOptions { objectId?: string | null }
+export interface ObjectErrorOptions extends ErrorOptions {
+  objectId?: string | null
+}
 
 /**
  * The task's own code threw (or one of its arguments had failed). The task ran; running it again gives the same unless
@@ -36,7 +42,9 @@ export interface ObjectErrorOptions extends ErrorOptions { objectId?: string | n
  * try { await get(parse.remote('{')) } catch (e) { if (e instanceof TaskError) console.error(e.cause, e.remoteStack) }
  */
 export class TaskError extends EaglerayError {
-  static { nameIt(this, 'TaskError') }
+  static {
+    nameIt(this, 'TaskError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_TASK'
   /** The stack of the original error, as the worker saw it; empty when it had none. */
   readonly remoteStack: string
@@ -52,7 +60,9 @@ export class TaskError extends EaglerayError {
 
 /** The task was cancelled with `cancel`, or by its parent's cancellation. Submit it again if the result is wanted after all. */
 export class TaskCancelledError extends EaglerayError {
-  static { nameIt(this, 'TaskCancelledError') }
+  static {
+    nameIt(this, 'TaskCancelledError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_TASK_CANCELLED'
   readonly taskId: string | null
 
@@ -67,7 +77,9 @@ export class TaskCancelledError extends EaglerayError {
  * library, `process.exit` in the task, or the operating system's memory killer (`signal` is SIGKILL).
  */
 export class WorkerCrashedError extends EaglerayError {
-  static { nameIt(this, 'WorkerCrashedError') }
+  static {
+    nameIt(this, 'WorkerCrashedError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_WORKER_CRASHED'
   /** The exit status; null when a signal ended the process or nothing is known. */
   readonly exitCode: number | null
@@ -86,7 +98,9 @@ export class WorkerCrashedError extends EaglerayError {
 
 /** A call on an actor could not be carried out because of the actor's state; see the two subclasses. */
 export class ActorError extends EaglerayError {
-  static { nameIt(this, 'ActorError') }
+  static {
+    nameIt(this, 'ActorError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_ACTOR'
   readonly actorId: string | null
 
@@ -101,19 +115,28 @@ export class ActorError extends EaglerayError {
  * crashed. Create a new one; `maxRestarts` and `maxTaskRetries` make it survive crashes.
  */
 export class ActorDiedError extends ActorError {
-  static { nameIt(this, 'ActorDiedError') }
+  static {
+    nameIt(this, 'ActorDiedError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_ACTOR_DIED'
 }
 
-/** The actor is restarting or cannot be reached now, and the call was not allowed to wait or to be retried. It may have run. Try again later. */
+/**
+ * The actor is restarting or cannot be reached now, and the call was not allowed to wait or to be retried. It may have
+ * run. Try again later.
+ */
 export class ActorUnavailableError extends ActorError {
-  static { nameIt(this, 'ActorUnavailableError') }
+  static {
+    nameIt(this, 'ActorUnavailableError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_ACTOR_UNAVAILABLE'
 }
 
 /** `get` did not have every value within `timeoutMs`. Nothing is cancelled: `get` again, or `cancel` the refs. */
 export class GetTimeoutError extends EaglerayError {
-  static { nameIt(this, 'GetTimeoutError') }
+  static {
+    nameIt(this, 'GetTimeoutError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_GET_TIMEOUT'
   /** The time that was allowed, in milliseconds. */
   readonly timeoutMs: number
@@ -129,7 +152,9 @@ export class GetTimeoutError extends EaglerayError {
 
 /** Every copy of the object is gone and it cannot be rebuilt. Run what produced it again, or keep the ref of the `put`. */
 export class ObjectLostError extends EaglerayError {
-  static { nameIt(this, 'ObjectLostError') }
+  static {
+    nameIt(this, 'ObjectLostError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_OBJECT_LOST'
   readonly objectId: string | null
 
@@ -139,27 +164,41 @@ export class ObjectLostError extends EaglerayError {
   }
 }
 
-/** The process that owned the object (it called `put` or `.remote()`) has exited, and with it who knows where the value is. Let a process that outlives its users create it. */
+/**
+ * The process that owned the object (it called `put` or `.remote()`) has exited, and with it who knows where the value is.
+ * Let a process that outlives its users create it.
+ */
 export class OwnerDiedError extends ObjectLostError {
-  static { nameIt(this, 'OwnerDiedError') }
+  static {
+    nameIt(this, 'OwnerDiedError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_OWNER_DIED'
 }
 
 /** The object was freed on purpose while this ref was still held. Keep it until its last use, or create it again. */
 export class ObjectFreedError extends ObjectLostError {
-  static { nameIt(this, 'ObjectFreedError') }
+  static {
+    nameIt(this, 'ObjectFreedError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_OBJECT_FREED'
 }
 
-/** The object was lost and running its task again failed, or was not possible (retries used up, its own arguments lost). `cause` tells which. */
+/**
+ * The object was lost and running its task again failed, or was not possible (retries used up, its own arguments lost).
+ * `cause` tells which.
+ */
 export class ReconstructionFailedError extends ObjectLostError {
-  static { nameIt(this, 'ReconstructionFailedError') }
+  static {
+    nameIt(this, 'ReconstructionFailedError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_RECONSTRUCTION_FAILED'
 }
 
 /** An object of that id exists already in the store. Choose another id, or leave it out. */
 export class ObjectExistsError extends EaglerayError {
-  static { nameIt(this, 'ObjectExistsError') }
+  static {
+    nameIt(this, 'ObjectExistsError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_OBJECT_EXISTS'
   readonly objectId: string | null
 
@@ -179,9 +218,14 @@ export interface StoreHolder {
   callSite: string
 }
 
-/** The store has no room, after collecting garbage, evicting and spilling. Drop refs and views (`holders` names the largest), or start with more `objectStoreBytes`. */
+/**
+ * The store has no room, after collecting garbage, evicting and spilling. Drop refs and views (`holders` names the
+ * largest), or start with more `objectStoreBytes`.
+ */
 export class ObjectStoreFullError extends EaglerayError {
-  static { nameIt(this, 'ObjectStoreFullError') }
+  static {
+    nameIt(this, 'ObjectStoreFullError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_OBJECT_STORE_FULL'
   /** Size of the object that did not fit, in bytes. */
   readonly requestedBytes: number
@@ -197,19 +241,25 @@ export class ObjectStoreFullError extends EaglerayError {
 
 /** The disk that takes spilled objects is full. Free space there, or name another `spillDir`. */
 export class OutOfDiskError extends EaglerayError {
-  static { nameIt(this, 'OutOfDiskError') }
+  static {
+    nameIt(this, 'OutOfDiskError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_OUT_OF_DISK'
 }
 
 /** The task was ended because the machine ran out of memory. Ask for `memoryBytes`, run fewer at a time, or use smaller pieces. */
 export class OutOfMemoryError extends EaglerayError {
-  static { nameIt(this, 'OutOfMemoryError') }
+  static {
+    nameIt(this, 'OutOfMemoryError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_OUT_OF_MEMORY'
 }
 
 /** The node that ran the task or actor is gone. Tasks are retried on another node first (`maxRetries`). */
 export class NodeDiedError extends EaglerayError {
-  static { nameIt(this, 'NodeDiedError') }
+  static {
+    nameIt(this, 'NodeDiedError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_NODE_DIED'
   readonly nodeId: string | null
 
@@ -221,37 +271,49 @@ export class NodeDiedError extends EaglerayError {
 
 /** No node can ever run the task as asked: a hard node affinity or label that nothing satisfies. Change what it asks for. */
 export class TaskUnschedulableError extends EaglerayError {
-  static { nameIt(this, 'TaskUnschedulableError') }
+  static {
+    nameIt(this, 'TaskUnschedulableError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_TASK_UNSCHEDULABLE'
 }
 
 /** No node can ever hold the actor as asked: a hard node affinity or label that nothing satisfies. Change what it asks for. */
 export class ActorUnschedulableError extends EaglerayError {
-  static { nameIt(this, 'ActorUnschedulableError') }
+  static {
+    nameIt(this, 'ActorUnschedulableError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_ACTOR_UNSCHEDULABLE'
 }
 
 /** The placement group that a task or actor was to run in was removed. Create another and submit again. */
 export class PlacementGroupRemovedError extends EaglerayError {
-  static { nameIt(this, 'PlacementGroupRemovedError') }
+  static {
+    nameIt(this, 'PlacementGroupRemovedError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_PLACEMENT_GROUP_REMOVED'
 }
 
 /** The actor has `maxPendingCalls` calls waiting already. Wait for some of them, then call again. */
 export class PendingCallsLimitError extends EaglerayError {
-  static { nameIt(this, 'PendingCallsLimitError') }
+  static {
+    nameIt(this, 'PendingCallsLimitError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_PENDING_CALLS_LIMIT'
 }
 
 /** An actor of that name lives in the namespace already. Use `getIfExists`, `getActor`, or another name. */
 export class ActorNameTakenError extends EaglerayError {
-  static { nameIt(this, 'ActorNameTakenError') }
+  static {
+    nameIt(this, 'ActorNameTakenError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_ACTOR_NAME_TAKEN'
 }
 
 /** A value or function cannot be carried. The message and `path` name the culprit; leave it out, or say how with `registerSerializer`. */
 export class SerializationError extends EaglerayError {
-  static { nameIt(this, 'SerializationError') }
+  static {
+    nameIt(this, 'SerializationError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_SERIALIZATION'
   /** Where in the value it is, such as `args[0].client.socket`. */
   readonly path: string
@@ -264,37 +326,49 @@ export class SerializationError extends EaglerayError {
 
 /** The runtime environment of a task or actor could not be set up (a package, a directory, a preload). `cause` tells what failed. */
 export class RuntimeEnvError extends EaglerayError {
-  static { nameIt(this, 'RuntimeEnvError') }
+  static {
+    nameIt(this, 'RuntimeEnvError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_RUNTIME_ENV'
 }
 
 /** The cluster could not be reached, or started, or the connection to it ended. Check the address and that the cluster runs. */
 export class ClusterConnectionError extends EaglerayError {
-  static { nameIt(this, 'ClusterConnectionError') }
+  static {
+    nameIt(this, 'ClusterConnectionError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_CLUSTER_CONNECTION'
 }
 
 /** The cluster refused this process's token or keys. Use those of the cluster. */
 export class AuthenticationError extends EaglerayError {
-  static { nameIt(this, 'AuthenticationError') }
+  static {
+    nameIt(this, 'AuthenticationError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_AUTHENTICATION'
 }
 
 /** `Queue.putNoWait`, or `put` within its `timeoutMs`, found no room. Take something out, or wait longer. */
 export class QueueFullError extends EaglerayError {
-  static { nameIt(this, 'QueueFullError') }
+  static {
+    nameIt(this, 'QueueFullError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_QUEUE_FULL'
 }
 
 /** `Queue.getNoWait`, or `get` within its `timeoutMs`, found nothing. Put something in, or wait longer. */
 export class QueueEmptyError extends EaglerayError {
-  static { nameIt(this, 'QueueEmptyError') }
+  static {
+    nameIt(this, 'QueueEmptyError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_QUEUE_EMPTY'
 }
 
 /** Bytes from a peer, a file or shared memory are not what their format says. It costs the peer its connection, never this process. */
 export class WireError extends EaglerayError {
-  static { nameIt(this, 'WireError') }
+  static {
+    nameIt(this, 'WireError')
+  }
   override readonly code: string = 'ERR_EAGLERAY_WIRE'
 }
 
@@ -302,15 +376,39 @@ export class WireError extends EaglerayError {
 export type EaglerayErrorClass = new (message: string) => EaglerayError
 
 const classes: readonly EaglerayErrorClass[] = [
-  EaglerayError, TaskError, TaskCancelledError, WorkerCrashedError, ActorError, ActorDiedError, ActorUnavailableError, GetTimeoutError,
-  ObjectLostError, OwnerDiedError, ObjectFreedError, ReconstructionFailedError, ObjectExistsError, ObjectStoreFullError, OutOfDiskError,
-  OutOfMemoryError, NodeDiedError, TaskUnschedulableError, ActorUnschedulableError, PlacementGroupRemovedError, PendingCallsLimitError,
-  ActorNameTakenError, SerializationError, RuntimeEnvError, ClusterConnectionError, AuthenticationError, QueueFullError, QueueEmptyError,
+  EaglerayError,
+  TaskError,
+  TaskCancelledError,
+  WorkerCrashedError,
+  ActorError,
+  ActorDiedError,
+  ActorUnavailableError,
+  GetTimeoutError,
+  ObjectLostError,
+  OwnerDiedError,
+  ObjectFreedError,
+  ReconstructionFailedError,
+  ObjectExistsError,
+  ObjectStoreFullError,
+  OutOfDiskError,
+  OutOfMemoryError,
+  NodeDiedError,
+  TaskUnschedulableError,
+  ActorUnschedulableError,
+  PlacementGroupRemovedError,
+  PendingCallsLimitError,
+  ActorNameTakenError,
+  SerializationError,
+  RuntimeEnvError,
+  ClusterConnectionError,
+  AuthenticationError,
+  QueueFullError,
+  QueueEmptyError,
   WireError,
 ]
 
 /** Every class above by its `code`; how an error that travelled finds its class again. */
-export const errorClasses: ReadonlyMap<string, EaglerayErrorClass> = new Map(classes.map((each) => [new each('').code, each]))
+export const errorClasses: ReadonlyMap<string, EaglerayErrorClass> = new Map(classes.map(each => [new each('').code, each]))
 
 const combined = new WeakMap<object, object>()
 
@@ -320,7 +418,8 @@ const combined = new WeakMap<object, object>()
  */
 export function taskErrorPrototype(cause: unknown): object {
   const parent: object | null = cause instanceof Error ? Object.getPrototypeOf(cause) : null
-  if (parent === null || parent === Error.prototype || parent === EaglerayError.prototype || parent === TaskError.prototype) return TaskError.prototype
+  if (parent === null || parent === Error.prototype || parent === EaglerayError.prototype || parent === TaskError.prototype)
+    return TaskError.prototype
   if (Object.hasOwn(parent, combinedMark)) return parent
   let known = combined.get(parent)
   if (known === undefined) {

@@ -68,7 +68,7 @@ class Metadata {
 
   private schema(schema: number): void {
     this.scalarIfThere(schema, 0, 2)
-    this.tables(schema, 1, (field) => this.column(field, 0))
+    this.tables(schema, 1, field => this.column(field, 0))
     this.keyValues(schema, 2)
     this.vector(schema, 3, 8)
   }
@@ -88,7 +88,7 @@ class Metadata {
       const indexAt = this.reference(this.table(dictionaryAt), 1)
       if (indexAt !== 0) this.table(indexAt)
     }
-    this.tables(column, 5, (child) => this.column(child, depth + 1))
+    this.tables(column, 5, child => this.column(child, depth + 1))
     this.keyValues(column, 6)
   }
 
@@ -128,7 +128,7 @@ class Metadata {
   }
 
   private keyValues(table: number, field: number): void {
-    this.tables(table, field, (each) => {
+    this.tables(table, field, each => {
       this.vector(each, 0, 1)
       this.vector(each, 1, 1)
     })

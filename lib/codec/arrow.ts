@@ -27,7 +27,10 @@ export function arrowKind(value: object): number {
 
 type Library = typeof Arrow
 
-/** The copy of apache-arrow that this process works with. A package has two, one for `import` and one for `require`, and one cannot write the tables of the other. */
+/**
+ * The copy of apache-arrow that this process works with. A package has two, one for `import` and one for `require`, and
+ * one cannot write the tables of the other.
+ */
 let library: Library | null = null
 
 const common = (): Library => load('apache-arrow') as Library
@@ -61,7 +64,8 @@ function arrowOf(value: object, path: string): Library {
     }
   }
   throw new SerializationError(
-    `${path}: an Arrow table of another installation of apache-arrow cannot be serialised; pass tableToIPC(table) instead, or install one version`, path,
+    `${path}: an Arrow table of another installation of apache-arrow cannot be serialised; pass tableToIPC(table) instead`,
+    path,
   )
 }
 
@@ -89,7 +93,7 @@ export function arrowRegion(value: object, path: string, bufferBytesMax = BUFFER
   const writer = new Collector()
   const batches = value instanceof Table ? value.batches : [value as Arrow.RecordBatch]
   const schema = (value as Arrow.Table).schema
-  const small = batches.flatMap((batch) => split(batch, path, bufferBytesMax))
+  const small = batches.flatMap(batch => split(batch, path, bufferBytesMax))
   writer.reset(undefined, schema)
   for (const batch of small) writer.write(batch)
   writer.finish()
@@ -101,7 +105,10 @@ function split(batch: Arrow.RecordBatch, path: string, bytesMax: number): Arrow.
   if (largestBuffer(batch.data as unknown as ColumnData) <= bytesMax) return [batch]
   const half = Math.floor(batch.numRows / 2)
   if (half === 0) {
-    throw new SerializationError(`${path}: a row of this Arrow table holds more than ${bytesMax} bytes in one column, which Arrow's writer cannot do`, path)
+    throw new SerializationError(
+      `${path}: a row of this Arrow table holds more than ${bytesMax} bytes in one column, which Arrow's writer cannot do`,
+      path,
+    )
   }
   return [...split(batch.slice(0, half), path, bytesMax), ...split(batch.slice(half), path, bytesMax)]
 }

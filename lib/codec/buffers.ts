@@ -11,7 +11,7 @@
 
 import { types } from 'node:util'
 import { WireError } from '../errors.js'
-import { VIEW_BYTES_MIN, setUint53, type Header, type Region } from './envelope.js'
+import { type Header, type Region, setUint53, VIEW_BYTES_MIN } from './envelope.js'
 
 export const RECORD_BYTES = 32
 
@@ -26,7 +26,12 @@ export const place = {
 } as const
 
 type ViewMaker = (buffer: ArrayBufferLike, offset: number, length: number) => ArrayBufferView
-interface Kind { name: string; elementBytes: number; make: ViewMaker | null; prototype: object | null }
+interface Kind {
+  name: string
+  elementBytes: number
+  make: ViewMaker | null
+  prototype: object | null
+}
 
 /** By kind number. `make` is null for the buffers themselves, and for what this version of Node lacks. */
 const kinds: Kind[] = [
@@ -34,8 +39,20 @@ const kinds: Kind[] = [
   { name: 'SharedArrayBuffer', elementBytes: 1, make: null, prototype: SharedArrayBuffer.prototype },
   { name: 'DataView', elementBytes: 1, make: (b, o, n) => new DataView(b, o, n), prototype: DataView.prototype },
   { name: 'Buffer', elementBytes: 1, make: (b, o, n) => Buffer.from(b as ArrayBuffer, o, n), prototype: Buffer.prototype },
-  ...['Uint8Array', 'Int8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Int32Array', 'Uint32Array', 'Float32Array',
-    'Float64Array', 'BigInt64Array', 'BigUint64Array', 'Float16Array'].map(typedKind),
+  ...[
+    'Uint8Array',
+    'Int8Array',
+    'Uint8ClampedArray',
+    'Int16Array',
+    'Uint16Array',
+    'Int32Array',
+    'Uint32Array',
+    'Float32Array',
+    'Float64Array',
+    'BigInt64Array',
+    'BigUint64Array',
+    'Float16Array',
+  ].map(typedKind),
 ]
 const ARRAY_BUFFER = 0
 const SHARED_ARRAY_BUFFER = 1
@@ -45,7 +62,7 @@ const kindByName = new Map(kinds.map((kind, index) => [kind.name, index]))
 const typedArrayName = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!.get!
 
 function typedKind(name: string): Kind {
-  const type = (globalThis as Record<string, unknown>)[name] as (Uint8ArrayConstructor | undefined)
+  const type = (globalThis as Record<string, unknown>)[name] as Uint8ArrayConstructor | undefined
   if (type === undefined) return { name, elementBytes: 1, make: null, prototype: null }
   const { BYTES_PER_ELEMENT: size, prototype } = type
   return { name, elementBytes: size, make: (b, o, n) => new type(b as ArrayBuffer, o, n / size), prototype }
@@ -84,7 +101,14 @@ export function isDetached(buffer: ArrayBufferLike): boolean {
   }
 }
 
-interface ViewRecord { at: number; buffer: ArrayBufferLike; start: number; end: number; inline: boolean; whole: boolean }
+interface ViewRecord {
+  at: number
+  buffer: ArrayBufferLike
+  start: number
+  end: number
+  inline: boolean
+  whole: boolean
+}
 
 /** The largest size of a resizable or growable buffer; 0 for an ordinary one. */
 function largestSize(buffer: ArrayBufferLike): number {
@@ -118,7 +142,10 @@ export class BufferPlan {
     return inline ? new Uint8Array(buffer, start, end - start) : null
   }
 
-  /** Assigns regions and patches the records of the payload that `target` views. Gives whether any becomes a view when read without a copy. */
+  /**
+   * Assigns regions and patches the records of the payload that `target` views. Gives whether any becomes a view when read
+   * without a copy.
+   */
   settle(target: DataView): boolean {
     const { records } = this
     if (records.length === 0) return this.regions.length > 0
@@ -130,7 +157,7 @@ export class BufferPlan {
       else group.push(record)
     }
     for (const [buffer, group] of groups) {
-      if (group.some((record) => record.whole)) this.settleOwn(target, buffer, group)
+      if (group.some(record => record.whole)) this.settleOwn(target, buffer, group)
       else views = this.settleShared(target, buffer, group) || views
     }
     return views
@@ -147,7 +174,7 @@ export class BufferPlan {
   private settleShared(target: DataView, buffer: ArrayBufferLike, group: ViewRecord[]): boolean {
     if (group.length > 1) group.sort((a, b) => a.start - b.start)
     let views = false
-    for (let first = 0; first < group.length;) {
+    for (let first = 0; first < group.length; ) {
       let end = group[first]!.end
       let next = first + 1
       while (next < group.length && group[next]!.start < end) end = Math.max(end, group[next++]!.end)
@@ -205,13 +232,15 @@ export class RegionReader {
   make(kind: number, how: number, index: number, offset: number, length: number, largest: number): object {
     const inPlace = this.region(index)
     const maker = kinds[kind]
-    if (maker === undefined || offset + length > inPlace.byteLength || length % maker.elementBytes !== 0) throw new WireError('a malformed array')
+    if (maker === undefined || offset + length > inPlace.byteLength || length % maker.elementBytes !== 0)
+      throw new WireError('a malformed array')
     if (how !== place.shared || maker.make === null) {
       const buffer = this.own(index, how === place.ownShared, largest)
       return makeView(kind, buffer, offset, length)
     }
     const there = inPlace.byteOffset + offset
-    if (this.views && inPlace.byteLength >= VIEW_BYTES_MIN && there % maker.elementBytes === 0) return maker.make(inPlace.buffer, there, length)
+    if (this.views && inPlace.byteLength >= VIEW_BYTES_MIN && there % maker.elementBytes === 0)
+      return maker.make(inPlace.buffer, there, length)
     return makeView(kind, this.own(index, false, 0), offset, length)
   }
 
@@ -237,7 +266,8 @@ export class RegionReader {
 /** A thing of that kind over `buffer[offset, offset + length)`. */
 export function makeView(kind: number, buffer: ArrayBufferLike, offset: number, length: number): object {
   const maker = kinds[kind]
-  if (maker === undefined || length % maker.elementBytes !== 0 || offset % maker.elementBytes !== 0) throw new WireError('a malformed array')
+  if (maker === undefined || length % maker.elementBytes !== 0 || offset % maker.elementBytes !== 0)
+    throw new WireError('a malformed array')
   if (maker.make !== null) return maker.make(buffer, offset, length)
   if (kind === ARRAY_BUFFER || kind === SHARED_ARRAY_BUFFER) return buffer
   throw new WireError(`this version of Node has no ${maker.name}`)

@@ -13,7 +13,11 @@ export interface Serializer<T, D> {
   from(data: D): T
 }
 
-export interface Registration { name: string; to(value: object): unknown; from: (data: unknown) => unknown }
+export interface Registration {
+  name: string
+  to(value: object): unknown
+  from: (data: unknown) => unknown
+}
 
 type Class<T> = abstract new (...args: never[]) => T
 
@@ -32,7 +36,8 @@ export function registerSerializer<T extends object, D>(type: Class<T>, serializ
   if (typeof type !== 'function' || typeof type.prototype !== 'object') throw new TypeError('registerSerializer needs a class')
   const { name, to, from, ...rest } = serializer
   if (typeof name !== 'string' || name === '') throw new TypeError('registerSerializer needs a name, a string')
-  if (typeof to !== 'function' || typeof from !== 'function') throw new TypeError(`registerSerializer(${name}) needs the functions to and from`)
+  if (typeof to !== 'function' || typeof from !== 'function')
+    throw new TypeError(`registerSerializer(${name}) needs the functions to and from`)
   const unknown = Object.keys(rest)[0]
   if (unknown !== undefined) throw new TypeError(`registerSerializer(${name}) knows no option ${unknown}`)
   deregisterSerializer(type)
@@ -78,7 +83,9 @@ export function privateFieldOf(type: Function): string | null {
   return known
 }
 
-interface ClassNode { body?: { body: { static?: boolean; key?: { type: string; name: string } }[] } }
+interface ClassNode {
+  body?: { body: { static?: boolean; key?: { type: string; name: string } }[] }
+}
 
 function ownPrivateField(type: Function): string | null {
   const source = Function.prototype.toString.call(type)
@@ -89,7 +96,7 @@ function ownPrivateField(type: Function): string | null {
   try {
     const { parseExpressionAt } = createRequire(import.meta.url)('acorn') as typeof import('acorn')
     const node = parseExpressionAt(source, 0, { ecmaVersion: 'latest' }) as unknown as ClassNode
-    const member = node.body?.body.find((each) => each.static !== true && each.key?.type === 'PrivateIdentifier')
+    const member = node.body?.body.find(each => each.static !== true && each.key?.type === 'PrivateIdentifier')
     return member === undefined ? null : `${type.name}.#${member.key!.name}`
   } catch {
     return /#[\p{ID_Start}$_]/u.test(source) ? `${type.name}.#` : null

@@ -3,7 +3,10 @@
 
 /** Something that travels by identity, not by value: an ObjectRef or an ActorHandle. The runtime supplies how to see and rebuild one. */
 export interface ReferenceCodec {
-  /** Non-null when `value` is such a thing: its 24-byte-or-less wire form (kind byte + whatever). Called for objects of unknown class only. */
+  /**
+   * Non-null when `value` is such a thing: its 24-byte-or-less wire form (kind byte + whatever). Called for objects of
+   * unknown class only.
+   */
   encode(value: object): Uint8Array | null
   decode(bytes: Uint8Array): object
 }

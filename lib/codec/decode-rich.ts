@@ -5,37 +5,61 @@ import { SerializationError, WireError } from '../errors.js'
 import { readArrow } from './arrow.js'
 import { copyInline, place, RECORD_BYTES } from './buffers.js'
 import { registrationNamed } from './classes.js'
-import { HOLE, type ValueReader } from './decode.js'
+import type { ValueReader } from './decode.js'
 import { readError } from './errors.js'
 import { extension } from './extensions.js'
+import { HOLE } from './reader.js'
 import { readUtf8 } from './text.js'
 
 /** Reads the body of an extension, which ends at `end`. */
 export function readExtension(r: ValueReader, type: number, end: number): unknown {
   switch (type) {
-    case extension.undefined: return r.byte() === 1 ? HOLE : undefined
-    case extension.back: return readBack(r)
-    case extension.text16: return r.text16(end - r.at)
-    case extension.bigint: return readBigint(r, end)
-    case extension.symbol: return Symbol.for(rest(r, end))
-    case extension.function: return r.functionAt(r.uint32())
-    case extension.date: return note(r, new Date(r.float64Little()))
-    case extension.regexp: return readRegExp(r)
-    case extension.map: return readMap(r)
-    case extension.set: return readSet(r)
-    case extension.boxed: return readBoxed(r)
-    case extension.bare: return readBare(r)
-    case extension.sparse: return readSparse(r)
-    case extension.binary: return readBinary(r, end)
-    case extension.arrow: return readArrowRegion(r)
-    case extension.url: return note(r, new URL(rest(r, end)))
-    case extension.urlSearchParams: return note(r, new URLSearchParams(rest(r, end)))
-    case extension.reference: return readReference(r, end)
-    case extension.instance: return readInstance(r)
-    case extension.subclass: return readSubclass(r)
-    case extension.registered: return readRegistered(r)
-    case extension.error: return readError(r)
-    default: throw new WireError(`a value holds something of unknown type ${type}`)
+    case extension.undefined:
+      return r.byte() === 1 ? HOLE : undefined
+    case extension.back:
+      return readBack(r)
+    case extension.text16:
+      return r.text16(end - r.at)
+    case extension.bigint:
+      return readBigint(r, end)
+    case extension.symbol:
+      return Symbol.for(rest(r, end))
+    case extension.function:
+      return r.functionAt(r.uint32())
+    case extension.date:
+      return note(r, new Date(r.float64Little()))
+    case extension.regexp:
+      return readRegExp(r)
+    case extension.map:
+      return readMap(r)
+    case extension.set:
+      return readSet(r)
+    case extension.boxed:
+      return readBoxed(r)
+    case extension.bare:
+      return readBare(r)
+    case extension.sparse:
+      return readSparse(r)
+    case extension.binary:
+      return readBinary(r, end)
+    case extension.arrow:
+      return readArrowRegion(r)
+    case extension.url:
+      return note(r, new URL(rest(r, end)))
+    case extension.urlSearchParams:
+      return note(r, new URLSearchParams(rest(r, end)))
+    case extension.reference:
+      return readReference(r, end)
+    case extension.instance:
+      return readInstance(r)
+    case extension.subclass:
+      return readSubclass(r)
+    case extension.registered:
+      return readRegistered(r)
+    case extension.error:
+      return readError(r)
+    default:
+      throw new WireError(`a value holds something of unknown type ${type}`)
   }
 }
 
@@ -89,7 +113,8 @@ function readSet(r: ValueReader): Set<unknown> {
 function readBoxed(r: ValueReader): unknown {
   const number = r.reserve()
   const primitive = r.value()
-  if (primitive === null || primitive === undefined || typeof primitive === 'object' || typeof primitive === 'function') throw new WireError('a boxed value that is no primitive')
+  if (primitive === null || primitive === undefined || typeof primitive === 'object' || typeof primitive === 'function')
+    throw new WireError('a boxed value that is no primitive')
   const boxed = Object(primitive) as object
   r.things[number] = boxed
   return boxed
@@ -163,7 +188,8 @@ function readRegistered(r: ValueReader): unknown {
   const fallback = r.uint32()
   const from = registrationNamed(name)?.from ?? (fallback === 0 ? null : r.optionalFunction(fallback - 1))
   const data = r.value()
-  if (from === null) throw new SerializationError(`a value needs the serializer ${name}: call registerSerializer in a module that this process loads`)
+  if (from === null)
+    throw new SerializationError(`a value needs the serializer ${name}: call registerSerializer in a module that this process loads`)
   let value: unknown
   try {
     value = from(data)

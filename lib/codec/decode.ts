@@ -6,7 +6,7 @@ import type { RegionReader } from './buffers.js'
 import type { CodecContext } from './context.js'
 import { readExtension } from './decode-rich.js'
 import type { FunctionEntry } from './envelope.js'
-import { Reader } from './reader.js'
+import { HOLE, Reader } from './reader.js'
 
 /** Elements from which on an array is worth preparing for. */
 const MANY = 16
@@ -62,14 +62,22 @@ export class ValueReader extends Reader {
     const scalar = this.scalar(tag)
     if (scalar !== undefined) return scalar
     switch (tag) {
-      case 0xdc: return this.array(this.big16())
-      case 0xdd: return this.array(this.big32())
-      case 0xde: return this.object(this.big16())
-      case 0xdf: return this.object(this.big32())
-      case 0xc4: return this.bytesOf(this.byte())
-      case 0xc5: return this.bytesOf(this.big16())
-      case 0xc6: return this.bytesOf(this.big32())
-      default: return this.extended(tag)
+      case 0xdc:
+        return this.array(this.big16())
+      case 0xdd:
+        return this.array(this.big32())
+      case 0xde:
+        return this.object(this.big16())
+      case 0xdf:
+        return this.object(this.big32())
+      case 0xc4:
+        return this.bytesOf(this.byte())
+      case 0xc5:
+        return this.bytesOf(this.big16())
+      case 0xc6:
+        return this.bytesOf(this.big32())
+      default:
+        return this.extended(tag)
     }
   }
 
@@ -164,9 +172,6 @@ export class ValueReader extends Reader {
 export function asWireError(error: unknown): Error {
   return error instanceof EaglerayError ? error : new WireError(`a malformed value: ${String(error)}`, { cause: error })
 }
-
-/** What an array element that is not there decodes to. */
-export const HOLE: unique symbol = Symbol('hole')
 
 function define(object: object, key: string, value: unknown): void {
   Object.defineProperty(object, key, { value, writable: true, configurable: true, enumerable: true })

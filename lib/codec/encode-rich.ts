@@ -4,7 +4,7 @@
 import { types } from 'node:util'
 import { arrowKind, arrowRegion } from './arrow.js'
 import { binaryKind, binaryPrototype, isDetached, RECORD_BYTES } from './buffers.js'
-import { privateFieldOf, registrationOf, type Registration } from './classes.js'
+import { privateFieldOf, type Registration, registrationOf } from './classes.js'
 import type { ValueWriter } from './encode.js'
 import { writeError } from './errors.js'
 import { extension } from './extensions.js'
@@ -15,8 +15,13 @@ type Write = (w: ValueWriter, value: never) => void
 
 /** Built-in classes that are known by their prototype. */
 const byPrototype = new Map<object | null, Write>([
-  [Map.prototype, writeMap], [Set.prototype, writeSet], [Date.prototype, writeDate], [RegExp.prototype, writeRegExp],
-  [URL.prototype, writeUrl], [URLSearchParams.prototype, writeUrlSearchParams], [null, writeBare],
+  [Map.prototype, writeMap],
+  [Set.prototype, writeSet],
+  [Date.prototype, writeDate],
+  [RegExp.prototype, writeRegExp],
+  [URL.prototype, writeUrl],
+  [URLSearchParams.prototype, writeUrlSearchParams],
+  [null, writeBare],
   ...[Number, String, Boolean, BigInt, Symbol].map((type): [object, Write] => [type.prototype, writeBoxed]),
 ])
 
@@ -114,10 +119,18 @@ function writeUrlSearchParams(w: ValueWriter, value: URLSearchParams): void {
 }
 
 function writeBoxed(w: ValueWriter, value: object): void {
-  if (!types.isBoxedPrimitive(value)) throw w.refuse('an object made with Object.create cannot be serialised, for its prototype is no class')
+  if (!types.isBoxedPrimitive(value))
+    throw w.refuse('an object made with Object.create cannot be serialised, for its prototype is no class')
   const body = w.beginExtension(extension.boxed)
-  const type = types.isNumberObject(value) ? Number : types.isStringObject(value) ? String : types.isBooleanObject(value) ? Boolean
-    : types.isBigIntObject(value) ? BigInt : Symbol
+  const type = types.isNumberObject(value)
+    ? Number
+    : types.isStringObject(value)
+      ? String
+      : types.isBooleanObject(value)
+        ? Boolean
+        : types.isBigIntObject(value)
+          ? BigInt
+          : Symbol
   w.write((type.prototype.valueOf as () => unknown).call(value))
   w.endExtension(body)
 }
@@ -145,9 +158,10 @@ function writeArrow(w: ValueWriter, value: object, kind: number): void {
 }
 
 function writeBinaryOrDerived(w: ValueWriter, value: ArrayBufferLike | ArrayBufferView, kind: number, prototype: object | null): void {
-  if (isDetached(ArrayBuffer.isView(value) ? value.buffer : value)) throw w.refuse(`${aName(value)} whose memory was transferred away cannot be serialised`)
+  if (isDetached(ArrayBuffer.isView(value) ? value.buffer : value))
+    throw w.refuse(`${aName(value)} whose memory was transferred away cannot be serialised`)
   const derived = prototype !== binaryPrototype(kind) && !isForeign(value)
-  if (derived) writeDerived(w, value, (writer) => writeBinary(writer, value, kind))
+  if (derived) writeDerived(w, value, writer => writeBinary(writer, value, kind))
   else writeBinary(w, value, kind)
 }
 
@@ -168,11 +182,23 @@ function writeBinary(w: ValueWriter, value: ArrayBufferLike | ArrayBufferView, k
 
 /** How to write the built-in part of an object whose class derives from a built-in one; null when it derives from none. */
 function baseOf(value: object): ((w: ValueWriter) => void) | null {
-  const write: Write | null = types.isMap(value) ? writeMap : types.isSet(value) ? writeSet : types.isDate(value) ? writeDate
-    : types.isRegExp(value) ? writeRegExp : types.isBoxedPrimitive(value) ? writeBoxed : value instanceof URL ? writeUrl
-      : value instanceof URLSearchParams ? writeUrlSearchParams : null
-  if (write !== null) return (w) => write(w, value as never)
-  return Array.isArray(value) ? (w) => w.array(value) : null
+  const write: Write | null = types.isMap(value)
+    ? writeMap
+    : types.isSet(value)
+      ? writeSet
+      : types.isDate(value)
+        ? writeDate
+        : types.isRegExp(value)
+          ? writeRegExp
+          : types.isBoxedPrimitive(value)
+            ? writeBoxed
+            : value instanceof URL
+              ? writeUrl
+              : value instanceof URLSearchParams
+                ? writeUrlSearchParams
+                : null
+  if (write !== null) return w => write(w, value as never)
+  return Array.isArray(value) ? w => w.array(value) : null
 }
 
 /** An instance of a class that extends Map, Array, Uint8Array, …: the built-in part, then the class and the other fields. */
@@ -203,7 +229,9 @@ function classOf(w: ValueWriter, value: object): Function {
   if (type === null) throw w.refuse(`an object made with Object.create cannot be serialised, for its prototype is no class`)
   const hidden = privateFieldOf(type)
   if (hidden !== null) {
-    throw w.refuse(`${aName(value)} cannot be serialised, for nobody outside of the class can read ${hidden}; say how with registerSerializer`)
+    throw w.refuse(
+      `${aName(value)} cannot be serialised, for nobody outside of the class can read ${hidden}; say how with registerSerializer`,
+    )
   }
   return type
 }
@@ -239,6 +267,10 @@ function isForeign(value: object): boolean {
 
 /** Object.prototype of another realm. */
 function isForeignPlain(prototype: object | null): boolean {
-  return prototype !== null && Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty')
-    && (prototype.constructor as Function | undefined)?.name === 'Object'
+  return (
+    prototype !== null &&
+    Object.getPrototypeOf(prototype) === null &&
+    Object.hasOwn(prototype, 'hasOwnProperty') &&
+    (prototype.constructor as Function | undefined)?.name === 'Object'
+  )
 }

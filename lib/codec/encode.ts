@@ -5,7 +5,7 @@
 // names where the walk is whenever anything can throw; a mark taken and rolled back leaves no trace of what was between.
 
 import { inspect } from 'node:util'
-import { SerializationError } from '../errors.js'
+import type { SerializationError } from '../errors.js'
 import { BufferPlan } from './buffers.js'
 import type { CodecContext } from './context.js'
 import { writeBigint, writeSpecial } from './encode-rich.js'
@@ -21,7 +21,16 @@ const SHORT_ARRAY = 64
 /** So many holes, and more than half of what was seen: the array is sparse. */
 const HOLES_MIN = 64
 
-interface Mark { at: number; extended: boolean; identities: number; references: number; records: number; regions: number; functions: number; depth: number }
+interface Mark {
+  at: number
+  extended: boolean
+  identities: number
+  references: number
+  records: number
+  regions: number
+  functions: number
+  depth: number
+}
 
 export class ValueWriter extends Writer {
   readonly context: CodecContext
@@ -55,14 +64,22 @@ export class ValueWriter extends Writer {
 
   write(value: unknown): void {
     switch (typeof value) {
-      case 'string': return this.string(value)
-      case 'number': return this.number(value)
-      case 'boolean': return this.boolean(value)
-      case 'undefined': return this.undefined()
-      case 'object': return value === null ? this.nil() : this.object(value)
-      case 'bigint': return writeBigint(this, value)
-      case 'symbol': return this.symbol(value)
-      default: return this.function(value as Function)
+      case 'string':
+        return this.string(value)
+      case 'number':
+        return this.number(value)
+      case 'boolean':
+        return this.boolean(value)
+      case 'undefined':
+        return this.undefined()
+      case 'object':
+        return value === null ? this.nil() : this.object(value)
+      case 'bigint':
+        return writeBigint(this, value)
+      case 'symbol':
+        return this.symbol(value)
+      default:
+        return this.function(value as Function)
     }
   }
 
@@ -152,7 +169,10 @@ export class ValueWriter extends Writer {
     }
     const { functions } = this.context
     const what = inspect(value, { depth: 0, compact: true, breakLength: Number.POSITIVE_INFINITY })
-    if (functions === null) throw this.refuse(`${what} cannot be serialised here: functions and classes travel only with tasks and actors; use registerSerializer for instances`)
+    if (functions === null)
+      throw this.refuse(
+        `${what} cannot be serialised here: functions and classes travel only with tasks and actors; use registerSerializer for instances`,
+      )
     return this.functions.add(value, functions.encode(value, this.path.render()), optional)
   }
 
@@ -163,8 +183,14 @@ export class ValueWriter extends Writer {
 
   mark(): Mark {
     return {
-      at: this.at, extended: this.extended, identities: this.identities.count, references: this.references.length,
-      records: this.buffers.records.length, regions: this.buffers.regions.length, functions: this.functions.count, depth: this.path.depth,
+      at: this.at,
+      extended: this.extended,
+      identities: this.identities.count,
+      references: this.references.length,
+      records: this.buffers.records.length,
+      regions: this.buffers.regions.length,
+      functions: this.functions.count,
+      depth: this.path.depth,
     }
   }
 
@@ -189,7 +215,13 @@ export class ValueWriter extends Writer {
 function hasNamedProperties(array: unknown[]): boolean {
   const { length } = array
   if (length > SHORT_ARRAY) {
-    const shown = inspect(array, { maxArrayLength: 0, depth: 0, compact: true, customInspect: false, breakLength: Number.POSITIVE_INFINITY })
+    const shown = inspect(array, {
+      maxArrayLength: 0,
+      depth: 0,
+      compact: true,
+      customInspect: false,
+      breakLength: Number.POSITIVE_INFINITY,
+    })
     if (shown === `[ ... ${length} more items ]`) return false
   }
   const keys = Object.keys(array)

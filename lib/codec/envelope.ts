@@ -66,7 +66,10 @@ export interface Encoded {
 }
 
 /** The bytes of one region: usually one part; a table has many, one after the other. */
-export interface Region { byteLength: number; parts: Uint8Array[] }
+export interface Region {
+  byteLength: number
+  parts: Uint8Array[]
+}
 
 export interface Header {
   format: number
@@ -93,7 +96,15 @@ export function headBytes(end: number, regions: number): number {
  * and which has room for `headBytes(end, regions.length)`. `view` is over the same bytes.
  */
 export function finishEnvelope(
-  head: Uint8Array, view: DataView, kind: number, detail: number, flags: number, payloadEnd: number, end: number, regions: Region[], references: object[],
+  head: Uint8Array,
+  view: DataView,
+  kind: number,
+  detail: number,
+  flags: number,
+  payloadEnd: number,
+  end: number,
+  regions: Region[],
+  references: object[],
 ): Encoded {
   head[0] = kind
   head[1] = VERSION
@@ -138,7 +149,8 @@ export function readHeader(bytes: Uint8Array): Header {
   for (let i = 0, entry = tableAt; i < regions; i++, entry += REGION_ENTRY_BYTES) {
     const offset = getUint53(view, entry)
     const length = getUint53(view, entry + 8)
-    if (offset < low || offset % ALIGNMENT !== 0 || offset + length > bytes.byteLength) throw new WireError(`region ${i} of a value lies outside of it`)
+    if (offset < low || offset % ALIGNMENT !== 0 || offset + length > bytes.byteLength)
+      throw new WireError(`region ${i} of a value lies outside of it`)
     low = offset + length
     offsets.push(offset)
     lengths.push(length)
@@ -157,7 +169,10 @@ export function payloadEndOf(bytes: Uint8Array): number {
 }
 
 /** The functions of a value: their bytes, and whether the value can do without (the class of an error). */
-export interface FunctionEntry { bytes: Uint8Array; optional: boolean }
+export interface FunctionEntry {
+  bytes: Uint8Array
+  optional: boolean
+}
 
 export function readFunctionTable(bytes: Uint8Array, header: Header): FunctionEntry[] {
   if ((header.flags & flag.functions) === 0) return []
@@ -174,7 +189,9 @@ export function readFunctionTable(bytes: Uint8Array, header: Header): FunctionEn
 }
 
 function functionTableEnd(view: DataView, start: number): number {
-  const cut = (): never => { throw new WireError('the function table of a value is cut off') }
+  const cut = (): never => {
+    throw new WireError('the function table of a value is cut off')
+  }
   if (start + 4 > view.byteLength) cut()
   let at = start + 4
   for (let left = view.getUint32(start, true); left > 0; left--) {

@@ -24,7 +24,10 @@ export function encodeThrown(error: unknown, taskName: string, context = process
   return encodeFailure(error, true, taskName, context)
 }
 
-/** Modules that hold the classes of an error, to be loaded before it is decoded; null when there are none. Never rejects: without them the error keeps its name and its built-in class. */
+/**
+ * Modules that hold the classes of an error, to be loaded before it is decoded; null when there are none. Never rejects:
+ * without them the error keeps its name and its built-in class.
+ */
 export function prepareError(bytes: Uint8Array, context = processContext): Promise<void> | null {
   return new Decoder(context).prepare(bytes)
 }
@@ -47,7 +50,10 @@ export function rebuildTaskError(bytes: Uint8Array, taskName = '', context = pro
   return taskErrorOf(error, failure.taskName || taskName)
 }
 
-/** The TaskError of what the code of a task threw. It takes over the fields of its cause, and its stack begins where the cause was thrown. */
+/**
+ * The TaskError of what the code of a task threw. It takes over the fields of its cause, and its stack begins where the
+ * cause was thrown.
+ */
 export function taskErrorOf(cause: unknown, taskName: string): TaskError {
   const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : describe(cause)
   const remoteStack = cause instanceof Error && typeof cause.stack === 'string' ? cause.stack : ''
@@ -63,10 +69,18 @@ export function taskErrorOf(cause: unknown, taskName: string): TaskError {
   return error
 }
 
-interface Failure { error: unknown; thrown: boolean; taskName: string }
+interface Failure {
+  error: unknown
+  thrown: boolean
+  taskName: string
+}
 
 function encodeFailure(error: unknown, thrown: boolean, taskName: string, context: CodecContext): Uint8Array {
-  const attempts = [() => error, () => (error instanceof Error ? textOf(error) : describe(error)), () => 'an error that could not be described']
+  const attempts = [
+    () => error,
+    () => (error instanceof Error ? textOf(error) : describe(error)),
+    () => 'an error that could not be described',
+  ]
   const encoder = new Encoder(context, true)
   for (const attempt of attempts) {
     try {
@@ -89,7 +103,10 @@ function decodeFailure(bytes: Uint8Array, context: CodecContext): Failure {
 
 /** What the runtime itself reports of a task or object, as against errors that only the code of a task can meet. */
 function isOfTheSystem(error: unknown): error is EaglerayError {
-  return error instanceof EaglerayError && !(error instanceof GetTimeoutError || error instanceof QueueEmptyError || error instanceof QueueFullError)
+  return (
+    error instanceof EaglerayError &&
+    !(error instanceof GetTimeoutError || error instanceof QueueEmptyError || error instanceof QueueFullError)
+  )
 }
 
 /** All of an error that is text. */

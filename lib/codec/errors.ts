@@ -19,7 +19,16 @@ import { extension } from './extensions.js'
 import { constructorOf, nameOf } from './refusals.js'
 
 const bases = [
-  Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError, DOMException, assert.AssertionError,
+  Error,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+  AggregateError,
+  DOMException,
+  assert.AssertionError,
 ] as readonly { name: string; prototype: Error }[]
 const AGGREGATE = 7
 const DOM_EXCEPTION = 8
@@ -104,7 +113,7 @@ function baseOf(error: Error): number {
   for (let each: object | null = Object.getPrototypeOf(error); each !== null; each = Object.getPrototypeOf(each)) {
     const known = baseByPrototype.get(each)
     if (known !== undefined) return known
-    const foreign = bases.findIndex((base) => base.name === each?.constructor?.name)
+    const foreign = bases.findIndex(base => base.name === each?.constructor?.name)
     if (foreign >= 0 && /\[native code\]\s*}$/.test(Function.prototype.toString.call(each.constructor))) return foreign
   }
   return 0

@@ -7,7 +7,9 @@ import type { Writer } from './writer.js'
 export class FunctionTable {
   private readonly entries: (FunctionEntry & { value: Function })[] = []
 
-  get count(): number { return this.entries.length }
+  get count(): number {
+    return this.entries.length
+  }
 
   reset(): void {
     if (this.entries.length > 0) this.entries.length = 0

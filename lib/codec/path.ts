@@ -5,7 +5,10 @@ import { inspect } from 'node:util'
 import { nameOf } from './refusals.js'
 
 /** A step into a Map or Set; `key` is set for each entry. */
-export interface EntryStep { kind: 'get' | 'keys' | 'values'; key: unknown }
+export interface EntryStep {
+  kind: 'get' | 'keys' | 'values'
+  key: unknown
+}
 /** A name, an index, an entry, or nothing (a step that has no spelling). */
 export type Step = string | number | EntryStep | null
 

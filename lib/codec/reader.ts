@@ -4,7 +4,10 @@
 
 import { WireError } from '../errors.js'
 import { extension } from './extensions.js'
-import { readLatin1, readUtf16, readUtf8 } from './text.js'
+import { readLatin1, readUtf8, readUtf16 } from './text.js'
+
+/** What an array element that is not there decodes to. */
+export const HOLE: unique symbol = Symbol('hole')
 
 const KEY_BYTES_MAX = 24
 const KEY_SLOTS = 512
@@ -42,7 +45,9 @@ export class Reader {
     return start
   }
 
-  byte(): number { return this.bytes[this.take(1)]! }
+  byte(): number {
+    return this.bytes[this.take(1)]!
+  }
 
   /** Little-endian, inside extensions. */
   uint32(): number {
@@ -90,23 +95,41 @@ export class Reader {
     if (tag >= 0xe0) return tag - 0x100
     if (tag >= 0xa0 && tag < 0xc0) return this.text(tag & 0x1f)
     switch (tag) {
-      case 0xc0: return null
-      case 0xc2: return false
-      case 0xc3: return true
-      case 0xca: this.fill(4); return scratchView.getFloat32(0)
-      case 0xcb: return this.float64()
-      case 0xcc: return this.byte()
-      case 0xcd: return this.big16()
-      case 0xce: return this.big32()
-      case 0xcf: return this.wide(this.big32())
-      case 0xd0: return (this.byte() << 24) >> 24
-      case 0xd1: return (this.big16() << 16) >> 16
-      case 0xd2: return this.big32() | 0
-      case 0xd3: return this.wide(this.big32() | 0)
-      case 0xd9: return this.text(this.byte())
-      case 0xda: return this.text(this.big16())
-      case 0xdb: return this.text(this.big32())
-      default: return undefined
+      case 0xc0:
+        return null
+      case 0xc2:
+        return false
+      case 0xc3:
+        return true
+      case 0xca:
+        this.fill(4)
+        return scratchView.getFloat32(0)
+      case 0xcb:
+        return this.float64()
+      case 0xcc:
+        return this.byte()
+      case 0xcd:
+        return this.big16()
+      case 0xce:
+        return this.big32()
+      case 0xcf:
+        return this.wide(this.big32())
+      case 0xd0:
+        return (this.byte() << 24) >> 24
+      case 0xd1:
+        return (this.big16() << 16) >> 16
+      case 0xd2:
+        return this.big32() | 0
+      case 0xd3:
+        return this.wide(this.big32() | 0)
+      case 0xd9:
+        return this.text(this.byte())
+      case 0xda:
+        return this.text(this.big16())
+      case 0xdb:
+        return this.text(this.big32())
+      default:
+        return undefined
     }
   }
 
@@ -170,15 +193,24 @@ export class Reader {
   /** Length of the extension whose first byte was `tag` (its type byte follows); -1 when it is none. */
   extensionLength(tag: number): number {
     switch (tag) {
-      case 0xc7: return this.byte()
-      case 0xc8: return this.big16()
-      case 0xc9: return this.big32()
-      case 0xd4: return 1
-      case 0xd5: return 2
-      case 0xd6: return 4
-      case 0xd7: return 8
-      case 0xd8: return 16
-      default: return -1
+      case 0xc7:
+        return this.byte()
+      case 0xc8:
+        return this.big16()
+      case 0xc9:
+        return this.big32()
+      case 0xd4:
+        return 1
+      case 0xd5:
+        return 2
+      case 0xd6:
+        return 4
+      case 0xd7:
+        return 8
+      case 0xd8:
+        return 16
+      default:
+        return -1
     }
   }
 }

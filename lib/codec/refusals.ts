@@ -22,9 +22,21 @@ const byModule: Record<string, [names: string[], hint: string]> = {
   async_hooks: [['AsyncLocalStorage', 'AsyncResource'], HERE_ONLY],
 }
 const byGlobal: Record<string, string> = {
-  Blob: ASYNC_BODY, Response: ASYNC_BODY, Request: ASYNC_BODY, FormData: 'pass its entries as an array', Headers: 'pass its entries as an array',
-  AbortController: 'cancel the task instead', EventTarget: HERE_ONLY, Event: HERE_ONLY, ReadableStream: ASYNC_BODY, WritableStream: HERE_ONLY,
-  TransformStream: HERE_ONLY, WebSocket: HERE_ONLY, TextDecoder: HERE_ONLY, TextEncoder: HERE_ONLY, CryptoKey: 'export it, and pass the exported form',
+  Blob: ASYNC_BODY,
+  Response: ASYNC_BODY,
+  Request: ASYNC_BODY,
+  FormData: 'pass its entries as an array',
+  Headers: 'pass its entries as an array',
+  AbortController: 'cancel the task instead',
+  EventTarget: HERE_ONLY,
+  Event: HERE_ONLY,
+  ReadableStream: ASYNC_BODY,
+  WritableStream: HERE_ONLY,
+  TransformStream: HERE_ONLY,
+  WebSocket: HERE_ONLY,
+  TextDecoder: HERE_ONLY,
+  TextEncoder: HERE_ONLY,
+  CryptoKey: 'export it, and pass the exported form',
 }
 
 const load = createRequire(import.meta.url)
@@ -38,13 +50,15 @@ export function refusal(path: string, text: string, cause?: unknown): Serializat
 export function whyRefused(value: object): string | null {
   if (types.isPromise(value)) return 'a Promise cannot be serialised; await it first'
   if (types.isWeakMap(value) || types.isWeakSet(value)) return `${aName(value)} cannot be serialised; nobody can see what it holds`
-  if (types.isGeneratorObject(value)) return 'a generator cannot be serialised; collect its values in an array first, or stream them from a task'
+  if (types.isGeneratorObject(value))
+    return 'a generator cannot be serialised; collect its values in an array first, or stream them from a task'
   if (types.isModuleNamespaceObject(value)) return 'a module cannot be serialised; import it where it is used'
   if (types.isExternal(value)) return 'a pointer of a native library cannot be serialised'
   const hint = nodeHint(value)
   if (hint !== null) return `${aName(value)} cannot be serialised; ${hint}`
   const type = constructorOf(value)
-  if (type === null) return 'an object made with Object.create cannot be serialised, for its prototype is no class; spread it into a plain object'
+  if (type === null)
+    return 'an object made with Object.create cannot be serialised, for its prototype is no class; spread it into a plain object'
   if (/\[native code\]\s*}$/.test(Function.prototype.toString.call(type))) return `${aName(value)} cannot be serialised`
   return null
 }

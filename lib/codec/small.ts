@@ -7,7 +7,7 @@
 
 import { WireError } from '../errors.js'
 import { format } from './envelope.js'
-import { isWellFormed, readLatin1, readUtf16, readUtf8, utf8BytesMax, writeUtf16, writeUtf8 } from './text.js'
+import { isWellFormed, readLatin1, readUtf8, readUtf16, utf8BytesMax, writeUtf8, writeUtf16 } from './text.js'
 
 /** What `decodeSmall` gives for an envelope that is not a small one. */
 export const NOT_SMALL: unique symbol = Symbol('not a small value')
@@ -32,7 +32,8 @@ export function encodeSmall(value: unknown, target: Uint8Array, view: DataView, 
       target[offset] = format.float64
       view.setFloat64(offset + 1, value, true)
       return 9
-    case 'string': return value.length <= SMALL_CHARACTERS_MAX && fits(value, room) ? encodeText(value, target, offset) : 0
+    case 'string':
+      return value.length <= SMALL_CHARACTERS_MAX && fits(value, room) ? encodeText(value, target, offset) : 0
     case 'boolean':
       target[offset] = value ? format.true : format.false
       return 1
@@ -48,7 +49,8 @@ export function encodeSmall(value: unknown, target: Uint8Array, view: DataView, 
       target[offset] = format.bigint64
       view.setBigInt64(offset + 1, value, true)
       return 9
-    default: return 0
+    default:
+      return 0
   }
 }
 
@@ -96,8 +98,10 @@ export function decodeSmall(bytes: Uint8Array, view: DataView, offset: number, l
     case format.float64:
       if (length !== 9) break
       return view.getFloat64(offset + 1, true)
-    case format.latin1: return readLatin1(bytes, offset + 1, offset + length)
-    case format.utf8: return readUtf8(bytes, offset + 1, offset + length)
+    case format.latin1:
+      return readLatin1(bytes, offset + 1, offset + length)
+    case format.utf8:
+      return readUtf8(bytes, offset + 1, offset + length)
     case format.utf16:
       if (length % 2 !== 1) break
       return readUtf16(bytes, offset + 1, offset + length)
@@ -116,7 +120,8 @@ export function decodeSmall(bytes: Uint8Array, view: DataView, offset: number, l
     case format.bigint64:
       if (length !== 9) break
       return view.getBigInt64(offset + 1, true)
-    default: return NOT_SMALL
+    default:
+      return NOT_SMALL
   }
   throw new WireError(`a small value of format ${bytes[offset]} has ${length} bytes`)
 }

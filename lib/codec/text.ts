@@ -19,7 +19,10 @@ export function utf8BytesMax(text: string): number {
   return text.length * 3
 }
 
-/** Writes UTF-8 at `at`, where `utf8BytesMax` bytes are free, and gives the bytes written. As many as characters: it is ASCII. Lone surrogates are lost. */
+/**
+ * Writes UTF-8 at `at`, where `utf8BytesMax` bytes are free, and gives the bytes written. As many as characters: it is
+ * ASCII. Lone surrogates are lost.
+ */
 export function writeUtf8(target: Uint8Array, at: number, text: string): number {
   const length = text.length
   if (length <= SHORT_WRITE) {

@@ -9,7 +9,19 @@ import type { CodecContext } from './context.js'
 import { asWireError, ValueReader } from './decode.js'
 import { ValueWriter } from './encode.js'
 import {
-  ALIGNMENT, alignUp, type Encoded, finishEnvelope, flag, format, HEADER_BYTES, type Header, headBytes, payloadEndOf, readFunctionTable, readHeader, type Region,
+  ALIGNMENT,
+  alignUp,
+  type Encoded,
+  finishEnvelope,
+  flag,
+  format,
+  HEADER_BYTES,
+  type Header,
+  headBytes,
+  payloadEndOf,
+  type Region,
+  readFunctionTable,
+  readHeader,
   VIEW_BYTES_MIN,
 } from './envelope.js'
 import { refusal } from './refusals.js'
@@ -82,7 +94,12 @@ export class Encoder {
     if (Object.getPrototypeOf(value) !== binaryPrototype(kind)) return null
     const view = ArrayBuffer.isView(value)
     const buffer = view ? value.buffer : value
-    if (isDetached(buffer) || (buffer as { resizable?: boolean }).resizable === true || (buffer as { growable?: boolean }).growable === true) return null
+    if (
+      isDetached(buffer) ||
+      (buffer as { resizable?: boolean }).resizable === true ||
+      (buffer as { growable?: boolean }).growable === true
+    )
+      return null
     const bytes = view ? new Uint8Array(buffer, value.byteOffset, value.byteLength) : new Uint8Array(buffer)
     return this.single(format.binary, kind, { byteLength: bytes.byteLength, parts: [bytes] }, view)
   }
@@ -135,13 +152,24 @@ export class Encoder {
     const { regions } = writer.buffers
     const end = writer.at
     writer.ensure(headBytes(end, regions.length) - end)
-    return finishEnvelope(writer.bytes, writer.view, writer.extended ? format.rich : format.plain, 0, flags, payloadEnd, end, regions, writer.references)
+    return finishEnvelope(
+      writer.bytes,
+      writer.view,
+      writer.extended ? format.rich : format.plain,
+      0,
+      flags,
+      payloadEnd,
+      end,
+      regions,
+      writer.references,
+    )
   }
 
   /** What went wrong, with the path: a getter, a trap of a Proxy or a serializer threw, or the value is nested too deep. */
   private explain(error: unknown, path: string): unknown {
     if (error instanceof SerializationError) return error
-    if (error instanceof RangeError && /call stack/i.test(error.message)) return refusal(path, 'it is nested too deep to be serialised', error)
+    if (error instanceof RangeError && /call stack/i.test(error.message))
+      return refusal(path, 'it is nested too deep to be serialised', error)
     return this.writer.refuse(`reading it threw ${String(error)}`, error)
   }
 }
@@ -193,18 +221,24 @@ export class Decoder {
     const views = zeroCopy && (header.flags & flag.views) !== 0 && bytes.byteOffset % 8 === 0
     const regions = new RegionReader(bytes, header, views)
     switch (header.format) {
-      case format.rich: return this.reader.readRich(bytes, HEADER_BYTES, header.payloadEnd, readFunctionTable(bytes, header), regions)
-      case format.binary: return regions.whole(header.detail)
-      case format.arrow: return readArrow(header.detail, regions.regionForReading(0))
-      case format.references: return this.referenceList(bytes, header)
-      default: throw new WireError(`a value of unknown format ${header.format}`)
+      case format.rich:
+        return this.reader.readRich(bytes, HEADER_BYTES, header.payloadEnd, readFunctionTable(bytes, header), regions)
+      case format.binary:
+        return regions.whole(header.detail)
+      case format.arrow:
+        return readArrow(header.detail, regions.regionForReading(0))
+      case format.references:
+        return this.referenceList(bytes, header)
+      default:
+        throw new WireError(`a value of unknown format ${header.format}`)
     }
   }
 
   private referenceList(bytes: Uint8Array, header: Header): unknown[] {
     const { references } = this.reader.context
     const size = header.detail
-    if (references === null || size === 0 || (header.payloadEnd - HEADER_BYTES) % size !== 0) throw new WireError('a malformed list of references')
+    if (references === null || size === 0 || (header.payloadEnd - HEADER_BYTES) % size !== 0)
+      throw new WireError('a malformed list of references')
     const list: object[] = []
     for (let at = HEADER_BYTES; at < header.payloadEnd; at += size) list.push(references.decode(bytes.subarray(at, at + size)))
     return list

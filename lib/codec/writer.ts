@@ -3,7 +3,7 @@
 
 import { HEADER_BYTES } from './envelope.js'
 import { extension } from './extensions.js'
-import { isWellFormed, utf8BytesMax, writeUtf16, writeUtf8 } from './text.js'
+import { isWellFormed, utf8BytesMax, writeUtf8, writeUtf16 } from './text.js'
 
 const INITIAL_BYTES = 4096
 /** A buffer that grew beyond this is not kept for the next value. */
@@ -60,9 +60,13 @@ export class Writer {
     this.at += bytes.length
   }
 
-  nil(): void { this.byte(0xc0) }
+  nil(): void {
+    this.byte(0xc0)
+  }
 
-  boolean(value: boolean): void { this.byte(value ? 0xc3 : 0xc2) }
+  boolean(value: boolean): void {
+    this.byte(value ? 0xc3 : 0xc2)
+  }
 
   /** Integers as integers up to 2^53, all else (and -0) as float64. */
   number(value: number): void {

@@ -7,8 +7,11 @@ const { EaglerayError, errorClasses } = errors
 
 suite('errors', () => {
   test('every exported class has a code of its own, its name, and is in the table', () => {
-    const exported = Object.values(errors).filter((each): each is errors.EaglerayErrorClass => typeof each === 'function' && (each === EaglerayError || each.prototype instanceof Error))
-    assert.equal(new Set(exported.map((type) => new type('').code)).size, exported.length)
+    const exported = Object.values(errors).filter(
+      (each): each is errors.EaglerayErrorClass =>
+        typeof each === 'function' && (each === EaglerayError || each.prototype instanceof Error),
+    )
+    assert.equal(new Set(exported.map(type => new type('').code)).size, exported.length)
     assert.equal(errorClasses.size, exported.length)
     for (const type of exported) {
       const error = new type('what happened')
@@ -32,7 +35,8 @@ suite('errors', () => {
 
   test('kinds are told by instanceof', () => {
     assert.ok(new errors.ActorUnavailableError('x') instanceof errors.ActorError)
-    for (const type of [errors.OwnerDiedError, errors.ObjectFreedError, errors.ReconstructionFailedError]) assert.ok(new type('x') instanceof errors.ObjectLostError)
+    for (const type of [errors.OwnerDiedError, errors.ObjectFreedError, errors.ReconstructionFailedError])
+      assert.ok(new type('x') instanceof errors.ObjectLostError)
     assert.ok(!((new errors.ActorError('x') as object) instanceof errors.ActorDiedError))
     for (const value of [null, undefined, 1, {}, new Error('x')]) assert.ok(!(value instanceof EaglerayError))
   })

@@ -19,7 +19,7 @@ function table(): arrow.Table {
 }
 
 function rows(value: arrow.Table | arrow.RecordBatch): unknown[] {
-  return value.toArray().map((row) => row?.toJSON())
+  return value.toArray().map(row => row?.toJSON())
 }
 
 suite('codec: Arrow', () => {
@@ -45,7 +45,7 @@ suite('codec: Arrow', () => {
     const value = table()
     const column = value.getChild('price')!.data[0]!.values as Float64Array
     const encoded = new Encoder(nothing).encode(value)
-    assert.ok(encoded.buffers.some((part) => part.buffer === column.buffer && part.byteLength === ROWS * 8))
+    assert.ok(encoded.buffers.some(part => part.buffer === column.buffer && part.byteLength === ROWS * 8))
     const bytes = encode(value)
     const back = decode(bytes, nothing, true) as arrow.Table
     for (const name of ['id', 'price']) assert.equal((back.getChild(name)!.data[0]!.values as Float64Array).buffer, bytes.buffer)
@@ -77,7 +77,7 @@ suite('codec: Arrow', () => {
   test('tables of another copy of the library are seen too', () => {
     const load = createRequire(import.meta.url)
     const common = load.resolve('apache-arrow')
-    const copies = [common, common.replace(/js$/, 'mjs')].map((file) => load(file) as typeof arrow)
+    const copies = [common, common.replace(/js$/, 'mjs')].map(file => load(file) as typeof arrow)
     assert.notEqual(copies[0]!.Table, copies[1]!.Table)
     for (const copy of copies) {
       const value = copy.tableFromArrays({ x: Float64Array.of(1, 2, 3) })
@@ -93,7 +93,10 @@ suite('codec: Arrow', () => {
     assert.ok(back.batches.length >= 6)
     assert.deepStrictEqual(rows(back), rows(value))
     const wide = arrow.tableFromArrays({ text: ['x'.repeat(5000)] })
-    assert.throws(() => arrowRegion(wide, 'args[0].t', 1500), (error) => error instanceof SerializationError && error.path === 'args[0].t')
+    assert.throws(
+      () => arrowRegion(wide, 'args[0].t', 1500),
+      error => error instanceof SerializationError && error.path === 'args[0].t',
+    )
   })
 
   test('a stream that is none is a WireError', () => {

@@ -7,7 +7,19 @@ import { SerializationError } from '#lib/errors.js'
 import { decode, encode, nothing, roundTrip } from './codecs.js'
 
 const KIB = 1024
-const classes = [Uint8Array, Int8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array]
+const classes = [
+  Uint8Array,
+  Int8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+]
 
 function filled(bytes: number): ArrayBuffer {
   return Uint8Array.from({ length: bytes }, (_, i) => i * 7 + (i >> 8)).buffer
@@ -63,7 +75,11 @@ suite('codec: arrays', () => {
   })
 
   test('from 4 KiB on they are views over the envelope when nothing is copied, else their own memory', () => {
-    const value = { large: new Float64Array(filled(4 * KIB)), small: new Float64Array(filled(4 * KIB - 8)), buffer: Buffer.from(filled(5 * KIB)) }
+    const value = {
+      large: new Float64Array(filled(4 * KIB)),
+      small: new Float64Array(filled(4 * KIB - 8)),
+      buffer: Buffer.from(filled(5 * KIB)),
+    }
     const bytes = encode(value)
     const seen = decode(bytes, nothing, true) as typeof value
     assert.equal(seen.large.buffer, bytes.buffer)
@@ -89,24 +105,28 @@ suite('codec: arrays', () => {
   test('holdsViews tells which values need their memory kept', () => {
     const decoder = new Decoder(nothing)
     const large = filled(4 * KIB)
-    for (const value of [new Uint8Array(large), { a: [new DataView(large)] }, Buffer.from(large)]) assert.equal(decoder.holdsViews(encode(value)), true)
-    for (const value of [1, 'text', { a: 1 }, new Uint8Array(4 * KIB - 1), large, [large], [new Uint8Array(10)]]) assert.equal(decoder.holdsViews(encode(value)), false)
+    for (const value of [new Uint8Array(large), { a: [new DataView(large)] }, Buffer.from(large)])
+      assert.equal(decoder.holdsViews(encode(value)), true)
+    for (const value of [1, 'text', { a: 1 }, new Uint8Array(4 * KIB - 1), large, [large], [new Uint8Array(10)]])
+      assert.equal(decoder.holdsViews(encode(value)), false)
   })
 
   test('views that overlap go on sharing memory', () => {
     const range = fc.tuple(fc.nat(100), fc.nat(6000)).map(([from, length]) => [from * 64, length] as const)
-    fc.assert(fc.property(fc.array(range, { minLength: 1, maxLength: 6 }), fc.boolean(), (ranges, zeroCopy) => {
-      const memory = filled(16 * KIB)
-      const views = ranges.map(([from, length]) => new Uint8Array(memory, from, length))
-      const back = roundTrip(views, nothing, zeroCopy)
-      assert.deepStrictEqual(back, views)
-      for (const [i, view] of views.entries()) {
-        if (view.length === 0) continue
-        view[0]! ^= 0xff
-        back[i]![0]! ^= 0xff
+    fc.assert(
+      fc.property(fc.array(range, { minLength: 1, maxLength: 6 }), fc.boolean(), (ranges, zeroCopy) => {
+        const memory = filled(16 * KIB)
+        const views = ranges.map(([from, length]) => new Uint8Array(memory, from, length))
+        const back = roundTrip(views, nothing, zeroCopy)
         assert.deepStrictEqual(back, views)
-      }
-    }))
+        for (const [i, view] of views.entries()) {
+          if (view.length === 0) continue
+          view[0]! ^= 0xff
+          back[i]![0]! ^= 0xff
+          assert.deepStrictEqual(back, views)
+        }
+      }),
+    )
   })
 
   test('overlapping views of different element sizes stay aligned', () => {
@@ -145,7 +165,12 @@ suite('codec: arrays', () => {
   })
 
   test('a resizable ArrayBuffer stays resizable', () => {
-    const memory = new (ArrayBuffer as unknown as new (n: number, o: object) => ArrayBuffer & { resizable: boolean; maxByteLength: number })(8, { maxByteLength: 32 })
+    const memory = new (
+      ArrayBuffer as unknown as new (
+        n: number,
+        o: object,
+      ) => ArrayBuffer & { resizable: boolean; maxByteLength: number }
+    )(8, { maxByteLength: 32 })
     for (const back of [roundTrip(memory), roundTrip([memory])[0]!]) {
       assert.equal(back.resizable, true)
       assert.equal(back.maxByteLength, 32)

@@ -14,29 +14,63 @@ class Point {
     this.x = x
     this.y = y
   }
-  get length(): number { return Math.hypot(this.x, this.y) }
+  get length(): number {
+    return Math.hypot(this.x, this.y)
+  }
 }
 class Node3 extends Point {
   parent: Node3 | null = null
   children: Node3[] = []
-  set only(_: unknown) { throw new Error('a setter ran') }
+  set only(_: unknown) {
+    throw new Error('a setter ran')
+  }
 }
-class Bag extends Map<string, unknown> { label = 'bag' }
-class Stack extends Array<number> { top(): number { return this.at(-1)! } }
-class Vector extends Float64Array { norm(): number { return Math.hypot(...this) } }
-class Day extends Date { name = 'today' }
+class Bag extends Map<string, unknown> {
+  label = 'bag'
+}
+class Stack extends Array<number> {
+  top(): number {
+    return this.at(-1)!
+  }
+}
+class Vector extends Float64Array {
+  norm(): number {
+    return Math.hypot(...this)
+  }
+}
+class Day extends Date {
+  name = 'today'
+}
 class Money {
   #cents: number
-  constructor(cents: number) { this.#cents = cents }
-  get cents(): number { return this.#cents }
+  constructor(cents: number) {
+    this.#cents = cents
+  }
+  get cents(): number {
+    return this.#cents
+  }
 }
-class Price extends Money { currency = 'EUR' }
-class Counted { static #count = 0; n = Counted.#count++ }
-class Secretive { #whisper(): number { return 1 } ask(): number { return this.#whisper() } }
+class Price extends Money {
+  currency = 'EUR'
+}
+class Counted {
+  static #count = 0
+  n = Counted.#count++
+}
+class Secretive {
+  #whisper(): number {
+    return 1
+  }
+  ask(): number {
+    return this.#whisper()
+  }
+}
 
 const known: Record<string, Function> = { Point, Node3, Bag, Stack, Vector, Day, Money, Price, Counted, Secretive, helper }
 const context: CodecContext = { references: null, functions: fakeFunctions(known) }
-function helper(): string { return 'helped' }
+function helper(): string {
+  return 'helped'
+}
 
 suite('codec: functions', () => {
   test('travel by the codec they are given to, once each', () => {
@@ -61,7 +95,10 @@ suite('codec: functions', () => {
   })
 
   test('where there is no codec for them, they are refused, or a WireError', () => {
-    assert.throws(() => encode({ f: [helper] }), (error) => error instanceof SerializationError && error.path === 'value.f[0]')
+    assert.throws(
+      () => encode({ f: [helper] }),
+      error => error instanceof SerializationError && error.path === 'value.f[0]',
+    )
     assert.throws(() => decode(encode([helper], context), nothing), WireError)
   })
 })
@@ -92,7 +129,11 @@ suite('codec: instances of classes', () => {
   test('of classes that extend built-in ones keep both sides', () => {
     const bag = new Bag([['a', 1]])
     bag.set('self', bag)
-    const back = roundTrip({ bag, stack: Stack.of(1, 2), vector: Vector.of(3, 4), day: new Day(1e12), large: new Vector(2000) }, context, true)
+    const back = roundTrip(
+      { bag, stack: Stack.of(1, 2), vector: Vector.of(3, 4), day: new Day(1e12), large: new Vector(2000) },
+      context,
+      true,
+    )
     assert.ok(back.bag instanceof Bag)
     assert.equal(back.bag.get('self'), back.bag)
     assert.equal(back.bag.label, 'bag')
@@ -106,16 +147,31 @@ suite('codec: instances of classes', () => {
   })
 
   test('with private fields are refused, also inherited ones, and say what to do', () => {
-    for (const [value, field] of [[new Money(1), 'Money.#cents'], [new Price(1), 'Money.#cents'], [new Secretive(), 'Secretive.#whisper']] as const) {
-      assert.throws(() => encode({ value }, context), (error: Error) => error instanceof SerializationError && error.path === 'value.value'
-        && error.message.includes(field) && error.message.includes('registerSerializer'))
+    for (const [value, field] of [
+      [new Money(1), 'Money.#cents'],
+      [new Price(1), 'Money.#cents'],
+      [new Secretive(), 'Secretive.#whisper'],
+    ] as const) {
+      assert.throws(
+        () => encode({ value }, context),
+        (error: Error) =>
+          error instanceof SerializationError &&
+          error.path === 'value.value' &&
+          error.message.includes(field) &&
+          error.message.includes('registerSerializer'),
+      )
     }
     assert.ok(roundTrip(new Counted(), context) instanceof Counted)
   })
 
   test('of a class that cannot travel are refused with their path', () => {
-    class Local { a = 1 }
-    assert.throws(() => encode({ list: [new Local()] }, context), (error) => error instanceof SerializationError && error.path === 'value.list[0]')
+    class Local {
+      a = 1
+    }
+    assert.throws(
+      () => encode({ list: [new Local()] }, context),
+      error => error instanceof SerializationError && error.path === 'value.list[0]',
+    )
     assert.throws(() => encode(new Point(1, 2)), SerializationError)
   })
 
@@ -134,7 +190,7 @@ suite('codec: registered serializers', () => {
   })
 
   test('say how a class travels', () => {
-    registerSerializer(Money, { name: 'test.Money', to: (m) => ({ cents: m.cents }), from: ({ cents }) => new Money(cents) })
+    registerSerializer(Money, { name: 'test.Money', to: m => ({ cents: m.cents }), from: ({ cents }) => new Money(cents) })
     const money = new Money(250)
     const back = roundTrip({ a: money, b: [money] })
     assert.ok(back.a instanceof Money)
@@ -146,29 +202,51 @@ suite('codec: registered serializers', () => {
   })
 
   test('hold for exactly that class', () => {
-    registerSerializer(Money, { name: 'test.Money', to: (m) => m.cents, from: (cents) => new Money(cents) })
+    registerSerializer(Money, { name: 'test.Money', to: m => m.cents, from: cents => new Money(cents) })
     assert.throws(() => encode(new Price(1), context), SerializationError)
   })
 
   test('missing where the value arrives: its own from is used, else it is an error that names it', () => {
     const from = (cents: number): Money => new Money(cents)
     known.from = from
-    registerSerializer(Money, { name: 'test.Money', to: (m) => m.cents, from })
+    registerSerializer(Money, { name: 'test.Money', to: m => m.cents, from })
     const [with_, without] = [encode([new Money(9)], context), encode([new Money(9)])]
     deregisterSerializer(Money)
     assert.equal((decode(with_, context) as Money[])[0]!.cents, 9)
-    assert.throws(() => decode(without, context), (error: Error) => error instanceof SerializationError && error.message.includes('test.Money'))
+    assert.throws(
+      () => decode(without, context),
+      (error: Error) => error instanceof SerializationError && error.message.includes('test.Money'),
+    )
     delete known.from
   })
 
   test('what they throw is told with the path, and with the name', () => {
-    registerSerializer(Point, { name: 'test.Point', to: (p) => { if (p.x < 0) throw new Error('negative') ; return p.x }, from: () => { throw new Error('broken') } })
-    assert.throws(() => encode([new Point(-1, 0)]), (error: Error) => error instanceof SerializationError && error.path === 'value[0]' && (error.cause as Error).message === 'negative')
-    assert.throws(() => roundTrip(new Point(1, 0)), (error: Error) => error instanceof SerializationError && error.message.includes('test.Point'))
+    registerSerializer(Point, {
+      name: 'test.Point',
+      to: p => {
+        if (p.x < 0) throw new Error('negative')
+        return p.x
+      },
+      from: () => {
+        throw new Error('broken')
+      },
+    })
+    assert.throws(
+      () => encode([new Point(-1, 0)]),
+      (error: Error) => error instanceof SerializationError && error.path === 'value[0]' && (error.cause as Error).message === 'negative',
+    )
+    assert.throws(
+      () => roundTrip(new Point(1, 0)),
+      (error: Error) => error instanceof SerializationError && error.message.includes('test.Point'),
+    )
   })
 
   test('a cycle through one is refused', () => {
-    registerSerializer(Node3, { name: 'test.Node3', to: (n) => ({ children: n.children }), from: ({ children }) => Object.assign(new Node3(0, 0), { children }) })
+    registerSerializer(Node3, {
+      name: 'test.Node3',
+      to: n => ({ children: n.children }),
+      from: ({ children }) => Object.assign(new Node3(0, 0), { children }),
+    })
     const fine = new Node3(0, 0)
     fine.children.push(new Node3(1, 1))
     assert.equal(roundTrip(fine).children.length, 1)

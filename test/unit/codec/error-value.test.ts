@@ -2,10 +2,25 @@
 
 import assert from 'node:assert/strict'
 import { Socket } from 'node:net'
-import { decodeError, encodeError, encodeThrown, prepareError, rebuildTaskError, taskErrorOf, useContextForErrors } from '#lib/codec/error-value.js'
+import {
+  decodeError,
+  encodeError,
+  encodeThrown,
+  prepareError,
+  rebuildTaskError,
+  taskErrorOf,
+  useContextForErrors,
+} from '#lib/codec/error-value.js'
 import type { CodecContext } from '#lib/codec/value.js'
 import {
-  ActorDiedError, EaglerayError, GetTimeoutError, ObjectLostError, TaskError, taskErrorPrototype, WireError, WorkerCrashedError,
+  ActorDiedError,
+  EaglerayError,
+  GetTimeoutError,
+  ObjectLostError,
+  TaskError,
+  taskErrorPrototype,
+  WireError,
+  WorkerCrashedError,
 } from '#lib/errors.js'
 import { FakeRef, fakeFunctions, fakeReferences, nothing } from './codecs.js'
 
@@ -17,7 +32,9 @@ class Invalid extends RangeError {
     constructed++
     this.field = field
   }
-  get shout(): string { return this.field.toUpperCase() }
+  get shout(): string {
+    return this.field.toUpperCase()
+  }
 }
 const context: CodecContext = { references: fakeReferences, functions: fakeFunctions({ Invalid }) }
 
@@ -79,7 +96,7 @@ suite('codec: failures as bytes', () => {
     }
   })
 
-  test('errors of ours that the code of a task threw are wrapped; unmarked, only those of a user\'s own calls', () => {
+  test("errors of ours that the code of a task threw are wrapped; unmarked, only those of a user's own calls", () => {
     const died = new ActorDiedError('gone', { actorId: 'aa' })
     const thrown = rebuildTaskError(encodeThrown(died, 'f'))
     assert.ok(thrown instanceof TaskError && thrown instanceof ActorDiedError)
@@ -104,7 +121,12 @@ suite('codec: failures as bytes', () => {
   test('what cannot travel is dropped, at any depth, and the rest stays', () => {
     const cause = Object.assign(new Error('inner', { cause: new Socket() }), { socket: new Socket(), port: 80 })
     const error = Object.assign(new Error('outer', { cause }), {
-      request: { socket: new Socket(), headers: {} }, status: 500, ref: new FakeRef(1), f() {}, late: [1, 2], refs: [new FakeRef(1), new FakeRef(2)],
+      request: { socket: new Socket(), headers: {} },
+      status: 500,
+      ref: new FakeRef(1),
+      f() {},
+      late: [1, 2],
+      refs: [new FakeRef(1), new FakeRef(2)],
     })
     const back = decodeError(encodeError(error, { references: fakeReferences, functions: null }), context) as typeof error
     assert.deepStrictEqual(Object.keys(back), ['status', 'late'])
@@ -116,10 +138,23 @@ suite('codec: failures as bytes', () => {
   })
 
   test('hostile errors do not stop it', () => {
-    const throwing = Object.defineProperty(new Error('x'), 'field', { enumerable: true, get() { throw new Error('no') } })
+    const throwing = Object.defineProperty(new Error('x'), 'field', {
+      enumerable: true,
+      get() {
+        throw new Error('no')
+      },
+    })
     assert.equal(decodeError(encodeError(throwing)).message, 'x')
-    const proxy = new Proxy(new Error('hidden'), { get() { throw new Error('no') }, ownKeys() { throw new Error('no') } })
-    for (const value of [proxy, new Socket(), Symbol('mine'), () => 1, Promise.resolve()]) assert.ok(decodeError(encodeError(value)) instanceof Error)
+    const proxy = new Proxy(new Error('hidden'), {
+      get() {
+        throw new Error('no')
+      },
+      ownKeys() {
+        throw new Error('no')
+      },
+    })
+    for (const value of [proxy, new Socket(), Symbol('mine'), () => 1, Promise.resolve()])
+      assert.ok(decodeError(encodeError(value)) instanceof Error)
     const messages = Object.assign(new Error('x'), { message: new Socket() })
     assert.ok(decodeError(encodeError(messages)) instanceof Error)
   })
@@ -127,7 +162,10 @@ suite('codec: failures as bytes', () => {
   test('the process may name its context once', async () => {
     useContextForErrors(context)
     assert.ok(rebuildTaskError(encodeThrown(new Invalid('a'), 'f')) instanceof Invalid)
-    const loading: CodecContext = { references: null, functions: fakeFunctions({}, { Invalid: Promise.reject(new Error('no such module')) }) }
+    const loading: CodecContext = {
+      references: null,
+      functions: fakeFunctions({}, { Invalid: Promise.reject(new Error('no such module')) }),
+    }
     const bytes = encodeThrown(new Invalid('a'), 'f')
     await prepareError(bytes, loading)
     const error = rebuildTaskError(bytes, 'f', loading)

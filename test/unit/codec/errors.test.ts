@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import assert, { AssertionError } from 'node:assert'
-import { strict } from 'node:assert'
+import assert, { AssertionError, strict } from 'node:assert'
 import { readFileSync } from 'node:fs'
 import type { CodecContext } from '#lib/codec/value.js'
 import { ActorDiedError, ActorError, EaglerayError, errorClasses, ObjectStoreFullError, WireError } from '#lib/errors.js'
@@ -15,7 +14,9 @@ class HttpError extends TypeError {
     constructed++
     this.status = status
   }
-  get isClientError(): boolean { return this.status < 500 }
+  get isClientError(): boolean {
+    return this.status < 500
+  }
 }
 class NamedError extends Error {
   override name = 'NamedError'
@@ -86,12 +87,18 @@ suite('codec: errors in values', () => {
   })
 
   test('ours keep their class and every field', () => {
-    const full = new ObjectStoreFullError('full', { requestedBytes: 7, holders: [{ objectId: 'ab', sizeBytes: 9, owner: 'me', reason: 'ref', callSite: 'a.ts:1' }], cause: new Error('c') })
+    const full = new ObjectStoreFullError('full', {
+      requestedBytes: 7,
+      holders: [{ objectId: 'ab', sizeBytes: 9, owner: 'me', reason: 'ref', callSite: 'a.ts:1' }],
+      cause: new Error('c'),
+    })
     const back = roundTrip({ full }).full
     assert.ok(back instanceof ObjectStoreFullError)
     strict.deepStrictEqual(back, full)
     strict.equal(back.code, 'ERR_EAGLERAY_OBJECT_STORE_FULL')
-    class MyActorError extends ActorDiedError { extra = 1 }
+    class MyActorError extends ActorDiedError {
+      extra = 1
+    }
     const mine = roundTrip(new MyActorError('x', { actorId: 'id' }))
     assert.ok(mine instanceof ActorDiedError && mine instanceof ActorError)
     strict.equal(mine.actorId, 'id')

@@ -8,17 +8,27 @@ import fc from 'fast-check'
 import { decodeError, encodeError, encodeThrown } from '#lib/codec/error-value.js'
 import { type CodecContext, Decoder, registerSerializer } from '#lib/codec/value.js'
 import { SerializationError, WireError } from '#lib/errors.js'
-import { encode, FakeRef, fakeFunctions, fakeReferences } from './codecs.js'
+import { encode, FakeRef, fakeFunctions, fakeReferences, withHole } from './codecs.js'
 
-class Shape { sides = 3 }
+class Shape {
+  sides = 3
+}
 class Sealed {
   #n: number
-  constructor(n: number) { this.#n = n }
-  get n(): number { return this.#n }
+  constructor(n: number) {
+    this.#n = n
+  }
+  get n(): number {
+    return this.#n
+  }
 }
-class Odd extends Map { extra = 1 }
-class Broken extends Error { why = 'x' }
-registerSerializer(Sealed, { name: 'test.Sealed', to: (s) => ({ n: s.n }), from: (d) => new Sealed(d.n) })
+class Odd extends Map {
+  extra = 1
+}
+class Broken extends Error {
+  why = 'x'
+}
+registerSerializer(Sealed, { name: 'test.Sealed', to: s => ({ n: s.n }), from: d => new Sealed(d.n) })
 
 const context: CodecContext = { references: fakeReferences, functions: fakeFunctions({ Shape, Odd, Broken }) }
 const buffer = Uint8Array.from({ length: 5000 }, (_, i) => i).buffer
@@ -28,14 +38,37 @@ const sparse: unknown[] = []
 sparse[1000] = 1
 
 const samples: Uint8Array[] = [
-  1, -1.5, 'text', 'é'.repeat(50), '\ud800', 10n, { a: [1, 2, { b: 'c' }], d: null }, [1.5, 2.5, -3, 400, 70_000, 2 ** 40], self, [undefined, , 3], sparse,
-  new Map<unknown, unknown>([['a', new Set([1, 'b'])]]), [new Date(1e12), /a+/g, 10n ** 30n, Symbol.for('s'), Object('x'), new URL('https://a.example')],
-  [new Uint8Array(buffer, 0, 4500), new Float64Array(buffer, 8, 20), buffer], [new Uint8Array(buffer, 3, 4096), new Uint8Array(buffer, 10, 100)],
-  new Float64Array(600), Buffer.from('bytes'), new ArrayBuffer(10), [new Shape(), new Odd([[1, 2]]), Shape], new Sealed(4), [new Sealed(1), new Sealed(2)],
+  1,
+  -1.5,
+  'text',
+  'é'.repeat(50),
+  '\ud800',
+  10n,
+  { a: [1, 2, { b: 'c' }], d: null },
+  [1.5, 2.5, -3, 400, 70_000, 2 ** 40],
+  self,
+  withHole(undefined, 3),
+  sparse,
+  new Map<unknown, unknown>([['a', new Set([1, 'b'])]]),
+  [new Date(1e12), /a+/g, 10n ** 30n, Symbol.for('s'), Object('x'), new URL('https://a.example')],
+  [new Uint8Array(buffer, 0, 4500), new Float64Array(buffer, 8, 20), buffer],
+  [new Uint8Array(buffer, 3, 4096), new Uint8Array(buffer, 10, 100)],
+  new Float64Array(600),
+  Buffer.from('bytes'),
+  new ArrayBuffer(10),
+  [new Shape(), new Odd([[1, 2]]), Shape],
+  new Sealed(4),
+  [new Sealed(1), new Sealed(2)],
   [new Broken('b', { cause: new AggregateError([new TypeError('t')], 'm') }), new DOMException('d', 'AbortError')],
-  new FakeRef(1), [new FakeRef(1), new FakeRef(2), new FakeRef(3)], { ref: new FakeRef(4) },
-].map((value) => encode(value, context))
-const failures = [encodeThrown(new Broken('b'), 'task', context), encodeError(new WireError('w'), context), encodeThrown('text', 'task', context)]
+  new FakeRef(1),
+  [new FakeRef(1), new FakeRef(2), new FakeRef(3)],
+  { ref: new FakeRef(4) },
+].map(value => encode(value, context))
+const failures = [
+  encodeThrown(new Broken('b'), 'task', context),
+  encodeError(new WireError('w'), context),
+  encodeThrown('text', 'task', context),
+]
 const table = encode(arrow.tableFromArrays({ x: Float64Array.of(1, 2, 3), s: ['a', 'b', 'a'] }))
 
 const decoder = new Decoder(context)
@@ -50,13 +83,24 @@ function survives(bytes: Uint8Array, read: (bytes: Uint8Array) => unknown): void
 
 function readBothWays(bytes: Uint8Array): void {
   decoder.holdsViews(bytes)
-  survives(bytes, (b) => decoder.prepare(b))
-  survives(bytes, (b) => decoder.decode(b, true))
-  survives(bytes, (b) => decoder.decode(b, false))
+  survives(bytes, b => decoder.prepare(b))
+  survives(bytes, b => decoder.decode(b, true))
+  survives(bytes, b => decoder.decode(b, false))
 }
 
-interface Change { at: number; kind: 'set' | 'insert' | 'delete' | 'cut' | 'big'; byte: number }
-const changes = fc.array(fc.record<Change>({ at: fc.nat(1 << 20), kind: fc.constantFrom('set', 'set', 'set', 'insert', 'delete', 'cut', 'big'), byte: fc.nat(255) }), { minLength: 1, maxLength: 6 })
+interface Change {
+  at: number
+  kind: 'set' | 'insert' | 'delete' | 'cut' | 'big'
+  byte: number
+}
+const changes = fc.array(
+  fc.record<Change>({
+    at: fc.nat(1 << 20),
+    kind: fc.constantFrom('set', 'set', 'set', 'insert', 'delete', 'cut', 'big'),
+    byte: fc.nat(255),
+  }),
+  { minLength: 1, maxLength: 6 },
+)
 
 function mutate(original: Uint8Array, list: Change[], within = original.length): Uint8Array {
   let bytes = [...original]
@@ -78,17 +122,32 @@ suite('codec: fuzz', () => {
 
   test('random bytes', () => {
     const tagged = fc.tuple(fc.constantFrom(1, 5, 8, 16, 17, 18, 19, 20), fc.uint8Array({ maxLength: 200 }))
-    fc.assert(fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), tagged.map(([tag, rest]) => Uint8Array.of(tag, 1, ...rest))), readBothWays), { numRuns: 3000 })
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 200 }),
+          tagged.map(([tag, rest]) => Uint8Array.of(tag, 1, ...rest)),
+        ),
+        readBothWays,
+      ),
+      { numRuns: 3000 },
+    )
   })
 
   test('random payloads behind a sound header', () => {
-    fc.assert(fc.property(fc.constantFrom(18, 19), fc.uint8Array({ maxLength: 200 }), (tag, rest) => {
-      readBothWays(Uint8Array.of(tag, 1, 0, 0, 0, 0, 0, 0, rest.length, 0, 0, 0, 0, 0, 0, 0, ...rest))
-    }), { numRuns: 5000 })
+    fc.assert(
+      fc.property(fc.constantFrom(18, 19), fc.uint8Array({ maxLength: 200 }), (tag, rest) => {
+        readBothWays(Uint8Array.of(tag, 1, 0, 0, 0, 0, 0, 0, rest.length, 0, 0, 0, 0, 0, 0, 0, ...rest))
+      }),
+      { numRuns: 5000 },
+    )
   })
 
   test('values with some bytes changed', () => {
-    fc.assert(fc.property(fc.constantFrom(...samples), changes, (bytes, list) => readBothWays(mutate(bytes, list, 600))), { numRuns: 5000 })
+    fc.assert(
+      fc.property(fc.constantFrom(...samples), changes, (bytes, list) => readBothWays(mutate(bytes, list, 600))),
+      { numRuns: 5000 },
+    )
   })
 
   test('every single byte of every sample set to its extremes', () => {
@@ -104,18 +163,32 @@ suite('codec: fuzz', () => {
   })
 
   test('tables with some bytes changed', () => {
-    fc.assert(fc.property(changes, (list) => readBothWays(mutate(table, list))), { numRuns: 1500 })
+    fc.assert(
+      fc.property(changes, list => readBothWays(mutate(table, list))),
+      { numRuns: 1500 },
+    )
   })
 
   test('failures with some bytes changed', () => {
-    fc.assert(fc.property(fc.constantFrom(...failures), changes, (bytes, list) => survives(mutate(bytes, list), (b) => decodeError(b, context))), { numRuns: 3000 })
+    fc.assert(
+      fc.property(fc.constantFrom(...failures), changes, (bytes, list) => survives(mutate(bytes, list), b => decodeError(b, context))),
+      { numRuns: 3000 },
+    )
   })
 
   test('counts beyond the bytes are refused before anything is allocated', () => {
     const huge = [0xff, 0xff, 0xff, 0xff]
     const payloads = [
-      [0xdd, ...huge], [0xdf, ...huge], [0xdb, ...huge], [0xc6, ...huge], [0xc9, ...huge, 2], [0xd6, 18, ...huge], [0xd6, 19, ...huge], [0xd6, 1, ...huge],
-      [0xc7, 32, 23, 4, 0, 0, 0, ...huge, ...new Array(24).fill(0)], new Array(5000).fill(0x91),
+      [0xdd, ...huge],
+      [0xdf, ...huge],
+      [0xdb, ...huge],
+      [0xc6, ...huge],
+      [0xc9, ...huge, 2],
+      [0xd6, 18, ...huge],
+      [0xd6, 19, ...huge],
+      [0xd6, 1, ...huge],
+      [0xc7, 32, 23, 4, 0, 0, 0, ...huge, ...new Array(24).fill(0)],
+      new Array(5000).fill(0x91),
     ]
     for (const payload of payloads) {
       for (const tag of [18, 19]) {
@@ -129,7 +202,12 @@ suite('codec: fuzz', () => {
     const bytes = encode([new Float64Array(600), new Float64Array(600)])
     const view = new DataView(bytes.buffer)
     const tableAt = Math.ceil((16 + view.getUint32(8, true)) / 8) * 8
-    for (const [entry, value] of [[tableAt + 16, view.getUint32(tableAt, true)], [tableAt + 8, 2 ** 31], [tableAt, 64_000_000], [tableAt, view.getUint32(tableAt, true) + 8]] as const) {
+    for (const [entry, value] of [
+      [tableAt + 16, view.getUint32(tableAt, true)],
+      [tableAt + 8, 2 ** 31],
+      [tableAt, 64_000_000],
+      [tableAt, view.getUint32(tableAt, true) + 8],
+    ] as const) {
       const before = view.getUint32(entry, true)
       view.setUint32(entry, value, true)
       assert.throws(() => decoder.decode(bytes, true), WireError)
@@ -142,7 +220,10 @@ suite('codec: fuzz', () => {
     for (const value of [{ a: 1 }, [new Date()], new Float64Array(3), [new FakeRef(1)]]) {
       const bytes = encode(value, context)
       bytes[1] = 2
-      assert.throws(() => decoder.decode(bytes, true), (error: Error) => error instanceof WireError && /version 2/.test(error.message))
+      assert.throws(
+        () => decoder.decode(bytes, true),
+        (error: Error) => error instanceof WireError && /version 2/.test(error.message),
+      )
     }
   })
 })

@@ -11,20 +11,23 @@ import { SerializationError } from '#lib/errors.js'
 import { fakeFunctions, nothing } from './codecs.js'
 
 /** One that would take any function: what is refused is refused before it is asked. */
-const eager: CodecContext = { references: null, functions: { ...fakeFunctions({}), encode: (fn) => Buffer.from(fn.name) } }
+const eager: CodecContext = { references: null, functions: { ...fakeFunctions({}), encode: fn => Buffer.from(fn.name) } }
 
 function refused(value: unknown, place: string, words: RegExp, context = eager): void {
-  assert.throws(() => new Encoder(context).encode(value, 'args[0]'), (error: Error) => {
-    assert.ok(error instanceof SerializationError, String(error))
-    assert.equal(error.path, place)
-    assert.ok(error.message.startsWith(`${place}: `), error.message)
-    assert.match(error.message, words)
-    return true
-  })
+  assert.throws(
+    () => new Encoder(context).encode(value, 'args[0]'),
+    (error: Error) => {
+      assert.ok(error instanceof SerializationError, String(error))
+      assert.equal(error.path, place)
+      assert.ok(error.message.startsWith(`${place}: `), error.message)
+      assert.match(error.message, words)
+      return true
+    },
+  )
 }
 
 suite('codec: refusals', () => {
-  test('the contract\'s example', () => {
+  test("the contract's example", () => {
     refused({ client: { socket: new Socket() } }, 'args[0].client.socket', /^args\[0\]\.client\.socket: a Socket cannot be serialised/)
   })
 
@@ -36,9 +39,23 @@ suite('codec: refusals', () => {
     refused([1, [culprit]], 'args[0][1][0]', words)
     refused({ 'two words': { ok: 1, $fine: culprit } }, 'args[0]["two words"].$fine', words)
     refused({ 0: culprit }, 'args[0]["0"]', words)
-    refused(new Map<unknown, unknown>([['a', 1], ['b', culprit]]), 'args[0].get("b")', words)
+    refused(
+      new Map<unknown, unknown>([
+        ['a', 1],
+        ['b', culprit],
+      ]),
+      'args[0].get("b")',
+      words,
+    )
     refused(new Map<unknown, unknown>([[key, culprit]]), 'args[0].get({Object})', words)
-    refused(new Map<unknown, unknown>([[1, 2], [culprit, 1]]), 'args[0].keys()[1]', words)
+    refused(
+      new Map<unknown, unknown>([
+        [1, 2],
+        [culprit, 1],
+      ]),
+      'args[0].keys()[1]',
+      words,
+    )
     refused(new Set([1, culprit]), 'args[0].values()[1]', words)
     refused(new Error('e', { cause: { culprit } }), 'args[0].cause.culprit', words)
     refused(Object.assign(new Error('e'), { culprit }), 'args[0].culprit', words)
@@ -54,11 +71,24 @@ suite('codec: refusals', () => {
     clearTimeout(timer)
     const file = await open(process.execPath)
     const values: [unknown, RegExp][] = [
-      [new Server(), /a Server/], [new Readable(), /a Readable/], [process.stdout, /cannot be serialised/], [createHash('sha1'), /a Hash/],
-      [createSecretKey(Buffer.from('k')), /SecretKeyObject/], [timer, /a Timeout/], [file, /a FileHandle/], [new MessageChannel().port1, /a MessagePort/],
-      [new AbortController().signal, /an AbortSignal/], [new AbortController(), /an AbortController/], [new Blob([]), /a Blob/],
-      [new ReadableStream(), /a ReadableStream/], [new Intl.NumberFormat(), /NumberFormat/], [new WeakRef({}), /a WeakRef/], [new WeakSet(), /a WeakSet/],
-      [new (class Custom extends Socket {})(), /a Custom/], [new Response(''), /a Response/], [new TextDecoder(), /a TextDecoder/],
+      [new Server(), /a Server/],
+      [new Readable(), /a Readable/],
+      [process.stdout, /cannot be serialised/],
+      [createHash('sha1'), /a Hash/],
+      [createSecretKey(Buffer.from('k')), /SecretKeyObject/],
+      [timer, /a Timeout/],
+      [file, /a FileHandle/],
+      [new MessageChannel().port1, /a MessagePort/],
+      [new AbortController().signal, /an AbortSignal/],
+      [new AbortController(), /an AbortController/],
+      [new Blob([]), /a Blob/],
+      [new ReadableStream(), /a ReadableStream/],
+      [new Intl.NumberFormat(), /NumberFormat/],
+      [new WeakRef({}), /a WeakRef/],
+      [new WeakSet(), /a WeakSet/],
+      [new (class Custom extends Socket {})(), /a Custom/],
+      [new Response(''), /a Response/],
+      [new TextDecoder(), /a TextDecoder/],
     ]
     for (const [value, words] of values) refused({ value }, 'args[0].value', words)
     await file.close()
@@ -66,7 +96,15 @@ suite('codec: refusals', () => {
 
   test('what has no lasting value', async () => {
     refused([Promise.resolve(1)], 'args[0][0]', /a Promise cannot be serialised; await it first/)
-    refused([(function* () { yield 1 })()], 'args[0][0]', /a generator/)
+    refused(
+      [
+        (function* () {
+          yield 1
+        })(),
+      ],
+      'args[0][0]',
+      /a generator/,
+    )
     refused([[1][Symbol.iterator]()], 'args[0][0]', /cannot be serialised/)
     refused([Symbol('mine')], 'args[0][0]', /Symbol\(mine\).*Symbol\.for/)
     refused([Symbol.iterator], 'args[0][0]', /Symbol\.for/)
@@ -85,10 +123,34 @@ suite('codec: refusals', () => {
   })
 
   test('what a getter or a Proxy throws is told with its path', () => {
-    refused({ a: { get b(): never { throw new Error('not today') } } }, 'args[0].a.b', /not today/)
-    const hostile = new Proxy({}, { getPrototypeOf() { throw new Error('go away') } })
+    refused(
+      {
+        a: {
+          get b(): never {
+            throw new Error('not today')
+          },
+        },
+      },
+      'args[0].a.b',
+      /not today/,
+    )
+    const hostile = new Proxy(
+      {},
+      {
+        getPrototypeOf() {
+          throw new Error('go away')
+        },
+      },
+    )
     refused([1, hostile], 'args[0][1]', /go away/)
-    const reading = new Proxy({ x: 1 }, { get() { throw new Error('no reading') } })
+    const reading = new Proxy(
+      { x: 1 },
+      {
+        get() {
+          throw new Error('no reading')
+        },
+      },
+    )
     refused({ reading }, 'args[0].reading.x', /no reading/)
     assert.doesNotThrow(() => new Encoder(nothing).encode(new Proxy({ a: [1] }, {})))
   })
@@ -97,12 +159,17 @@ suite('codec: refusals', () => {
     let deep: unknown = null
     for (let i = 0; i < 200_000; i++) deep = [deep]
     const encoder = new Encoder(nothing)
-    assert.throws(() => encoder.encode(deep, 'args[1]'), (error) => error instanceof SerializationError && error.path === 'args[1]' && /deep/.test(error.message))
+    assert.throws(
+      () => encoder.encode(deep, 'args[1]'),
+      error => error instanceof SerializationError && error.path === 'args[1]' && /deep/.test(error.message),
+    )
     assert.equal(encoder.encode([1]).references.length, 0)
   })
 
-  test('an emitter of one\'s own is an ordinary instance', () => {
-    class Mine extends EventEmitter { n = 1 }
+  test("an emitter of one's own is an ordinary instance", () => {
+    class Mine extends EventEmitter {
+      n = 1
+    }
     assert.doesNotThrow(() => new Encoder(eager).encode(new Mine()))
   })
 })

@@ -7,8 +7,28 @@ import { WireError } from '#lib/errors.js'
 import { decode, encode } from './codecs.js'
 
 const scalars = fc.oneof(
-  fc.constantFrom(undefined, null, true, false, 0, -0, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, -(2 ** 31), 2 ** 53, '', '\ud800', 'é', '😀'),
-  fc.double(), fc.integer(), fc.maxSafeInteger(), fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }),
+  fc.constantFrom(
+    undefined,
+    null,
+    true,
+    false,
+    0,
+    -0,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    2 ** 31,
+    -(2 ** 31),
+    2 ** 53,
+    '',
+    '\ud800',
+    'é',
+    '😀',
+  ),
+  fc.double(),
+  fc.integer(),
+  fc.maxSafeInteger(),
+  fc.string({ unit: 'binary' }),
+  fc.string({ unit: 'grapheme' }),
   fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
 )
 
@@ -20,32 +40,38 @@ function target(room: number): { bytes: Uint8Array; view: DataView } {
 
 suite('codec: small values', () => {
   test('come back as they were, at any offset', () => {
-    fc.assert(fc.property(scalars, fc.nat(20), (value, offset) => {
-      const { bytes, view } = target(offset + 512)
-      const length = encodeSmall(value, bytes, view, offset)
-      assert.ok(length > 0)
-      assert.deepStrictEqual(decodeSmall(bytes, view, offset, length), value)
-    }))
+    fc.assert(
+      fc.property(scalars, fc.nat(20), (value, offset) => {
+        const { bytes, view } = target(offset + 512)
+        const length = encodeSmall(value, bytes, view, offset)
+        assert.ok(length > 0)
+        assert.deepStrictEqual(decodeSmall(bytes, view, offset, length), value)
+      }),
+    )
   })
 
   test('are the same envelopes that Encoder writes and Decoder reads', () => {
-    fc.assert(fc.property(scalars, (value) => {
-      const { bytes, view } = target(512)
-      const length = encodeSmall(value, bytes, view, 0)
-      assert.deepStrictEqual(Buffer.from(bytes.subarray(0, length)), Buffer.from(encode(value)))
-      assert.deepStrictEqual(decode(bytes.subarray(0, length)), value)
-    }))
+    fc.assert(
+      fc.property(scalars, value => {
+        const { bytes, view } = target(512)
+        const length = encodeSmall(value, bytes, view, 0)
+        assert.deepStrictEqual(Buffer.from(bytes.subarray(0, length)), Buffer.from(encode(value)))
+        assert.deepStrictEqual(decode(bytes.subarray(0, length)), value)
+      }),
+    )
   })
 
   test('that do not fit give 0 and write nothing beyond the target', () => {
-    fc.assert(fc.property(scalars, fc.nat(40), (value, room) => {
-      const { bytes, view } = target(room)
-      const size = encode(value).byteLength
-      const length = encodeSmall(value, bytes, view, 0)
-      if (size > room) assert.equal(length, 0)
-      else assert.equal(length, size)
-      assert.deepStrictEqual([...new Uint8Array(bytes.buffer, room)], new Array(8).fill(0))
-    }))
+    fc.assert(
+      fc.property(scalars, fc.nat(40), (value, room) => {
+        const { bytes, view } = target(room)
+        const size = encode(value).byteLength
+        const length = encodeSmall(value, bytes, view, 0)
+        if (size > room) assert.equal(length, 0)
+        else assert.equal(length, size)
+        assert.deepStrictEqual([...new Uint8Array(bytes.buffer, room)], new Array(8).fill(0))
+      }),
+    )
   })
 
   test('others give 0', () => {

@@ -195,7 +195,12 @@ suite('objects', () => {
     )
     view[0] = 1
     assert.equal(view[0], 1)
-    assert.equal(await get(remote((array: Int32Array) => array[0]).remote(ref)), 5)
+    class Other {
+      read(array: Int32Array) {
+        return array[100]
+      }
+    }
+    assert.equal(await get(remote(Other).remote().read.remote(ref)), 5, 'nor does a third process')
     release(view)
     assert.equal(view.length, 0)
     view = await get(ref)

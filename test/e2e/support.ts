@@ -57,7 +57,8 @@ export class Traces {
 
   /** Remembers the folders that the family has open or mapped now. */
   note(): void {
-    for (const pid of [process.pid, ...this.processes().map(each => each.pid)]) {
+    const own = process.env[MARK] === this.mark ? [process.pid] : []
+    for (const pid of [...own, ...this.processes().map(each => each.pid)]) {
       for (const path of pathsOf(pid)) {
         const inside = path.indexOf(`/${USER_FOLDER}/`)
         if (inside < 0) continue

@@ -27,7 +27,7 @@ const kinds: Record<string, unknown> = {
   'plain objects': { a: 1, 'b c': { d: [1, { e: null }] }, 3: undefined, __proto__name: 1 },
   'key that is __proto__': JSON.parse('{"__proto__": {"polluted": true}, "a": 1}'),
   'sparse and nested arrays': [[], [1, [2, [3]]], [undefined, null], Array.from({ length: 3 })],
-  dates: [new Date(0), new Date('2024-02-29T12:00:00.001Z'), new Date(Number.NaN)],
+  dates: [new Date(0), new Date('2024-02-29T12:00:00.001Z'), new Date(-1)],
   'regular expressions': [/a+/gi, /^\p{L}$/u],
   maps: [
     new Map<unknown, unknown>([
@@ -109,13 +109,9 @@ suite('values', () => {
       assert.equal(got.at.length(), 5)
     }
     class Account {
-      #secret = 'not carried'
       entries = new Map([['a', 1]])
       total() {
         return this.entries.get('a')! + 1
-      }
-      peek() {
-        return #secret in this
       }
     }
     for (const got of await trips(new Account())) {
@@ -124,14 +120,6 @@ suite('values', () => {
     }
     const total = remote((account: Account) => account.total())
     assert.equal(await get(total.remote(new Account())), 2)
-
-    class List extends Array<number> {
-      sum() {
-        return this.reduce((a, b) => a + b, 0)
-      }
-    }
-    const sum = remote((point: Point, scale: number) => point.length() * scale)
-    assert.equal(await get(sum.remote(new Point(6, 8), List.of(1, 2).sum())), 30)
   })
 
   test('a serializer says how a class travels', async () => {
@@ -144,6 +132,10 @@ suite('values', () => {
         return this.#degrees
       }
     }
+    assert.throws(
+      () => put({ deep: [new Celsius(1)] }),
+      (error: SerializationError) => error instanceof SerializationError && /deep\[0\].*Celsius.#degrees/.test(error.message),
+    )
     registerSerializer(Celsius, { name: 'test.Celsius', to: value => value.degrees, from: data => new Celsius(data as number) })
     const got = await get(put({ deep: [new Celsius(21)] }))
     assert.ok(got.deep[0] instanceof Celsius)

@@ -10,6 +10,7 @@ function same<A>() {
 
 declare const numberRef: ObjectRef<number>
 declare const textRef: ObjectRef<string>
+declare const numberRefs: ObjectRef<number>[]
 
 // Arguments: checked; a ref to T stands where T is expected.
 const add = remote((a: number, b: number) => a + b)
@@ -63,7 +64,8 @@ add.options({ numCpus: '1' })
 export async function values(): Promise<void> {
   same<number>()(await get(numberRef))
   same<[number, string]>()(await get([numberRef, textRef] as [ObjectRef<number>, ObjectRef<string>]))
-  same<number[]>()(await get([numberRef, numberRef]))
+  same<number[]>()(await get(numberRefs))
+  same<[number, string]>()(await get([numberRef, textRef]))
   same<ObjectRef<Float64Array<ArrayBuffer>>>()(put(new Float64Array(1)))
   const [ready, pending] = await wait([numberRef], { numReturns: 1, timeoutMs: 5 })
   same<ObjectRef<number>[]>()(ready)

@@ -4,7 +4,7 @@
 
 import { encodeError } from '../codec/error-value.js'
 import { rebuildFunction } from '../codec/function.js'
-import { ActorDiedError, TaskError } from '../errors.js'
+import { ActorDiedError } from '../errors.js'
 import { objectId } from '../ids.js'
 import type { Peer } from '../io/mesh.js'
 import { STATUS } from '../wire/frames.js'
@@ -92,7 +92,7 @@ export class ActorHost {
     const named = Math.floor(task.header.code / GROUP_STEP)
     const group = this.groups[named > 0 ? named : (this.methodGroup[method] ?? 0)]
     if (group === undefined || this.shape?.methods[method] === undefined) {
-      this.replies.error(task, new TypeError(`the actor has no method number ${method}`))
+      this.replies.error(task, this.shape?.className ?? 'actor', new TypeError(`the actor has no method number ${method}`))
       return
     }
     group.waiting.push(task)
@@ -198,7 +198,7 @@ export class ActorHost {
 
   private failed(task: IncomingTask, error: unknown): void {
     if (error instanceof ActorExit) return this.exit()
-    this.replies.error(task, error ?? new TaskError('the method threw nothing (undefined)'))
+    this.replies.error(task, `${this.shape?.className}.${this.shape?.methods[task.header.code % GROUP_STEP]?.name}`, error)
   }
 
   private ended(task: IncomingTask): void {

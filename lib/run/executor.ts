@@ -128,7 +128,7 @@ export class Executor implements TaskRunner {
     }
     const code = peer.receivedCode[header.code] as ReceivedCode | undefined
     if (code === undefined) {
-      this.replies.error(task, new Error(`the code of task ${header.task} never arrived`))
+      this.replies.error(task, 'task', new Error(`the code of task ${header.task} never arrived`))
       return null
     }
     return code.fn === null ? this.whenLoaded(task, code) : this.run(task, code)
@@ -138,7 +138,7 @@ export class Executor implements TaskRunner {
     try {
       await code.loading
     } catch (error) {
-      this.replies.error(task, error)
+      this.replies.error(task, code.name, error)
       return
     }
     await this.run(task, code)
@@ -163,7 +163,7 @@ export class Executor implements TaskRunner {
       }
       this.replies.ok(task, result)
     } catch (error) {
-      this.replies.error(task, error)
+      this.replies.error(task, code.name, error)
     }
     this.ended(code, started)
     return null
@@ -178,7 +178,7 @@ export class Executor implements TaskRunner {
     } catch (error) {
       await this.runtime.borrowsSettled(task.peer.workerId)
       if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
-      else this.replies.error(task, error)
+      else this.replies.error(task, code.name, error)
     }
     this.ended(code, started)
   }

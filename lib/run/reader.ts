@@ -2,7 +2,7 @@
 // From a settled entry to the value a user sees: decoded afresh at every get, so that nobody sees another's changes;
 // large arrays as views over the store's shared memory.
 
-import { rebuildTaskError } from '../codec/error-value.js'
+import { prepareError, rebuildTaskError } from '../codec/error-value.js'
 import { type Decoder, decodeSmall, NOT_SMALL } from '../codec/value.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
 import { ObjectLostError } from '../errors.js'
@@ -27,11 +27,21 @@ export class Reader {
       case STATE.stored:
         return this.stored(this.idOf(entry))
       default:
-        throw this.failure(entry)
+        return this.fail(entry)
     }
   }
 
-  /** The error of a failed entry, as an Error. */
+  /** Throws the error of a failed entry; a promise that rejects with it where its class has to be loaded first. */
+  fail(entry: Entry): Promise<never> {
+    const loading = entry.error instanceof Uint8Array ? prepareError(entry.error) : null
+    if (loading === null) throw this.failure(entry)
+    entry.seen = true
+    return loading.then(() => {
+      throw this.failure(entry)
+    })
+  }
+
+  /** The error of a failed entry, as an Error; of its own class if that is loaded. */
   failure(entry: Entry): Error {
     entry.seen = true
     if (entry.error instanceof Error) return entry.error

@@ -2,7 +2,7 @@
 // Writing the answer to a task: small results into the message, large ones into the store under the caller's id.
 
 import { encode } from '@msgpack/msgpack'
-import { encodeError } from '../codec/error-value.js'
+import { encodeThrown } from '../codec/error-value.js'
 import { type Encoded, encodeSmall, writeEncoded } from '../codec/value.js'
 import type { Entry } from '../core/owner/entry.js'
 import { objectId } from '../ids.js'
@@ -31,9 +31,10 @@ export class Replies {
     this.several(task, values)
   }
 
-  error(task: IncomingTask, error: unknown): void {
-    let body = encodeError(error as Error)
-    if (body.length > limits.inlineBytesMax) body = encodeError(new Error(`${String((error as Error)?.message).slice(0, 1000)}… (the error was ${body.length} bytes long)`))
+  /** Answers with what the code of the task threw. */
+  error(task: IncomingTask, name: string, error: unknown): void {
+    let body = encodeThrown(error, name)
+    if (body.length > limits.inlineBytesMax) body = encodeThrown(new Error(`${String((error as Error)?.message).slice(0, 1000)}… (the error was ${body.length} bytes long)`), name)
     const { mesh } = this.runtime
     const { peer, header } = task
     mesh.reserve(peer, REPLY_HEADER_BYTES + 5 + body.length)

@@ -2,7 +2,7 @@
 // The shell of one driver or worker: its place in the store and the mesh, the owner's machines, and the effects they ask
 // for. It routes; what decides is in core/owner, what runs tasks in executor.ts.
 
-import { decodeError, encodeError } from '../codec/error-value.js'
+import { encodeError, rebuildTaskError, useContextForErrors } from '../codec/error-value.js'
 import type { FunctionContext } from '../codec/function.js'
 import { Decoder, type Encoded, Encoder } from '../codec/value.js'
 import type { Actor } from '../core/owner/actor-calls.js'
@@ -77,11 +77,12 @@ export class Runtime implements ArgumentHost, RefKeeper {
     spinMicros: number,
   ) {
     this.self = store.workerId
-    this.owner = new Owner(this.self, node, decodeError)
+    this.owner = new Owner(this.self, node, rebuildTaskError)
     this.mesh = new Mesh(store, this, spinMicros)
     this.mesh.beforeFlush = () => this.act({ is: 'flush' })
     this.travel = new ReferenceTravel(this)
     this.context = this.travel.context
+    useContextForErrors(this.context)
     this.encoder = new Encoder(this.context)
     this.decoder = new Decoder(this.context)
     this.reader = new Reader(store, this.decoder, (entry) => this.idOf(entry))

@@ -42,7 +42,7 @@ async function getAll(runtime: Runtime, refs: unknown[], entries: Entry[], timeo
   let missing = 0
   for (const entry of entries) {
     if (!entry.settled) runtime.need(entry)
-    if (entry.state === STATE.failed) throw runtime.reader.failure(entry)
+    if (entry.state === STATE.failed) return runtime.reader.fail(entry)
     if (!entry.settled) missing++
   }
   if (missing > 0) await runtime.waiting(allSettled(runtime, entries, missing, timeoutMs))
@@ -65,7 +65,7 @@ function allSettled(runtime: Runtime, entries: Entry[], missing: number, timeout
     const settled = (entry: Entry) => {
       if (entry.state === STATE.failed) {
         clearTimeout(timer)
-        reject(runtime.reader.failure(entry))
+        read(runtime, entry, resolve as () => void, reject)
         stop()
       } else if (--missing === 0) {
         clearTimeout(timer)

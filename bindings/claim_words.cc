@@ -3,22 +3,19 @@
 
 #include "channel_layout.h"
 #include "errors.h"
+#include "external_buffer.h"
 
 namespace eagleray {
 namespace {
 
 const char* const kNames[2] = {"mine", "theirs"};
 
-// One direction. The finalizer's hint keeps the mapping for as long as the buffer may be looked at.
+// One direction. A copy would be of no use: without external buffers there are no revocable tasks.
 napi_value words_over(napi_env env, const std::shared_ptr<Client>& client, std::atomic<int32_t>* words) {
-  auto* hold = new std::shared_ptr<Client>(client);
-  const auto let_go = [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Client>*>(hint); };
-  napi_value buffer = nullptr;
+  bool allowed = true;
   napi_value array = nullptr;
-  if (napi_create_external_arraybuffer(env, words, kClaimWords * sizeof(int32_t), let_go, hold, &buffer) != napi_ok) {
-    delete hold;
-    return nullptr;
-  }
+  napi_value buffer = shared_buffer(env, client, reinterpret_cast<std::byte*>(words), kClaimWords * sizeof(int32_t), &allowed);
+  if (buffer == nullptr || !allowed) return nullptr;
   return napi_create_typedarray(env, napi_int32_array, kClaimWords, buffer, 0, &array) == napi_ok ? array : nullptr;
 }
 

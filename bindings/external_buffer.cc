@@ -42,21 +42,21 @@ napi_value ViewTable::wrap(napi_env env, const Store& store, const View& view) {
     return wrap_empty(env);
   }
   auto* data = const_cast<std::byte*>(view.data);  // a private mapping: writing hurts nobody
-  auto* hint = new Hint{shared_from_this(), data};
+  auto hint = std::make_unique<Hint>(Hint{shared_from_this(), data});
   napi_value buffer = nullptr;
-  const napi_status made = napi_create_external_arraybuffer(env, data, view.size, finalize, hint, &buffer);
-  if (made == napi_ok) {
-    places_[data].live.push_back({store, view});
-    return buffer;
+  places_[data].live.push_back({store, view});
+  const napi_status made = napi_create_external_arraybuffer(env, data, view.size, finalize, hint.get(), &buffer);
+  if (made != napi_no_external_buffers_allowed) {
+    hint.release();  // the finalizer's, which runs also when Node refuses the size
+    return made == napi_ok ? buffer : throw_napi(env, "make an ArrayBuffer over an object");
   }
-  delete hint;
   void* copy = nullptr;
-  if (made == napi_no_external_buffers_allowed && napi_create_arraybuffer(env, view.size, &copy, &buffer) == napi_ok) {
+  if (napi_create_arraybuffer(env, view.size, &copy, &buffer) == napi_ok) {
     std::memcpy(copy, data, view.size);
   } else {
-    throw_napi(env, "make an ArrayBuffer over an object");
+    throw_napi(env, "make an ArrayBuffer for an object");
   }
-  Store(store).release(view);
+  finalize(env, data, hint.release());
   return buffer;
 }
 
@@ -95,16 +95,17 @@ void ViewTable::take_one(std::unordered_map<const void*, Place>::iterator place)
 }
 
 napi_value shared_buffer(napi_env env, const std::shared_ptr<Client>& client, std::byte* data, size_t length, bool* allowed) {
-  auto* hold = new std::shared_ptr<Client>(client);
+  auto hold = std::make_unique<std::shared_ptr<Client>>(client);
   const auto let_go = [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Client>*>(hint); };
   napi_value buffer = nullptr;
-  const napi_status made = napi_create_external_arraybuffer(env, data, length, let_go, hold, &buffer);
+  const napi_status made = napi_create_external_arraybuffer(env, data, length, let_go, hold.get(), &buffer);
   *allowed = made != napi_no_external_buffers_allowed;
-  if (made == napi_ok) return buffer;
-  delete hold;
+  if (*allowed) {
+    hold.release();  // the finalizer's, which runs also when Node refuses the size
+    return made == napi_ok ? buffer : throw_napi(env, "make an ArrayBuffer over shared memory");
+  }
   void* own = nullptr;
-  if (*allowed || napi_create_arraybuffer(env, length, &own, &buffer) != napi_ok) throw_napi(env, "make an ArrayBuffer over shared memory");
-  return buffer;
+  return napi_create_arraybuffer(env, length, &own, &buffer) == napi_ok ? buffer : throw_napi(env, "make an ArrayBuffer");
 }
 
 }  // namespace eagleray

@@ -15,6 +15,14 @@ const FIRST_PACKET_BYTES = 4096
 const EAGER_BYTES = 8192
 const INBOX_BYTES = 1 << 20
 const PACKETS_PER_CALL = 256
+/** Channel number of the peer that is this process itself: an actor that calls itself, a worker that is lent to its own task. */
+const LOOPBACK = -1
+const CLAIM_WORDS = 256
+
+function loopbackWords(): { mine: Int32Array; theirs: Int32Array } {
+  const words = new Int32Array(CLAIM_WORDS)
+  return { mine: words, theirs: words }
+}
 
 /** The other end of a channel. */
 export class Peer implements PacketBuffer {
@@ -40,7 +48,7 @@ export class Peer implements PacketBuffer {
   ) {}
 
   get claims(): { mine: Int32Array; theirs: Int32Array } {
-    this.words ??= this.port.claims(this.channel)
+    this.words ??= this.channel === LOOPBACK ? loopbackWords() : this.port.claims(this.channel)
     return this.words
   }
 }
@@ -94,6 +102,7 @@ export class Mesh {
   peer(workerId: WorkerId): Peer | null {
     const known = this.byId.get(workerId)
     if (known !== undefined) return known.open ? known : null
+    if (workerId === this.store.workerId) return this.admit(LOOPBACK, workerId)
     try {
       return this.admit(this.port.connect(slotOf(workerId), workerId), workerId)
     } catch {
@@ -202,7 +211,7 @@ export class Mesh {
     if (this.byId.get(peer.workerId) === peer) this.byId.delete(peer.workerId)
     if (this.byChannel.get(peer.channel) === peer) {
       this.byChannel.delete(peer.channel)
-      this.port.disconnect(peer.channel)
+      if (peer.channel !== LOOPBACK) this.port.disconnect(peer.channel)
     }
   }
 
@@ -216,12 +225,23 @@ export class Mesh {
     const length = peer.length
     peer.length = 0
     if (!peer.open) return
+    if (peer.channel === LOOPBACK) return this.deliver(peer, peer.bytes.slice(0, length))
     if (peer.backlog.length === 0 && this.port.send(peer.channel, peer.bytes, length)) return
     if (peer.backlogBytes + length > limits.peerQueueBytesMax) {
       throw new Error(`eagleray: ${peer.backlogBytes} bytes wait for process ${peer.workerId}, which does not read; the limit is ${limits.peerQueueBytesMax}`)
     }
     peer.backlog.push(peer.bytes.slice(0, length))
     peer.backlogBytes += length
+  }
+
+  /** To this process itself: in a later turn, as from anybody. */
+  private deliver(peer: Peer, packet: Uint8Array): void {
+    setImmediate(() => {
+      if (!peer.open) return
+      const error = this.packet(peer, packet, new DataView(packet.buffer), 0, packet.length)
+      if (error !== null) this.refuse(peer, error)
+      this.listener.onBatchEnd()
+    })
   }
 
   private writable(channel: number): void {

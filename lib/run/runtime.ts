@@ -147,11 +147,12 @@ export class Runtime implements ArgumentHost, RefKeeper {
 
   /** Keeps the event loop alive while somebody waits. */
   async waiting<T>(promise: Promise<T>): Promise<T> {
-    if (this.waits++ === 0) this.mesh.ref()
+    // A worker stays in any case; a driver only for what it waits for.
+    if (this.waits++ === 0 && this.runner === null) this.mesh.ref()
     try {
       return await (this.runner === null ? promise : this.runner.waiting(promise))
     } finally {
-      if (--this.waits === 0 && !this.closed) this.mesh.unref()
+      if (--this.waits === 0 && this.runner === null && !this.closed) this.mesh.unref()
     }
   }
 

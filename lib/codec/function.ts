@@ -60,7 +60,8 @@ export function makeFunctionCodec(context: () => FunctionContext): FunctionCodec
     encode(fn, path) {
       const known = settled.get(fn)
       if (known) return known
-      const { bytes, references, isSettled } = (unwrap(fn) ? null : sourced(fn)) ?? capture(fn, { env: null, site: null, context: context(), path })
+      const { bytes, references, isSettled } =
+        (unwrap(fn) ? null : sourced(fn)) ?? capture(fn, { env: null, site: null, context: context(), path })
       if (isSettled && references.length === 0) settled.set(fn, bytes)
       return bytes
     },

@@ -124,6 +124,7 @@ export function readBundle(bytes: Uint8Array): Bundle {
   const length = view.getUint32(4, true)
   if (PREFIX_BYTES + length > bytes.length) throw new RangeError('a function was cut short')
   const head = JSON.parse(new TextDecoder().decode(bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + length))) as BundleHead
-  if (!Array.isArray(head.records) || !Array.isArray(head.modules) || !head.records[head.root]) throw new RangeError('a function without a root')
+  if (!Array.isArray(head.records) || !Array.isArray(head.modules) || !head.records[head.root])
+    throw new RangeError('a function without a root')
   return { ...head, values: bytes.subarray(Math.min(bytes.length, alignUp(PREFIX_BYTES + length))) }
 }

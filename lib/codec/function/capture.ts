@@ -6,8 +6,8 @@
 
 import { types } from 'node:util'
 import { SerializationError } from '../../errors.js'
-import { isClassNode } from './ast.js'
 import { assignedTo } from './assigned.js'
+import { isClassNode } from './ast.js'
 import type { BundleRecord, FunctionRecord, ModuleEntry, ReferenceRecord } from './bundle.js'
 import { CapturedValues, type FunctionContext } from './captured-values.js'
 import { isCompilerHelper } from './compiler-helpers.js'
@@ -93,7 +93,7 @@ export class Capture {
     const known = this.indices.get(value)
     if (known !== undefined) return known
     if (typeof value === 'symbol') return this.symbol(value)
-    if ((typeof value === 'object' && value !== null) || typeof value === 'function') return this.object(value, from)
+    if (!isPrimitive(value)) return this.object(value as object, from)
     if (value === undefined) return this.add({ kind: 'plain' })
     const isPlain = typeof value === 'number' ? Number.isFinite(value) && !Object.is(value, -0) : typeof value !== 'bigint'
     return isPlain ? this.add({ kind: 'plain', value: value as null | boolean | string | number }) : this.encoded(value, from)
@@ -147,7 +147,9 @@ export class Capture {
   /** The file whose whole `module.exports` a value is; the program's entry excepted. */
   private exportedFrom(value: object): string | null {
     this.exportsByValue ??= new Map(
-      Object.entries(requireCache).flatMap(([file, module]): [unknown, string][] => (module?.loaded && !isEntry(file) ? [[module.exports, file]] : [])),
+      Object.entries(requireCache).flatMap(([file, module]): [unknown, string][] =>
+        module?.loaded && !isEntry(file) ? [[module.exports, file]] : [],
+      ),
     )
     return this.exportsByValue.get(value) ?? null
   }
@@ -166,14 +168,17 @@ export class Capture {
     const isClass = /^class\b/.test(Function.prototype.toString.call(fn))
     const likely = [from.subject?.facts?.url ?? null, this.options.site?.url ?? null].filter(url => url !== null)
     if (from.subject) return subjectOf(fn, this.inspection, likely, isClass ? 'class' : 'function', ` of ${from.subject.label}`)
-    if (this.options.path !== null) return subjectOf(fn, this.inspection, likely, isClass ? 'class' : 'function', ` at ${this.options.path}`)
+    if (this.options.path !== null)
+      return subjectOf(fn, this.inspection, likely, isClass ? 'class' : 'function', ` at ${this.options.path}`)
     return subjectOf(fn, this.inspection, likely, isClass ? 'actor class' : 'remote function', '')
   }
 
   private byReference({ fn, parsed, at, facts }: Subject): number | null {
     if (!at) {
       const found = findCjsReference(fn)
-      return found && this.remember(fn, { kind: 'reference', module: this.moduleIndex(scriptUrl(found.file), false, false), ...found.record })
+      return (
+        found && this.remember(fn, { kind: 'reference', module: this.moduleIndex(scriptUrl(found.file), false, false), ...found.record })
+      )
     }
     const found: Omit<ReferenceRecord, 'module'> | null = facts ? findReference(fn, parsed.text, at, facts) : null
     return found && facts && this.remember(fn, { ...found, module: this.moduleIndex(facts.url, facts.esm, facts.strict) })
@@ -213,7 +218,9 @@ export class Capture {
       record.locals.push([PARENT, parentIndex])
       record.eager.push(parentIndex)
     }
-    const property = (path: string) => ([key, value]: [string, unknown]): [string, number] => [key, this.value(value, { name: `${path}.${key}`, subject })]
+    const property =
+      (path: string) =>
+      ([key, value]: [string, unknown]): [string, number] => [key, this.value(value, { name: `${path}.${key}`, subject })]
     record.properties = assigned.own.map(property(fn.name))
     record.prototype = assigned.prototype.map(property(`${fn.name}.prototype`))
     record.parent = assigned.parent && this.object(assigned.parent, { name: `${fn.name}.prototype`, subject })
@@ -229,7 +236,10 @@ export class Capture {
       if (subject.parsed.free.eager.has(name)) record.eager.push(index)
     }
     if (env && Object.hasOwn(env, name) && (isRoot || record.module === this.rootModule)) {
-      return note(this.shared(`env ${name}`, () => this.value(env[name], { name, subject })), record.locals)
+      return note(
+        this.shared(`env ${name}`, () => this.value(env[name], { name, subject })),
+        record.locals,
+      )
     }
     const variable = lookUp(subject, name)
     if (!variable) return
@@ -255,13 +265,14 @@ export class Capture {
     const { facts } = subject
     if (topLevel && facts && !facts.generated) {
       const module = this.moduleIndex(facts.url, facts.esm, facts.strict)
-      const binding = facts.imports.get(name)
+      const binding = isPrimitive(value) ? null : facts.imports.get(name)
       if (binding) return this.add({ kind: 'import', module, ...binding })
       if (!facts.esm && (name === '__filename' || name === '__dirname')) {
         return this.add({ kind: 'meta', module, field: name === '__filename' ? 'filename' : 'dirname' })
       }
       // Some loaders give a `require` that does not look like the usual one.
-      if (!facts.esm && name === 'require' && typeof value === 'function' && 'resolve' in value) return this.add({ kind: 'require', module })
+      if (!facts.esm && name === 'require' && typeof value === 'function' && 'resolve' in value)
+        return this.add({ kind: 'require', module })
       if (!facts.esm && name === 'module' && value === requireCache[facts.file ?? '']) {
         throw this.refusal({ name, subject }, 'the `module` object belongs to its process; take what is needed from it into a constant')
       }
@@ -273,4 +284,9 @@ export class Capture {
     const message = subject ? `captured variable \`${name}\` of ${subject.label}: ${reason}` : `${name}: ${reason}`
     return new SerializationError(message, name)
   }
+}
+
+/** What has no identity is as good by value, also when it was imported. */
+function isPrimitive(value: unknown): boolean {
+  return (typeof value !== 'object' || value === null) && typeof value !== 'function'
 }

@@ -3,7 +3,18 @@
 // Besides the names it tells what of the surroundings the function needs that has no name: the `this`, `arguments`,
 // `new.target` or `super` of a function around an arrow function, and `import.meta`.
 
-import { type AstNode, bodyNames, children, identifier, isClassNode, isFunctionNode, nodeIn, nodesIn, parameterNames, scopeNames } from './ast.js'
+import {
+  type AstNode,
+  bodyNames,
+  children,
+  identifier,
+  isClassNode,
+  isFunctionNode,
+  nodeIn,
+  nodesIn,
+  parameterNames,
+  scopeNames,
+} from './ast.js'
 
 export interface FreeNames {
   /** In order of first use. */

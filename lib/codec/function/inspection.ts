@@ -49,7 +49,9 @@ export class Inspection {
     const key = Symbol.for(STASH_KEY)
     Object.defineProperty(holder, key, { value: stash, configurable: true, enumerable: false })
     try {
-      const { result } = post(session, 'Runtime.evaluate', { expression: `globalThis[Symbol.for('${STASH_KEY}')].value` }) as { result: RemoteValue }
+      const { result } = post(session, 'Runtime.evaluate', { expression: `globalThis[Symbol.for('${STASH_KEY}')].value` }) as {
+        result: RemoteValue
+      }
       const { internalProperties } = post(session, 'Runtime.getProperties', { objectId: result.objectId, ownProperties: true }) as {
         internalProperties?: { name: string; value?: RemoteValue }[]
       }
@@ -107,7 +109,8 @@ function asScopes(raw: unknown): Scope[] {
 
 /** TypeScript's running source cannot be read from its file, so all of those are fetched in the one go. */
 function learnScripts(session: Session, wanted: string): void {
-  const listen = (message: { params: { scriptId: string; url: string } }) => urls.set(message.params.scriptId, scriptUrl(message.params.url))
+  const listen = (message: { params: { scriptId: string; url: string } }) =>
+    urls.set(message.params.scriptId, scriptUrl(message.params.url))
   session.on('Debugger.scriptParsed', listen as never)
   try {
     post(session, 'Debugger.enable')

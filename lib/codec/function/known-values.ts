@@ -2,7 +2,7 @@
 // Values that every process has of its own: what is reachable from `globalThis` (`Math.floor`, `Object.prototype`) and
 // what Node's built-in modules export. They travel by name.
 
-import { builtinModules, createRequire, isBuiltin } from 'node:module'
+import { builtinModules, createRequire } from 'node:module'
 
 /** `specifier` null: a path from `globalThis`. Else a path into the exports of that built-in module. */
 export interface KnownValue {
@@ -10,22 +10,30 @@ export interface KnownValue {
   path: string[]
 }
 
-let globals: Map<unknown, KnownValue> | null = null
-let builtins: Map<unknown, KnownValue> | null = null
-let builtinsLoaded = 0
+type Table = Map<unknown, KnownValue>
+
+/** Three tables, each made when first asked for: the code of most programs only ever needs the first. */
+let objects: Table | null = null
+let engineFunctions: Table | null = null
+let nodeFunctions: Table | null = null
+let modulesLoaded = 0
 
 /** How any process can find this very value of the language or of Node; null for the user's own values. */
-export function knownValue(value: unknown): KnownValue | null {
-  if ((typeof value !== 'object' || value === null) && typeof value !== 'function') return null
-  globals ??= readGlobals()
-  const fromGlobal = globals.get(value)
-  if (fromGlobal) return fromGlobal
-  const loaded = loadedModules()
-  if (!builtins || loaded.length !== builtinsLoaded) {
-    builtins = readBuiltins(loaded)
-    builtinsLoaded = loaded.length
+export function knownValue(value: object): KnownValue | null {
+  const loaded = (process as unknown as { moduleLoadList?: string[] }).moduleLoadList ?? []
+  if (loaded.length !== modulesLoaded) objects = nodeFunctions = null
+  modulesLoaded = loaded.length
+  if (typeof value !== 'function') {
+    objects ??= readObjects(loaded)
+    return objects.get(value) ?? objects.get(defaultOfNamespace(value)) ?? null
   }
-  return builtins.get(value) ?? builtins.get(defaultOfNamespace(value)) ?? null
+  if (isEngineFunction(value)) {
+    engineFunctions ??= readGlobalFunctions(true)
+    const known = engineFunctions.get(value)
+    if (known) return known
+  }
+  nodeFunctions ??= readNodeFunctions(loaded)
+  return nodeFunctions.get(value) ?? null
 }
 
 /** The value in this process. */
@@ -47,65 +55,69 @@ function defaultOfNamespace(value: unknown): unknown {
 }
 
 /** Only modules that are loaded already: a value of any other cannot be in the user's hands, and loading has side effects. */
-function loadedModules(): string[] {
-  const list = (process as unknown as { moduleLoadList?: string[] }).moduleLoadList ?? []
-  const names = new Set(list.map(entry => entry.replace(/^NativeModule /, '')))
-  return builtinModules.filter(name => !name.startsWith('_') && names.has(name) && isBuiltin(name))
+function builtins(loaded: string[]): [specifier: string, exports: unknown][] {
+  const names = new Set(loaded.map(entry => entry.replace(/^NativeModule /, '')))
+  const here = builtinModules.filter(name => !name.startsWith('_') && names.has(name))
+  return here.map(name => [`node:${name}`, process.getBuiltinModule(`node:${name}`)])
 }
 
-function readBuiltins(names: string[]): Map<unknown, KnownValue> {
-  const found = new Map<unknown, KnownValue>()
-  for (const name of names) {
-    const specifier = `node:${name}`
-    const exports: unknown = process.getBuiltinModule(specifier)
-    note(found, exports, { specifier, path: [] })
-    for (const [key, value] of dataProperties(exports)) note(found, value, { specifier, path: [key] })
-  }
-  return found
-}
-
-function readGlobals(): Map<unknown, KnownValue> {
-  const found = new Map<unknown, KnownValue>([[globalThis, { specifier: null, path: [] }]])
+function readObjects(loaded: string[]): Table {
+  const table: Table = new Map([[globalThis, { specifier: null, path: [] }]])
   for (const [name, value] of dataProperties(globalThis)) {
-    if (!isStandard(name, value)) continue
-    note(found, value, { specifier: null, path: [name] })
+    if (NODE_NAMES.has(name)) note(table, value, { specifier: null, path: [name] })
+    if (typeof value !== 'function' || !(NODE_NAMES.has(name) || isEngineFunction(value))) continue
+    note(table, Object.getOwnPropertyDescriptor(value, 'prototype')?.value, { specifier: null, path: [name, 'prototype'] })
+  }
+  for (const [specifier, exports] of builtins(loaded)) {
+    note(table, exports, { specifier, path: [] })
+    for (const [key, value] of dataProperties(exports)) if (typeof value !== 'function') note(table, value, { specifier, path: [key] })
+  }
+  return table
+}
+
+/** Functions on `globalThis`, on what stands there, and on prototypes: of the engine, or of Node. */
+function readGlobalFunctions(ofEngine: boolean): Table {
+  const table: Table = new Map()
+  for (const [name, value] of dataProperties(globalThis)) {
+    if (!ofEngine && !NODE_NAMES.has(name)) continue
+    noteFunction(table, value, [name])
     for (const [key, member] of dataProperties(value)) {
-      if (key === 'prototype') {
-        note(found, member, { specifier: null, path: [name, key] })
-        for (const [method, fn] of dataProperties(member)) if (method !== 'constructor') noteFunction(found, fn, [name, key, method])
-      } else noteFunction(found, member, [name, key])
+      noteFunction(table, member, [name, key])
+      if (key !== 'prototype') continue
+      for (const [method, fn] of dataProperties(member)) if (method !== 'constructor') noteFunction(table, fn, [name, key, method])
     }
   }
-  return found
+  return table
 }
 
-/** The globals a fresh Node process has too; what the user put on `globalThis` is not among them. */
-function isStandard(name: string, value: unknown): boolean {
-  if (typeof value === 'function') return /^[A-Z]/.test(name) ? isEngineFunction(value) : isEngineFunction(value) || NODE_FUNCTIONS.has(name)
-  return NODE_OBJECTS.has(name)
+function readNodeFunctions(loaded: string[]): Table {
+  const table = readGlobalFunctions(false)
+  for (const [specifier, exports] of builtins(loaded)) {
+    if (typeof exports === 'function') note(table, exports, { specifier, path: [] })
+    for (const [key, value] of dataProperties(exports)) if (typeof value === 'function') note(table, value, { specifier, path: [key] })
+  }
+  return table
 }
 
-const NODE_OBJECTS = new Set(['Math', 'JSON', 'Reflect', 'Atomics', 'Intl', 'WebAssembly', 'console', 'process', 'performance', 'crypto', 'navigator'])
-const NODE_FUNCTIONS = new Set(
-  'setTimeout setInterval setImmediate clearTimeout clearInterval clearImmediate queueMicrotask structuredClone atob btoa fetch'.split(' '),
-)
-const NODE_CLASSES = new Set(
-  ('AbortController AbortSignal Blob BroadcastChannel Buffer DOMException Event EventTarget FormData Headers MessageChannel MessagePort ' +
-    'Performance ReadableStream Request Response TextDecoder TextEncoder TransformStream URL URLSearchParams WebSocket WritableStream').split(' '),
+/** Globals of the language that are objects, and those of Node that a fresh process has too; not what the user put there. */
+const NODE_NAMES = new Set(
+  (
+    'Math JSON Reflect Atomics Intl WebAssembly console process performance crypto navigator ' +
+    'setTimeout setInterval setImmediate clearTimeout clearInterval clearImmediate queueMicrotask structuredClone atob btoa fetch ' +
+    'AbortController AbortSignal Blob BroadcastChannel Buffer DOMException Event EventTarget FormData Headers MessageChannel MessagePort ' +
+    'Performance ReadableStream Request Response TextDecoder TextEncoder TransformStream URL URLSearchParams WebSocket WritableStream'
+  ).split(' '),
 )
 
 function isEngineFunction(fn: Function): boolean {
-  return NODE_CLASSES.has(fn.name) || Function.prototype.toString.call(fn).endsWith('{ [native code] }')
+  return Function.prototype.toString.call(fn).endsWith('{ [native code] }')
 }
 
-/** A method the user added to a standard class is the user's. */
-function noteFunction(found: Map<unknown, KnownValue>, value: unknown, path: string[]): void {
-  if (typeof value !== 'function') return
-  const ofNode = NODE_CLASSES.has(path[0]!) || NODE_OBJECTS.has(path[0]!)
-  if (ofNode || isEngineFunction(value)) note(found, value, { specifier: null, path })
+function noteFunction(table: Table, value: unknown, path: string[]): void {
+  if (typeof value === 'function') note(table, value, { specifier: null, path })
 }
 
-function note(found: Map<unknown, KnownValue>, value: unknown, known: KnownValue): void {
+function note(found: Table, value: unknown, known: KnownValue): void {
   const identifiable = (typeof value === 'object' && value !== null) || typeof value === 'function'
   if (identifiable && !found.has(value)) found.set(value, known)
 }
@@ -113,5 +125,7 @@ function note(found: Map<unknown, KnownValue>, value: unknown, known: KnownValue
 /** Own properties that are plain values: reading an accessor could warn or do work. */
 function dataProperties(holder: unknown): [string, unknown][] {
   if ((typeof holder !== 'object' && typeof holder !== 'function') || holder === null) return []
-  return Object.entries(Object.getOwnPropertyDescriptors(holder)).flatMap(([key, d]): [string, unknown][] => ('value' in d ? [[key, d.value]] : []))
+  return Object.entries(Object.getOwnPropertyDescriptors(holder)).flatMap(([key, d]): [string, unknown][] =>
+    'value' in d ? [[key, d.value]] : [],
+  )
 }

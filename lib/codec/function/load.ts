@@ -7,8 +7,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { SerializationError } from '../../errors.js'
 import type { BundleRecord, ImportRecord, ModuleEntry, ReferenceRecord } from './bundle.js'
 import { rememberOrigin } from './identity.js'
-import { candidateFiles, fileHash, fileOf, localUrl, requireCache } from './module-files.js'
 import { toEsm } from './interop.js'
+import { candidateFiles, fileHash, fileOf, localUrl, requireCache } from './module-files.js'
 import { unwrap } from './reference.js'
 import { scriptThatImports } from './script-imports.js'
 
@@ -128,9 +128,13 @@ async function loadReference(record: ReferenceRecord, module: ModuleEntry): Prom
 function mismatch(record: ReferenceRecord, module: ModuleEntry, files: string[]): SerializationError {
   const what = describe(record, module)
   if (files.length === 0) {
-    return new SerializationError(`${what}: the module is not here, neither at that path nor as ${module.relative} in the project of ${process.cwd()}`)
+    return new SerializationError(
+      `${what}: the module is not here, neither at that path nor as ${module.relative} in the project of ${process.cwd()}`,
+    )
   }
   const here = files.map(file => `${file} (sha256 ${fileHash(file).slice(0, 12)}…)`).join(' and ')
   const there = `${fileOf(module.url)} (sha256 ${record.hash.slice(0, 12)}…)`
-  return new SerializationError(`${what}: ${here} is not the same source as ${there} was when the function was sent; bring them to the same version`)
+  return new SerializationError(
+    `${what}: ${here} is not the same source as ${there} was when the function was sent; bring them to the same version`,
+  )
 }

@@ -90,7 +90,7 @@ function importedBy(init: AstNode | null): ImportBinding | null {
   }
   const helper = Object.hasOwn(INTEROP, callee) ? INTEROP[callee]! : null
   const inner = helper ? importedBy(args[0] ?? null) : null
-  if (!inner || inner.how !== 'require' || inner.name !== null || inner.interop !== null) return null
+  if (inner?.how !== 'require' || inner.name !== null || inner.interop !== null) return null
   return { ...inner, interop: helper === 'toESM' && args.length > 1 ? 'toESMNode' : helper }
 }
 

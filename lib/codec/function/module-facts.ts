@@ -140,7 +140,8 @@ export class ModuleFacts {
       if (statement.type !== 'ExpressionStatement') continue
       const expression = nodeIn(statement, 'expression')!
       const callee = expression.type === 'CallExpression' ? nodeIn(expression, 'callee')! : expression
-      if (callee.type === 'ArrowFunctionExpression' && callee !== expression && nodeIn(callee, 'body')!.type === 'BlockStatement') return callee
+      if (callee.type === 'ArrowFunctionExpression' && callee !== expression && nodeIn(callee, 'body')!.type === 'BlockStatement')
+        return callee
       if (callee.type === 'FunctionExpression' && identifier(nodeIn(callee, 'id')) === GENERATED_MODULE) return callee
     }
     return null

@@ -74,12 +74,12 @@ class Build {
 
   root(): Function {
     const { records, root } = this.bundle
-    records.forEach((record, i) => this.adoptKnown(record, i))
+    for (const [i, record] of records.entries()) this.adoptKnown(record, i)
     this.compileModules()
     const inOrder = records.map((_, i) => i).sort((a, b) => lineOf(records[a]!) - lineOf(records[b]!))
     for (const i of inOrder) this.ensure(i)
     this.fill()
-    records.forEach((record, i) => this.assign(record, i))
+    for (const [i, record] of records.entries()) this.assign(record, i)
     return this.live[root] as Function
   }
 
@@ -102,7 +102,7 @@ class Build {
       const variables = entry.variables.map(([name]) => name)
       const code = compileModule({ url, esm: entry.esm, strict: entry.strict, variables, functions }, metaOf(url))
       this.modules.push({ entry, code })
-      code.functions.forEach((fn, k) => this.compiled.set(members[k]!, fn))
+      for (const [k, fn] of code.functions.entries()) this.compiled.set(members[k]!, fn)
     })
     for (const [index, code] of this.compiled) {
       const record = records[index] as FunctionRecord

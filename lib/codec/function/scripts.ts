@@ -6,8 +6,8 @@
 import { readFileSync } from 'node:fs'
 import { extname } from 'node:path'
 import type { Inspected, Inspection } from './inspection.js'
-import { fileOf } from './module-files.js'
 import { ModuleFacts } from './module-facts.js'
+import { fileOf } from './module-files.js'
 
 const byScript = new Map<string, ModuleFacts | null>()
 const fileSources = new Map<string, string>()

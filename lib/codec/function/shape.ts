@@ -65,9 +65,9 @@ function classShape(fn: Function, { node }: ParsedFunction): FunctionShape {
 /** A class without a constructor passes its arguments on to its parent, of which nothing is known when it is native. */
 function constructorArguments(fn: Function, node: AstNode): number | null {
   const members = nodesIn(nodeIn(node, 'body')!, 'body')
-  const constructor = members.find(member => member.kind === 'constructor')
-  if (constructor) {
-    const value = nodeIn(constructor, 'value')!
+  const declared = members.find(member => member.kind === 'constructor')
+  if (declared) {
+    const value = nodeIn(declared, 'value')!
     return freeNames(value).usesArguments ? null : parameterCount(value)
   }
   const parent: unknown = Object.getPrototypeOf(fn)

@@ -3,7 +3,7 @@
 
 import { SerializationError } from '../../errors.js'
 import type { AstNode } from './ast.js'
-import type { Inspected, Inspection } from './inspection.js'
+import type { Inspected, Inspection, Scope } from './inspection.js'
 import type { ModuleFacts } from './module-facts.js'
 import { type ParsedFunction, parseFunction } from './parse.js'
 import { moduleOf } from './scripts.js'
@@ -15,8 +15,8 @@ export interface Subject {
   /** Null when this process has no inspector. */
   at: Inspected | null
   facts: ModuleFacts | null
-  /** The syntax around it in its module, outermost first; null when unknown. */
-  around: AstNode[] | null
+  /** The syntax around it in its module, outermost first; null when unknown. Parses the module. */
+  around: () => AstNode[] | null
   /** Where it starts in the source the user wrote, where that is known. */
   place: CallSite | null
   /** "remote function `score` (file.ts:12)". */
@@ -34,7 +34,7 @@ export function subjectOf(fn: Function, inspection: Inspection, likely: readonly
   const parsed = parseFunction(fn)
   const at = inspection.inspect(fn)
   const facts = at ? moduleOf(at, parsed.text, likely, inspection) : null
-  const around = at && facts ? facts.around(facts.offset(at.line, at.column), parsed.text) : null
+  const around = (): AstNode[] | null => (at && facts ? facts.around(facts.offset(at.line, at.column), parsed.text) : null)
   const place = at && facts && !facts.generated ? asWritten(facts.url, at.line + 1, at.column + 1) : null
   const name = fn.name ? ` \`${fn.name}\`` : ''
   return { fn, parsed, at, facts, around, place, label: `${title}${name}${place ? ` (${shortPlace(place)})` : ''}${rest}` }
@@ -47,14 +47,16 @@ export function refuseSurroundings({ parsed, facts, around, label }: Subject): v
   if (free.outerPrivate) throw new SerializationError(`${label} uses a private name of a class that does not travel with it`)
   if (free.outerArguments) throw new SerializationError(`${label} uses \`arguments\` of the function around it; use named parameters`)
   if (free.outerNewTarget) throw new SerializationError(`${label} uses \`new.target\` of the function around it`)
-  if (free.outerThis && around && facts?.isInsideFunction(around)) {
+  if (!free.outerThis) return
+  const nodes = around()
+  if (nodes && facts?.isInsideFunction(nodes)) {
     throw new SerializationError(`${label} uses \`this\` of the function around it; keep it in a constant first, or pass it as an argument`)
   }
 }
 
 /** Null: no variable but a global, or none at all, which the function will find out when it runs, as it would here. */
 export function lookUp(subject: Subject, name: string): Variable | null {
-  const { parsed, at, facts, around, label } = subject
+  const { parsed, at, facts, label } = subject
   if (!at) {
     if (name in globalThis) return null
     throw new SerializationError(
@@ -70,7 +72,7 @@ export function lookUp(subject: Subject, name: string): Variable | null {
       name,
     )
   }
-  const topLevel = facts && around ? facts.isTopLevel(name, around) : scope.kind === 'module'
+  const topLevel = isTopLevel(subject, scope, name)
   let value: unknown
   try {
     value = scope.variables[name]
@@ -79,6 +81,13 @@ export function lookUp(subject: Subject, name: string): Variable | null {
   }
   if (value === undefined && topLevel && isPending(facts, name)) throw notYet(name, label, undefined)
   return { value, topLevel }
+}
+
+/** An ES module has a scope of its own; the variables of other modules are those of a function around all of their code. */
+function isTopLevel({ facts, around }: Subject, scope: Scope, name: string): boolean {
+  if (scope.kind === 'module' || !facts || facts.esm) return scope.kind === 'module'
+  const nodes = around()
+  return nodes !== null && facts.isTopLevel(name, nodes)
 }
 
 /** Older engines show `undefined` for what is not initialised: then the place that runs now, before the declaration, tells. */

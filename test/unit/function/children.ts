@@ -42,8 +42,12 @@ export async function run(fixture: string, o: { flags?: string[]; args?: string[
   })
   let stdout = ''
   let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
   child.stdin.on('error', () => {})
   child.stdin.end(o.input ?? '')
   const code = await new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve))
@@ -52,7 +56,10 @@ export async function run(fixture: string, o: { flags?: string[]; args?: string[
 
 function lines<T>({ code, stdout, stderr }: Finished, what: string): T[] {
   if (code !== 0) throw new Error(`${what} ended with ${code}:\n${stderr}`)
-  return stdout.split('\n').filter(Boolean).map(line => JSON.parse(line) as T)
+  return stdout
+    .split('\n')
+    .filter(Boolean)
+    .map(line => JSON.parse(line) as T)
 }
 
 export async function send(fixture: string, flags: string[] = [], args: string[] = []): Promise<Sent[]> {

@@ -43,7 +43,13 @@ suite('a function by reference', () => {
     await writeFile(join(here, 'src', 'work.js'), SOURCE.replace('2', '3'))
     const there = await project('there', SOURCE.replace('2', '4'))
     const [{ error } = {}] = await receive(sent, [], there)
-    for (const part of ['SerializationError', '`scaled`', join(here, 'src', 'work.js'), join(there, 'src', 'work.js'), 'is not the same source']) {
+    for (const part of [
+      'SerializationError',
+      '`scaled`',
+      join(here, 'src', 'work.js'),
+      join(there, 'src', 'work.js'),
+      'is not the same source',
+    ]) {
       assert.ok(error?.includes(part), `${part} in: ${error}`)
     }
   })

@@ -5,7 +5,9 @@ import assert from 'node:assert/strict'
 import { type Received, receive, type Sent, send } from './children.js'
 
 /** Node's own type stripping, where this Node has it. */
-const strips = (process.features as { typescript?: unknown }).typescript ? [{ title: 'TypeScript under Node’s stripping', fixture: 'forms.ts', flags: [] }] : []
+const strips = (process.features as { typescript?: unknown }).typescript
+  ? [{ title: 'TypeScript under Node’s stripping', fixture: 'forms.ts', flags: [] }]
+  : []
 
 const programs: { title: string; fixture: string; flags: string[] }[] = [
   { title: 'an ES module', fixture: 'forms.mjs', flags: [] },
@@ -43,7 +45,13 @@ for (const { title, fixture, flags } of programs) {
 
     test('and on to a third process', async () => {
       const again = new Map(received.map(result => [result.name, result.again]))
-      check(sent, await receive(sent.map(one => ({ ...one, bytes: again.get(one.name)! })), flags))
+      check(
+        sent,
+        await receive(
+          sent.map(one => ({ ...one, bytes: again.get(one.name)! })),
+          flags,
+        ),
+      )
     })
 
     test('by reference where exported, else by value', () => {

@@ -19,6 +19,7 @@ struct PacketHeader {
 static_assert(sizeof(PacketHeader) == kPacketHeaderBytes);
 
 void copy_in(std::byte* ring, uint64_t position, const void* source, uint32_t length) {
+  if (length == 0) return;  // and `source` may be null
   const uint64_t at = position & kMask;
   const uint64_t first = std::min<uint64_t>(length, kRingBytes - at);
   std::memcpy(ring + at, source, first);
@@ -26,6 +27,7 @@ void copy_in(std::byte* ring, uint64_t position, const void* source, uint32_t le
 }
 
 void copy_out(const std::byte* ring, uint64_t position, void* target, uint32_t length) {
+  if (length == 0) return;
   const uint64_t at = position & kMask;
   const uint64_t first = std::min<uint64_t>(length, kRingBytes - at);
   std::memcpy(target, ring + at, first);

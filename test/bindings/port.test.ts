@@ -208,7 +208,7 @@ suite('native port', () => {
     }
     for (let i = 0; i < 3; i++) await once()
     const heard = scene.listen(store, 0)
-    await collectUntil(() => false)
+    await collectUntil(() => false, 5)
     const other = idOf(store, 5)
     store.expect(other)
     store.put(other, new Uint8Array(1), 1)

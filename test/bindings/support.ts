@@ -142,9 +142,9 @@ export const idOf = (store: { workerId: string }, number: number): string => sto
 setFlagsFromString('--expose-gc')
 const gc = runInNewContext('gc') as () => void
 
-/** Runs the collector and the finalizers it scheduled, until `holds`. */
-export async function collectUntil(holds: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 50 && !holds(); turn++) {
+/** Runs the collector and the finalizers it scheduled, until `holds` or `turns` times. */
+export async function collectUntil(holds: () => boolean, turns = 50): Promise<void> {
+  for (let turn = 0; turn < turns && !holds(); turn++) {
     gc()
     await new Promise(resolve => setImmediate(resolve))
   }

@@ -64,9 +64,10 @@ export class ChildProcesses implements Processes {
     })
     this.#children.set(key, child)
     const tail: string[] = []
-    const flushOut = splitLines(child.stdout, (lines) => this.#listener.onLines(key, 'stdout', lines))
-    const flushErr = splitLines(child.stderr, (lines) => {
-      tail.push(...lines.slice(-limits.stderrTailLines))
+    const flushOut = splitLines(child.stdout, lines => this.#listener.onLines(key, 'stdout', lines))
+    const flushErr = splitLines(child.stderr, lines => {
+      // Lines that begin with NUL are about the output (run/output-name.ts), not of it.
+      tail.push(...lines.filter(line => !line.startsWith('\0')).slice(-limits.stderrTailLines))
       if (tail.length > limits.stderrTailLines) tail.splice(0, tail.length - limits.stderrTailLines)
       this.#listener.onLines(key, 'stderr', lines)
     })
@@ -77,7 +78,7 @@ export class ChildProcesses implements Processes {
       this.#children.delete(key)
       this.#listener.onExit(key, { exitCode, signal, stderrTail: tail.join('\n') })
     }
-    child.on('error', (error) => {
+    child.on('error', error => {
       if (child.pid !== undefined) return
       tail.push(`${command.program}: ${error.message}`)
       end(null, null)

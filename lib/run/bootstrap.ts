@@ -7,8 +7,8 @@ import { closeSync, constants, openSync, readSync, unlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ClusterConnectionError } from '../errors.js'
 import { STEPS } from '../core/resources.js'
+import { ClusterConnectionError } from '../errors.js'
 import { limits } from '../options.js'
 import type { NodeId, WorkerId } from '../wire/messages.js'
 import { DAEMON_ENV, type DaemonReport, type DaemonSettings } from './daemon-settings.js'
@@ -32,7 +32,11 @@ export interface StartOptions extends ResourceOptions {
   workerExecArgv?: readonly string[] | undefined
 }
 
-export interface DaemonExit { exitCode: number | null; signal: string | null; stderrTail: string }
+export interface DaemonExit {
+  exitCode: number | null
+  signal: string | null
+  stderrTail: string
+}
 
 export interface StartedDaemon {
   child: ChildProcess
@@ -91,8 +95,8 @@ function launch(settings: DaemonSettings, stdout: 'pipe' | number): { child: Chi
     env: { ...process.env, NODE_OPTIONS: '', [DAEMON_ENV]: JSON.stringify(settings) },
   })
   const tail = keepTail(child)
-  const exit = new Promise<DaemonExit>((resolve) => {
-    child.on('error', (error) => resolve({ exitCode: null, signal: null, stderrTail: error.message }))
+  const exit = new Promise<DaemonExit>(resolve => {
+    child.on('error', error => resolve({ exitCode: null, signal: null, stderrTail: error.message }))
     child.on('exit', (exitCode, signal) => resolve({ exitCode, signal, stderrTail: tail() }))
   })
   child.stdin?.on('error', () => {})
@@ -119,7 +123,7 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
     throw report.code === null ? error : Object.assign(error, { cause: Object.assign(new Error(report.message), { code: report.code }) })
   }
   const { storePath, sessionDir, lockPath, nodeId, daemonId, token, warning } = report
-  const ended = exit.then((how) => {
+  const ended = exit.then(how => {
     removeSession({ name: basename(sessionDir), storePath, sessionDir, lockPath })
     return how
   })
@@ -130,13 +134,21 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
     await ended
     clearTimeout(timer)
   }
-  const handles = [child, child.stdin, child.stdout, child.stderr].filter((handle) => handle !== null) as unknown as { unref(): void }[]
+  const handles = [child, child.stdin, child.stdout, child.stderr].filter(handle => handle !== null) as unknown as { unref(): void }[]
   for (const handle of handles) handle.unref()
   return {
-    child, nodeId, nodeWorkerId: daemonId, storePath, sessionDir, lockPath, token,
+    child,
+    nodeId,
+    nodeWorkerId: daemonId,
+    storePath,
+    sessionDir,
+    lockPath,
+    token,
     jobId: settings.jobId,
     namespace: settings.namespace,
-    warning, ended, stop,
+    warning,
+    ended,
+    stop,
     ref: () => child.ref(),
     unref: () => child.unref(),
   }
@@ -157,23 +169,41 @@ export function workerFlags(execArgv: readonly string[]): string[] {
 
 /** Unwanted flags whose value may be the next argument. */
 const VALUED = new Set([
-  '-e', '--eval', '-p', '--print', '-pe', '--watch-path', '--inspect-port', '--debug-port',
-  '--cpu-prof-interval', '--cpu-prof-dir', '--cpu-prof-name', '--heap-prof-interval', '--heap-prof-dir', '--heap-prof-name', '--diagnostic-dir',
-  '--test-name-pattern', '--test-skip-pattern', '--test-reporter', '--test-reporter-destination',
+  '-e',
+  '--eval',
+  '-p',
+  '--print',
+  '-pe',
+  '--watch-path',
+  '--inspect-port',
+  '--debug-port',
+  '--cpu-prof-interval',
+  '--cpu-prof-dir',
+  '--cpu-prof-name',
+  '--heap-prof-interval',
+  '--heap-prof-dir',
+  '--heap-prof-name',
+  '--diagnostic-dir',
+  '--test-name-pattern',
+  '--test-skip-pattern',
+  '--test-reporter',
+  '--test-reporter-destination',
 ])
-const UNWANTED = /^(-i|--interactive|-c|--check|--watch.*|--test.*|--inspect.*|--cpu-prof.*|--heap-prof.*|--prof|--run|--experimental-test.*)$/
+const UNWANTED =
+  /^(-i|--interactive|-c|--check|--watch.*|--test.*|--inspect.*|--cpu-prof.*|--heap-prof.*|--prof|--run|--experimental-test.*)$/
 
 /** As `workerFlags`, of the text of NODE_OPTIONS. With quoted values, which only Node itself can split, it stays as it is. */
 export function workerNodeOptions(text: string): string {
   if (text.includes('"')) return text
-  return workerFlags(text.split(/\s+/).filter((flag) => flag !== '')).join(' ')
+  return workerFlags(text.split(/\s+/).filter(flag => flag !== '')).join(' ')
 }
 
 function settingsOf(options: StartOptions): DaemonSettings {
   const { total, gpuIds } = nodeResources(options, process.env)
   const cpus = Math.ceil((total.CPU ?? 0) / STEPS)
   return {
-    total, gpuIds,
+    total,
+    gpuIds,
     labels: options.labels ?? {},
     objectStoreBytes: options.objectStoreBytes ?? null,
     prefault: options.prefault ?? false,
@@ -196,7 +226,7 @@ function keepTail(child: ChildProcess): () => string {
 }
 
 function firstLine(child: ChildProcess): Promise<DaemonReport> {
-  return new Promise((resolve) => {
+  return new Promise(resolve => {
     let text = ''
     child.stdout?.on('error', () => {})
     child.stdout?.on('data', (chunk: Buffer) => {

@@ -18,7 +18,10 @@ export interface ResourceOptions {
   objectStoreBytes?: number | undefined
 }
 
-export interface NodeResources { total: Amounts; gpuIds: string[] }
+export interface NodeResources {
+  total: Amounts
+  gpuIds: string[]
+}
 
 /** Throws RangeError when there are fewer visible GPUs than asked for, or a count is negative or not a number. */
 export function nodeResources(options: ResourceOptions, env: NodeJS.ProcessEnv): NodeResources {
@@ -59,14 +62,14 @@ function findGpus(wanted: number | undefined, visible: string | undefined): stri
 
 /** As CUDA reads it: nothing counts from the first entry on that is no device. */
 function visibleIds(visible: string): string[] {
-  const ids = visible.split(',').map((id) => id.trim())
-  const end = ids.findIndex((id) => id === '' || id === '-1' || id === 'NoDevFiles')
+  const ids = visible.split(',').map(id => id.trim())
+  const end = ids.findIndex(id => id === '' || id === '-1' || id === 'NoDevFiles')
   return end < 0 ? ids : ids.slice(0, end)
 }
 
 function devicesPresent(): number {
   try {
-    return readdirSync('/dev').filter((name) => /^nvidia\d+$/.test(name)).length
+    return readdirSync('/dev').filter(name => /^nvidia\d+$/.test(name)).length
   } catch {
     return 0
   }

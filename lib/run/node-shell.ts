@@ -49,7 +49,7 @@ export class NodeShell implements MeshListener {
     this.#mesh.ref()
     this.#processes = options.processes(this)
     const describe = (key: string) => ({ workerId: this.#daemon.node.workerIdOf(key) ?? '', name: this.#daemon.node.nameOf(key) })
-    this.#output = new WorkerOutput(options.logsDir, describe, (message) => {
+    this.#output = new WorkerOutput(options.logsDir, describe, message => {
       for (const driver of this.#daemon.node.drivers()) this.#mesh.send(driver, message)
     })
   }
@@ -131,11 +131,16 @@ export class NodeShell implements MeshListener {
         this.#mesh.send(effect.to, effect.message)
         return
       }
-      case 'spawn': return this.#spawn(effect.key)
-      case 'kill': return this.#processes.kill(effect.key)
-      case 'reap': return this.#reap(effect.workerId)
-      case 'answerObjects': return this.#answerObjects(effect.to, effect.request, effect.rows)
-      case 'end': return this.end(effect.reason)
+      case 'spawn':
+        return this.#spawn(effect.key)
+      case 'kill':
+        return this.#processes.kill(effect.key)
+      case 'reap':
+        return this.#reap(effect.workerId)
+      case 'answerObjects':
+        return this.#answerObjects(effect.to, effect.request, effect.rows)
+      case 'end':
+        return this.end(effect.reason)
     }
   }
 
@@ -163,7 +168,12 @@ export class NodeShell implements MeshListener {
   }
 
   #living(): Map<WorkerId, number> {
-    return new Map(this.#store.clients().filter((client) => client.live).map((client) => [client.workerId, client.slot]))
+    return new Map(
+      this.#store
+        .clients()
+        .filter(client => client.live)
+        .map(client => [client.workerId, client.slot]),
+    )
   }
 
   #answerObjects(to: WorkerId, request: number, rows: unknown[]): void {
@@ -171,9 +181,18 @@ export class NodeShell implements MeshListener {
     const idOf = new Map([...living].map(([workerId, slot]) => [slot, workerId]))
     for (const { id, sizeBytes, pinnedBy } of this.#store.list()) {
       if (living.has(ownerOf(id))) continue
-      const holders = pinnedBy.map((slot) => idOf.get(slot) ?? `slot ${slot}`)
+      const holders = pinnedBy.map(slot => idOf.get(slot) ?? `slot ${slot}`)
       const nodeIds = [this.#store.workerId.slice(0, 10)]
-      rows.push({ objectId: id, sizeBytes, owner: ownerOf(id), holders, reason: 'its owner is gone', callSite: '', nodeIds, spilled: false })
+      rows.push({
+        objectId: id,
+        sizeBytes,
+        owner: ownerOf(id),
+        holders,
+        reason: 'its owner is gone',
+        callSite: '',
+        nodeIds,
+        spilled: false,
+      })
     }
     this.#mesh.send(to, { is: 'answer', request, rows })
   }

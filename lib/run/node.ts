@@ -55,8 +55,8 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
     store,
     daemon: new Daemon(node, head),
     logsDir: `${sessionDir}/logs`,
-    command: (spawnKey) => workerCommand(settings, { storePath, daemonId: store.workerId, sessionDir, token, spawnKey }),
-    processes: (listener) => new ChildProcesses(listener),
+    command: spawnKey => workerCommand(settings, { storePath, daemonId: store.workerId, sessionDir, token, spawnKey }),
+    processes: listener => new ChildProcesses(listener),
     onEnd: () => {
       removeSession(session)
       process.exit(0)
@@ -65,8 +65,10 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
   process.stdin.on('end', () => shell.end('its driver ended'))
   process.stdin.on('error', () => shell.end('its driver ended'))
   process.stdin.resume()
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => shell.end(`the node daemon got ${signal}`))
-  process.on('uncaughtException', (error) => {
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => shell.end(`the node daemon got ${signal}`))
+  // ctrl-C is for the driver, whose end we hear of.
+  process.on('SIGINT', () => {})
+  process.on('uncaughtException', error => {
     process.stderr.write(`eagleray: the node daemon failed: ${error.stack ?? error}\n`)
     process.exitCode = 1
     shell.end('the node daemon failed')

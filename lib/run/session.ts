@@ -11,7 +11,18 @@
 // Invariants: the lock is taken before anything else of the session exists and its file is removed last, so a lock that
 // is free belongs to a session that is over, whatever killed it; all directories have mode 0700 and are ours.
 
-import { accessSync, chmodSync, constants, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 
@@ -85,7 +96,11 @@ export function sweepSessions(roots: Roots, lock: (path: string) => boolean): st
   return removed
 }
 
-export interface SegmentPlace { storePath: string; capacityBytes: number; warning: string | null }
+export interface SegmentPlace {
+  storePath: string
+  capacityBytes: number
+  warning: string | null
+}
 
 /**
  * Where the segment goes and how large it is: shared memory, when that has room for it; else a file in the session
@@ -130,7 +145,9 @@ function ownDirectory(path: string): void {
   const { uid, mode } = lstatSync(path)
   const isDirectory = (mode & 0o170000) === 0o040000
   if (!isDirectory || (process.getuid !== undefined && uid !== process.getuid())) {
-    throw new Error(`eagleray: ${path} is no directory of this user (it belongs to uid ${uid}); remove it, or set TMPDIR to a place of your own`)
+    throw new Error(
+      `eagleray: ${path} is no directory of this user (it belongs to uid ${uid}); remove it, or set TMPDIR to a place of your own`,
+    )
   }
   if ((mode & 0o077) !== 0) chmodSync(path, 0o700)
 }

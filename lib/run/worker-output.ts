@@ -8,8 +8,15 @@ import { join } from 'node:path'
 import type { Stream } from '../io/processes.js'
 import { limits } from '../options.js'
 import type { Log } from '../wire/messages.js'
+import { nameIn } from './output-name.js'
 
-interface Source { pid: number; pending: { stream: Stream; line: string }[]; files: Map<Stream, { fd: number; left: number }> }
+interface Source {
+  readonly pid: number
+  pending: { stream: Stream; line: string; name: string | null }[]
+  readonly files: Map<Stream, { fd: number; left: number }>
+  /** Whose lines come next, as the stream itself said; null when it did not. */
+  readonly names: Record<Stream, string | null>
+}
 
 export class WorkerOutput {
   readonly #logsDir: string
@@ -25,15 +32,24 @@ export class WorkerOutput {
   }
 
   began(key: string, pid: number): void {
-    this.#sources.set(key, { pid, pending: [], files: new Map() })
+    this.#sources.set(key, { pid, pending: [], files: new Map(), names: { stdout: null, stderr: null } })
   }
 
   lines(key: string, stream: Stream, lines: readonly string[]): void {
     const source = this.#sources.get(key)
     if (source === undefined) return
-    this.#store(source, stream, lines)
+    this.#store(
+      source,
+      stream,
+      lines.filter(line => nameIn(line) === null),
+    )
     for (const line of lines) {
-      source.pending.push({ stream, line })
+      const name = nameIn(line)
+      if (name !== null) {
+        source.names[stream] = name === '' ? null : name
+        continue
+      }
+      source.pending.push({ stream, line, name: source.names[stream] })
       if (source.pending.length >= limits.logBatchLines) this.flush(key)
     }
     this.#timer ??= setTimeout(() => this.#flushAll(), limits.logBatchMs)
@@ -47,10 +63,10 @@ export class WorkerOutput {
     source.pending = []
     const who = this.#describe(key)
     let message: Log | null = null
-    for (const { stream, line } of pending) {
-      if (message === null || message.stream !== stream) {
+    for (const { stream, line, name } of pending) {
+      if (message === null || message.stream !== stream || message.name !== (name ?? who.name)) {
         if (message !== null) this.#send(message)
-        message = { is: 'log', ...who, pid: source.pid, stream, lines: [] }
+        message = { is: 'log', workerId: who.workerId, name: name ?? who.name, pid: source.pid, stream, lines: [] }
       }
       message.lines.push(line)
     }
@@ -69,6 +85,7 @@ export class WorkerOutput {
   }
 
   #store(source: Source, stream: Stream, lines: readonly string[]): void {
+    if (lines.length === 0) return
     try {
       let file = source.files.get(stream)
       if (file === undefined) {

@@ -13,7 +13,11 @@ export const TOKEN = 'token'
 
 export type MessageOf<Is extends Control['is']> = Extract<Control, { is: Is }>
 
-export interface ClusterOptions { resources?: Record<string, number>; gpuIds?: string[]; prestart?: number }
+export interface ClusterOptions {
+  resources?: Record<string, number>
+  gpuIds?: string[]
+  prestart?: number
+}
 
 export class FakeCluster {
   now = 0
@@ -35,7 +39,7 @@ export class FakeCluster {
     const total = toAmounts({ ...resources, ...(gpuIds.length > 0 ? { GPU: gpuIds.length } : {}) })
     const common = { nodeId: NODE_ID, jobId: '00000001', namespace: 'default' }
     this.node = new Node({ ...common, nodeIp: '127.0.0.1', sessionDir: '/s', token: TOKEN, total, gpuIds, labels: {}, prestart })
-    this.head = new Head({ ...common, encodeError: (error) => new TextEncoder().encode(`${error.name}: ${error.message}`) })
+    this.head = new Head({ ...common, encodeError: error => new TextEncoder().encode(`${error.name}: ${error.message}`) })
     this.head.nodes.register({ nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.node.resources() })
     this.daemon = new Daemon(this.node, this.head)
   }
@@ -115,8 +119,8 @@ export class FakeCluster {
   }
 
   all<Is extends Control['is']>(is: Is, to?: WorkerId): MessageOf<Is>[] {
-    const matching = this.sent.filter((each) => each.message.is === is && (to === undefined || each.to === to))
-    return matching.map((each) => each.message as MessageOf<Is>)
+    const matching = this.sent.filter(each => each.message.is === is && (to === undefined || each.to === to))
+    return matching.map(each => each.message as MessageOf<Is>)
   }
 
   last<Is extends Control['is']>(is: Is, to?: WorkerId): MessageOf<Is> | undefined {
@@ -145,7 +149,8 @@ export class FakeCluster {
     if (effect.is === 'kill' && this.children.has(effect.key)) this.killed.add(effect.key)
     if (effect.is === 'reap') this.reaped.push(effect.workerId)
     if (effect.is === 'end') this.ended = effect.reason
-    if (effect.is === 'answerObjects') this.sent.push({ to: effect.to, message: { is: 'answer', request: effect.request, rows: effect.rows } })
+    if (effect.is === 'answerObjects')
+      this.sent.push({ to: effect.to, message: { is: 'answer', request: effect.request, rows: effect.rows } })
   }
 }
 

@@ -11,7 +11,10 @@ import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 
 /** Why an actor that still runs will be dead and not restarted once its process is gone. */
-export interface Ending { readonly why: string; readonly killAt: Millis }
+export interface Ending {
+  readonly why: string
+  readonly killAt: Millis
+}
 
 export interface Actor {
   readonly spec: ActorSpec
@@ -59,7 +62,10 @@ export function newActor(spec: ActorSpec, creator: WorkerId): Actor {
 
 export function checkActor(actor: Actor): void {
   const { phase, workerId, deathCause, restartAt } = actor
-  assert((workerId !== null) === (phase === 'starting' || phase === 'alive'), `a ${phase} actor has ${workerId === null ? 'no ' : 'a '}process`)
+  assert(
+    (workerId !== null) === (phase === 'starting' || phase === 'alive'),
+    `a ${phase} actor has ${workerId === null ? 'no ' : 'a '}process`,
+  )
   assert((deathCause !== null) === (phase === 'dead'), `a ${phase} actor has ${deathCause === null ? 'no ' : 'a '}cause of death`)
   assert(restartAt === null || phase === 'restarting', `a ${phase} actor is to be restarted later`)
 }

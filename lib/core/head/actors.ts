@@ -19,7 +19,10 @@ import type { HeadEffect, HeadOptions } from './events.js'
 const QUICK_DEATH_MS = 1_000
 
 /** Asked about before its creator created it. */
-interface Unborn { readonly watchers: Set<WorkerId>; killed: boolean }
+interface Unborn {
+  readonly watchers: Set<WorkerId>
+  killed: boolean
+}
 
 export class Actors {
   readonly #options: HeadOptions

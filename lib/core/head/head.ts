@@ -3,8 +3,8 @@
 
 import type { Control, WorkerId } from '../../wire/messages.js'
 import type { Machine, Millis } from '../machine.js'
-import { Actors } from './actors.js'
 import { rowOf } from './actor.js'
+import { Actors } from './actors.js'
 import type { HeadEffect, HeadEvent, HeadOptions } from './events.js'
 import { Jobs } from './jobs.js'
 import { Nodes } from './nodes.js'
@@ -20,19 +20,23 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
   constructor(options: HeadOptions) {
     this.#options = options
     this.jobs = new Jobs(options)
-    this.actors = new Actors(options, (workerId) => this.#living.has(workerId))
+    this.actors = new Actors(options, workerId => this.#living.has(workerId))
   }
 
   handle(event: HeadEvent, now: Millis, out: HeadEffect[]): void {
     switch (event.is) {
-      case 'message': return this.#message(event.from, event.message, now, out)
-      case 'placed': return this.actors.placed(event, now, out)
-      case 'placementImpossible': return this.actors.impossible(event.actorId, event.message, out)
+      case 'message':
+        return this.#message(event.from, event.message, now, out)
+      case 'placed':
+        return this.actors.placed(event, now, out)
+      case 'placementImpossible':
+        return this.actors.impossible(event.actorId, event.message, out)
       case 'processDied':
         this.#living.delete(event.workerId)
         this.jobs.end(event.workerId)
         return this.actors.processDied(event.workerId, event.death, now, out)
-      case 'tick': return this.actors.tick(now, out)
+      case 'tick':
+        return this.actors.tick(now, out)
     }
   }
 
@@ -50,12 +54,18 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
         this.#living.add(from)
         if (message.kind === 'driver') this.jobs.begin(from)
         return
-      case 'actorCreate': return this.actors.create(message.spec, from, out)
-      case 'actorWatch': return this.actors.watch(message.actorId, from, out)
-      case 'actorKill': return this.actors.kill(message.actorId, message.noRestart, out)
-      case 'actorDrop': return this.actors.drop(message.actorId, from, now, out)
-      case 'actorStarted': return this.actors.started(message.actorId, message.incarnation, message.error, from, out)
-      case 'actorExited': return this.actors.exited(message.actorId, message.incarnation, from, now, out)
+      case 'actorCreate':
+        return this.actors.create(message.spec, from, out)
+      case 'actorWatch':
+        return this.actors.watch(message.actorId, from, out)
+      case 'actorKill':
+        return this.actors.kill(message.actorId, message.noRestart, out)
+      case 'actorDrop':
+        return this.actors.drop(message.actorId, from, now, out)
+      case 'actorStarted':
+        return this.actors.started(message.actorId, message.incarnation, message.error, from, out)
+      case 'actorExited':
+        return this.actors.exited(message.actorId, message.incarnation, from, now, out)
       case 'actorByName': {
         const view = this.actors.named(message.name, message.namespace)
         out.push({ is: 'send', to: from, message: { is: 'actorNamed', request: message.request, view } })
@@ -70,7 +80,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
 
   #rows(what: string, argument: string): unknown[] {
     if (what === 'nodes') return this.nodes.rows()
-    if (what === 'actors') return [...this.actors.all()].map((actor) => rowOf(actor, this.#options.nodeId))
+    if (what === 'actors') return [...this.actors.all()].map(actor => rowOf(actor, this.#options.nodeId))
     const actor = this.actors.get(argument)
     return actor === undefined ? [] : [rowOf(actor, this.#options.nodeId)]
   }

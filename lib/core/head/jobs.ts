@@ -4,7 +4,12 @@
 
 import type { WorkerId } from '../../wire/messages.js'
 
-export interface Job { readonly jobId: string; readonly namespace: string; readonly driver: WorkerId; alive: boolean }
+export interface Job {
+  readonly jobId: string
+  readonly namespace: string
+  readonly driver: WorkerId
+  alive: boolean
+}
 
 export class Jobs {
   readonly #first: { jobId: string; namespace: string }
@@ -30,6 +35,11 @@ export class Jobs {
   }
 
   rows(): unknown[] {
-    return [...this.#byDriver.values()].map(({ jobId, namespace, driver, alive }) => ({ jobId, namespace, driver, state: alive ? 'running' : 'ended' }))
+    return [...this.#byDriver.values()].map(({ jobId, namespace, driver, alive }) => ({
+      jobId,
+      namespace,
+      driver,
+      state: alive ? 'running' : 'ended',
+    }))
   }
 }

@@ -19,6 +19,12 @@ export class Nodes {
   }
 
   rows(): unknown[] {
-    return [...this.#entries.values()].map(({ nodeId, address, labels, resources }) => ({ nodeId, address, alive: true, ...resources(), labels }))
+    return [...this.#entries.values()].map(({ nodeId, address, labels, resources }) => ({
+      nodeId,
+      address,
+      alive: true,
+      ...resources(),
+      labels,
+    }))
   }
 }

@@ -2,8 +2,8 @@
 // The node daemon of a one-machine cluster: a node and the head, in one process. What they tell each other takes effect
 // at once, in order, within the event that caused it. `node` and `head` know nothing of this arrangement.
 
-import type { Head } from '../head/head.js'
 import type { HeadEffect, HeadEvent } from '../head/events.js'
+import type { Head } from '../head/head.js'
 import type { Machine, Millis } from '../machine.js'
 import type { NodeEffect, NodeEvent } from './events.js'
 import type { Node } from './node.js'

@@ -37,7 +37,7 @@ export class Devices {
     if (indexes === null) return null
     const each = Math.min(amount, STEPS)
     for (const index of indexes) this.#free[index] = this.free(index) - each
-    return indexes.map((index) => ({ index, amount: each }))
+    return indexes.map(index => ({ index, amount: each }))
   }
 
   give(share: DeviceShare): void {
@@ -58,7 +58,7 @@ export class Devices {
 
   #find(amount: number): number[] | null {
     if (amount > STEPS) {
-      const whole = this.ids.map((_, index) => index).filter((index) => this.free(index) === STEPS)
+      const whole = this.ids.map((_, index) => index).filter(index => this.free(index) === STEPS)
       const count = amount / STEPS
       return Number.isInteger(count) && whole.length >= count ? whole.slice(0, count) : null
     }

@@ -19,17 +19,46 @@ export interface NodeOptions {
 }
 
 /** Places an actor: finds resources and a worker for it. */
-export interface Place { is: 'place'; actorId: string; incarnation: number; name: string; placement: Amounts; held: Amounts }
+export interface Place {
+  is: 'place'
+  actorId: string
+  incarnation: number
+  name: string
+  placement: Amounts
+  held: Amounts
+}
 /** The actor need not be placed any more. */
-export interface Unplace { is: 'unplace'; actorId: string }
-export interface EndWorker { is: 'endWorker'; workerId: WorkerId; reason: string }
+export interface Unplace {
+  is: 'unplace'
+  actorId: string
+}
+export interface EndWorker {
+  is: 'endWorker'
+  workerId: WorkerId
+  reason: string
+}
 
 /** From the head to its node. */
 export type HeadToNode = Place | Unplace | EndWorker
 
-export interface Placed { is: 'placed'; actorId: string; incarnation: number; workerId: WorkerId; pid: number; gpuIds: string[] }
-export interface PlacementImpossible { is: 'placementImpossible'; actorId: string; message: string }
-export interface ProcessDied { is: 'processDied'; workerId: WorkerId; death: Death }
+export interface Placed {
+  is: 'placed'
+  actorId: string
+  incarnation: number
+  workerId: WorkerId
+  pid: number
+  gpuIds: string[]
+}
+export interface PlacementImpossible {
+  is: 'placementImpossible'
+  actorId: string
+  message: string
+}
+export interface ProcessDied {
+  is: 'processDied'
+  workerId: WorkerId
+  death: Death
+}
 
 /** From a node to its head. */
 export type NodeToHead = Placed | PlacementImpossible | ProcessDied
@@ -59,4 +88,3 @@ export type NodeEffect =
   /** The session is over: everything ends. */
   | { is: 'end'; reason: string }
   | { is: 'toHead'; event: NodeToHead }
-

@@ -39,7 +39,7 @@ export class Ledger {
 
   /** Names of the resources of which there is too little for this now. */
   lacking(need: Amounts): string[] {
-    const names = Object.keys(need).filter((name) => (need[name] as number) > (this.available[name] ?? 0))
+    const names = Object.keys(need).filter(name => (need[name] as number) > (this.available[name] ?? 0))
     if (names.length === 0 && !this.devices.fits(need.GPU ?? 0)) names.push('GPU')
     return names
   }

@@ -2,13 +2,23 @@
 // The node's machine: which message goes to which part. Everything it decides is in the parts.
 
 import { isObjectId, ownerOf } from '../../ids.js'
-import { type Blocked, type Control, type Death, type Hello, ACTOR_LEASE, PROTOCOL_VERSION, type Query, type Unblock, type WorkerId } from '../../wire/messages.js'
+import {
+  ACTOR_LEASE,
+  type Blocked,
+  type Control,
+  type Death,
+  type Hello,
+  PROTOCOL_VERSION,
+  type Query,
+  type Unblock,
+  type WorkerId,
+} from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Machine, Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
 import type { NodeEffect, NodeEvent, NodeOptions, Place } from './events.js'
 import * as impossible from './impossible.js'
-import { Leases, type Lease } from './leases.js'
+import { type Lease, Leases } from './leases.js'
 import { type Holding, Ledger } from './ledger.js'
 import { Questions } from './questions.js'
 import { HEAD, type Request, Requests } from './requests.js'
@@ -39,14 +49,22 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   handle(event: NodeEvent, now: Millis, out: NodeEffect[]): void {
     switch (event.is) {
-      case 'message': return this.#message(event.from, event.message, now, out)
-      case 'spawned': return this.#spawned(event.key, event.pid)
-      case 'workerExited': return this.#exited(event.key, event, now, out)
-      case 'peerClosed': return this.#peerClosed(event.workerId, event.reason, now, out)
-      case 'place': return this.#place(event, now, out)
-      case 'unplace': return this.#requests.remove(HEAD, event.actorId)
-      case 'endWorker': return this.#endWorker(event.workerId, event.reason, out)
-      case 'tick': return this.#tick(now, out)
+      case 'message':
+        return this.#message(event.from, event.message, now, out)
+      case 'spawned':
+        return this.#spawned(event.key, event.pid)
+      case 'workerExited':
+        return this.#exited(event.key, event, now, out)
+      case 'peerClosed':
+        return this.#peerClosed(event.workerId, event.reason, now, out)
+      case 'place':
+        return this.#place(event, now, out)
+      case 'unplace':
+        return this.#requests.remove(HEAD, event.actorId)
+      case 'endWorker':
+        return this.#endWorker(event.workerId, event.reason, out)
+      case 'tick':
+        return this.#tick(now, out)
     }
   }
 
@@ -58,7 +76,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   invariants(): void {
     this.#workers.invariants()
     this.#leases.invariants()
-    const holdings: Holding[] = [...this.#leases.all()].map((lease) => lease.holding)
+    const holdings: Holding[] = [...this.#leases.all()].map(lease => lease.holding)
     for (const worker of this.#workers.all()) {
       if (worker.actor !== null) holdings.push(worker.actor.holding)
       assert(worker.state !== 'leased' || this.#leases.of(worker.workerId as WorkerId) !== undefined, 'a leased worker without a lease')
@@ -87,16 +105,25 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   #message(from: WorkerId, message: Control, now: Millis, out: NodeEffect[]): void {
     if (message.is !== 'hello' && !this.knows(from)) return
     switch (message.is) {
-      case 'hello': return this.#hello(from, message, now, out)
-      case 'want': return this.#want(from, message, now, out)
-      case 'leaseReturn': return this.#leaseReturn(from, message.leaseId, message.retire, now, out)
+      case 'hello':
+        return this.#hello(from, message, now, out)
+      case 'want':
+        return this.#want(from, message, now, out)
+      case 'leaseReturn':
+        return this.#leaseReturn(from, message.leaseId, message.retire, now, out)
       case 'blocked':
-      case 'unblock': return this.#wait(from, message, now, out)
-      case 'goodbye': return this.#goodbye(from)
-      case 'killWorker': return this.#killLeased(from, message.workerId, message.reason, out)
-      case 'query': return this.#query(from, message, now, out)
-      case 'told': return this.#questions.told(from, message.request, message.rows, out)
-      case 'endJob': return this.#driverGone(from, 'its driver ended', now, out)
+      case 'unblock':
+        return this.#wait(from, message, now, out)
+      case 'goodbye':
+        return this.#goodbye(from)
+      case 'killWorker':
+        return this.#killLeased(from, message.workerId, message.reason, out)
+      case 'query':
+        return this.#query(from, message, now, out)
+      case 'told':
+        return this.#questions.told(from, message.request, message.rows, out)
+      case 'endJob':
+        return this.#driverGone(from, 'its driver ended', now, out)
     }
   }
 
@@ -298,7 +325,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     const rows: unknown[] = []
     for (const { workerId, pid, state } of this.#workers.all()) {
       const leased = workerId === null ? undefined : this.#leases.of(workerId)
-      rows.push({ workerId, pid, nodeId: this.#options.nodeId, state: leased === undefined || state !== 'leased' ? state : leaseState(leased) })
+      rows.push({
+        workerId,
+        pid,
+        nodeId: this.#options.nodeId,
+        state: leased === undefined || state !== 'leased' ? state : leaseState(leased),
+      })
     }
     return rows
   }
@@ -309,7 +341,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     for (const request of this.#requests.all()) {
       if (request.key !== classKey) continue
       const lacking = this.#ledger.lacking(request.need)
-      const waitsFor = request.impossibleSince !== null ? impossible.describe(request, this.#ledger) : lacking.length > 0 ? lacking.join(', ') : 'a worker'
+      const waitsFor =
+        request.impossibleSince !== null ? impossible.describe(request, this.#ledger) : lacking.length > 0 ? lacking.join(', ') : 'a worker'
       rows.push({ owner: request.owner, name: request.name, count: request.count, waitsFor, ...this.resources() })
     }
     return rows
@@ -346,7 +379,11 @@ function newRequest(
   more: Partial<Pick<Request, 'freshWorker' | 'class' | 'actor' | 'count'>>,
 ): Request {
   return {
-    key, owner, name, need, placement,
+    key,
+    owner,
+    name,
+    need,
+    placement,
     freshWorker: more.freshWorker ?? false,
     class: more.class ?? null,
     actor: more.actor ?? null,

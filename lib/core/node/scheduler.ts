@@ -193,7 +193,7 @@ export class Scheduler {
       if (this.#leases.resuming.size > 0 && (held.CPU ?? 0) > 0) return true
       for (const request of waiting) {
         if (request.owner === owner && request.key === lease.class.key) continue
-        if (this.#ledger.lacking(request.need).some((name) => (held[name] ?? 0) > 0)) return true
+        if (this.#ledger.lacking(request.need).some(name => (held[name] ?? 0) > 0)) return true
       }
     }
     return false

@@ -7,7 +7,12 @@
 import { limits } from '../../options.js'
 import type { Millis } from '../machine.js'
 
-interface Cap { running: number; extra: number; growAt: Millis | null; pause: number }
+interface Cap {
+  running: number
+  extra: number
+  growAt: Millis | null
+  pause: number
+}
 
 export class SoftCap {
   readonly #base: number

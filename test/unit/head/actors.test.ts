@@ -23,7 +23,7 @@ class Actors extends FakeCluster {
 
   /** The constructor of what was last placed returns. */
   construct(error: Uint8Array | null = null): void {
-    const start = this.sent.findLast((each) => each.message.is === 'actorStart') as { to: WorkerId; message: MessageOf<'actorStart'> }
+    const start = this.sent.findLast(each => each.message.is === 'actorStart') as { to: WorkerId; message: MessageOf<'actorStart'> }
     this.from(start.to, { is: 'actorStarted', actorId: start.message.spec.actorId, incarnation: start.message.incarnation, error })
   }
 
@@ -35,7 +35,7 @@ class Actors extends FakeCluster {
   }
 
   view(to = this.driver, actorId = this.id): ActorView | undefined {
-    return this.all('actorState', to).findLast((state) => state.actorId === actorId)?.view
+    return this.all('actorState', to).findLast(state => state.actorId === actorId)?.view
   }
 
   cause(to = this.driver, actorId = this.id): string {
@@ -44,7 +44,9 @@ class Actors extends FakeCluster {
   }
 
   phases(): string[] {
-    return this.all('actorState', this.driver).filter((state) => state.actorId === this.id).map((state) => state.view.phase)
+    return this.all('actorState', this.driver)
+      .filter(state => state.actorId === this.id)
+      .map(state => state.view.phase)
   }
 
   /** A second process that may own actors. */
@@ -165,7 +167,7 @@ suite('actors', () => {
       assert.equal(cluster.view()?.phase, phase)
       for (let i = 0; i < 2; i++) cluster.from(cluster.driver, { is: 'actorKill', actorId: cluster.id, noRestart: true })
       assert.match(cluster.cause(), /killed with kill\(\)/)
-      assert.equal(cluster.phases().filter((each) => each === 'dead').length, 1)
+      assert.equal(cluster.phases().filter(each => each === 'dead').length, 1)
       cluster.settle()
       for (const grant of cluster.all('grant')) cluster.giveBack(grant)
       assert.equal(cluster.available('disk'), 1)
@@ -304,7 +306,7 @@ suite('actors', () => {
     const cluster = Actors.started()
     cluster.alive({ name: 'n' })
     cluster.from(cluster.driver, { is: 'query', request: 1, what: 'actors', argument: '' })
-    const [row] = cluster.last('answer')?.rows as Record<string, unknown>[]
+    const [row] = cluster.all('answer').at(-1)!.rows as Record<string, unknown>[]
     assert.deepEqual([row?.name, row?.state, row?.numRestarts, row?.className], ['n', 'alive', 0, 'Counter'])
   })
 })

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import { type DeviceShare, Devices } from '#lib/core/node/devices.js'
 import { STEPS } from '#lib/core/resources.js'
-import fc from 'fast-check'
 
 const half = STEPS / 2
 
 suite('devices', () => {
   test('fractions fill one device before the next', () => {
     const devices = new Devices(['0', '1'])
-    const ids = [half, half, half].map((amount) => devices.idsOf(devices.take(amount) as DeviceShare))
+    const ids = [half, half, half].map(amount => devices.idsOf(devices.take(amount) as DeviceShare))
     assert.deepEqual(ids, [['0'], ['0'], ['1']])
   })
 
@@ -45,7 +45,10 @@ suite('devices', () => {
   })
 
   test('property: any takes and gives leave every device within its bounds, and all free in the end', () => {
-    const amount = fc.oneof(fc.integer({ min: 1, max: STEPS }), fc.integer({ min: 1, max: 4 }).map((count) => count * STEPS))
+    const amount = fc.oneof(
+      fc.integer({ min: 1, max: STEPS }),
+      fc.integer({ min: 1, max: 4 }).map(count => count * STEPS),
+    )
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 4 }), fc.array(fc.oneof(amount, fc.constant(null)), { maxLength: 60 }), (count, steps) => {
         const devices = new Devices(Array.from({ length: count }, (_, index) => `${index}`))
@@ -54,7 +57,10 @@ suite('devices', () => {
           const share = step === null ? null : devices.take(step)
           if (step === null) devices.give(held.shift() ?? [])
           else if (share !== null) {
-            assert.equal(share.reduce((sum, each) => sum + each.amount, 0), step)
+            assert.equal(
+              share.reduce((sum, each) => sum + each.amount, 0),
+              step,
+            )
             assert.equal(share.length, step > STEPS ? step / STEPS : 1)
             held.push(share)
           }

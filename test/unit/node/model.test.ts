@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler, the devices and the pool under random owners, against what must always hold.
 import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import { STEPS } from '#lib/core/resources.js'
 import { limits } from '#lib/options.js'
-import fc from 'fast-check'
 import { FakeCluster, type MessageOf, workerIdOf } from '../../fakes/cluster.js'
 
 const TOTAL = { CPU: 4, disk: 2 }
@@ -26,6 +26,8 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ is: fc.constant('ownerDies' as const), owner: fc.integer({ min: 1, max: 2 }) }) },
 )
 
+type Step = typeof step extends fc.Arbitrary<infer Each> ? Each : never
+
 /** The owners' side: what is leased, by what the node told. */
 class Model {
   readonly cluster = FakeCluster.started({ resources: TOTAL, gpuIds: GPUS })
@@ -37,7 +39,7 @@ class Model {
     for (const owner of OWNERS.slice(1)) this.cluster.hello(owner, 'driver', 1)
   }
 
-  run(event: fc.TypeFromArbitrary<typeof step>): void {
+  run(event: Step): void {
     const { cluster } = this
     if (event.is === 'want') {
       const owner = OWNERS[event.owner] as string
@@ -94,7 +96,10 @@ class Model {
     const [used, byDevice] = this.#sums()
     for (const [name, total] of Object.entries({ ...TOTAL, GPU: GPUS.length })) {
       assert.ok((used[name] ?? 0) <= total + 1e-9, `${used[name]} of ${total} ${name} are granted`)
-      assert.ok(Math.abs(this.cluster.available(name) - (total - (used[name] ?? 0))) < 1e-9, `${name}: the node says ${this.cluster.available(name)}`)
+      assert.ok(
+        Math.abs(this.cluster.available(name) - (total - (used[name] ?? 0))) < 1e-9,
+        `${name}: the node says ${this.cluster.available(name)}`,
+      )
     }
     for (const [id, amount] of byDevice) assert.ok(amount <= 1 + 1e-9, `${amount} of device ${id} are granted`)
   }
@@ -114,7 +119,7 @@ class Model {
 suite('the scheduler against a model', () => {
   test('property: nothing beyond the total is granted, no device more than once, and everything comes back', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 60 }), steps => {
         const model = new Model()
         for (const event of steps) model.run(event)
         for (const owner of OWNERS) for (const key of model.needOf.keys()) withdraw(model.cluster, owner, key)
@@ -130,7 +135,7 @@ suite('the scheduler against a model', () => {
   test('property: every request is served while leases are returned, whatever else is wanted', () => {
     const owners = fc.array(fc.record({ needs, count: fc.integer({ min: 1, max: 50 }) }), { minLength: 2, maxLength: 6 })
     fc.assert(
-      fc.property(owners, (all) => {
+      fc.property(owners, all => {
         const cluster = FakeCluster.started({ resources: TOTAL, gpuIds: GPUS })
         const ids = all.map((_, index) => workerIdOf(90 + index))
         all.forEach(({ needs, count }, index) => {

@@ -7,13 +7,13 @@ suite('questions of the state API', () => {
   test('tasks: every process is asked, and the rows are put together', () => {
     const cluster = FakeCluster.started()
     cluster.from(cluster.driver, { is: 'query', request: 7, what: 'tasks', argument: '' })
-    const asked = cluster.sent.filter((each) => each.message.is === 'ask')
+    const asked = cluster.sent.filter(each => each.message.is === 'ask')
     assert.equal(asked.length, 3)
     for (const { to, message } of asked) {
       assert.equal(cluster.all('answer').length, 0)
       cluster.from(to, { is: 'told', request: (message as MessageOf<'ask'>).request, rows: [to] })
     }
-    assert.deepEqual(cluster.last('answer', cluster.driver), { is: 'answer', request: 7, rows: asked.map((each) => each.to) })
+    assert.deepEqual(cluster.last('answer', cluster.driver), { is: 'answer', request: 7, rows: asked.map(each => each.to) })
   })
 
   test('who does not answer in time, or dies, is left out', () => {
@@ -38,7 +38,7 @@ suite('questions of the state API', () => {
     const amounts = { resources: { CPU: 2, disk: 1 }, available: { CPU: 1.5, disk: 1 } }
     assert.deepEqual(ask('resources'), [amounts])
     assert.deepEqual(ask('nodes'), [{ nodeId: 'aaaaaaaaaa', address: '127.0.0.1', alive: true, ...amounts, labels: {} }])
-    assert.deepEqual((ask('workers') as { state: string }[]).map((row) => row.state).sort(), ['idle', 'leased'])
+    assert.deepEqual((ask('workers') as { state: string }[]).map(row => row.state).sort(), ['idle', 'leased'])
   })
 
   test('explain: the owner of an object is asked; what a class waits for is known here', () => {
@@ -48,7 +48,7 @@ suite('questions of the state API', () => {
     cluster.want(cluster.driver, { CPU: 1 }, 2, { name: 'slow' })
     const classKey = cluster.last('grant')?.classKey as string
     cluster.from(cluster.driver, { is: 'query', request: 2, what: 'explain', argument: classKey })
-    const [row] = cluster.last('answer')?.rows as { waitsFor: string; name: string; count: number }[]
+    const [row] = cluster.all('answer').at(-1)!.rows as { waitsFor: string; name: string; count: number }[]
     assert.deepEqual([row?.waitsFor, row?.name, row?.count], ['CPU', 'slow', 1])
   })
 })

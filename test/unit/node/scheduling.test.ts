@@ -30,7 +30,7 @@ suite('scheduling', () => {
     cluster.want(other, { CPU: 1 }, 10)
     const served: string[] = []
     for (let i = 0; i < 6; i++) {
-      const { to, message } = cluster.sent.findLast((each) => each.message.is === 'grant') as { to: string; message: MessageOf<'grant'> }
+      const { to, message } = cluster.sent.findLast(each => each.message.is === 'grant') as { to: string; message: MessageOf<'grant'> }
       served.push(to)
       cluster.giveBack(message, to)
     }
@@ -66,7 +66,7 @@ suite('scheduling', () => {
     let done = 0
     for (let seen = 0; done < 200; ) {
       cluster.settle()
-      const next = cluster.sent.slice(seen).find((each) => each.message.is === 'grant')
+      const next = cluster.sent.slice(seen).find(each => each.message.is === 'grant')
       assert.ok(next, 'everything waits')
       seen = cluster.sent.indexOf(next) + 1
       const grant = next.message as MessageOf<'grant'>
@@ -91,9 +91,9 @@ suite('scheduling', () => {
         done++
         return
       }
-      const parent = [...parents.values()].findLast((each) => each.workerId === owner) as MessageOf<'grant'>
+      const parent = [...parents.values()].findLast(each => each.workerId === owner) as MessageOf<'grant'>
       cluster.from(owner, { is: 'unblock', leaseId: parent.leaseId })
-      const ownerOfParent = cluster.sent.findLast((each) => each.message === parent)?.to as string
+      const ownerOfParent = cluster.sent.findLast(each => each.message === parent)?.to as string
       finish(parent, ownerOfParent)
     }
   })
@@ -179,13 +179,16 @@ suite('scheduling', () => {
     cluster.want(cluster.driver, { CPU: 0.1, GPU: 0.5 }, 3, { freshWorker: true })
     cluster.settle()
     const grants = cluster.all('grant')
-    assert.deepEqual(grants.map((grant) => grant.gpuIds), [['GPU-a'], ['GPU-a'], ['GPU-b']])
+    assert.deepEqual(
+      grants.map(grant => grant.gpuIds),
+      [['GPU-a'], ['GPU-a'], ['GPU-b']],
+    )
     for (const grant of grants) cluster.giveBack(grant)
     assert.deepEqual(cluster.all('retire').length, 3)
     assert.equal(cluster.available('GPU'), 2)
     cluster.want(cluster.driver, { CPU: 1 })
     cluster.settle()
-    assert.ok(!grants.some((grant) => grant.workerId === cluster.last('grant')?.workerId))
+    assert.ok(!grants.some(grant => grant.workerId === cluster.last('grant')?.workerId))
   })
 
   test('a fresh worker is none that ran something before', () => {

@@ -144,7 +144,7 @@ suite('the worker pool', () => {
 
   test('a worker whose channel is closed may end by itself; one that sends garbage is killed', () => {
     const cluster = FakeCluster.started()
-    const [one, two] = [...cluster.children.values()].map((child) => child.workerId as string)
+    const [one, two] = [...cluster.children.values()].map(child => child.workerId as string)
     cluster.event({ is: 'peerClosed', workerId: one as string, reason: 'closed' })
     assert.equal(cluster.killed.size, 0)
     cluster.pass(limits.workerExitMs)

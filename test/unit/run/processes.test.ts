@@ -15,7 +15,7 @@ class Recorder extends EventEmitter implements ProcessListener {
 
   onLines(key: string, stream: string, lines: string[]): void {
     assert.ok(!this.exits.has(key), 'a line after the end')
-    this.lines.push(...lines.map((line) => `${key} ${stream} ${line}`))
+    this.lines.push(...lines.map(line => `${key} ${stream} ${line}`))
     this.emit('lines')
   }
 
@@ -32,8 +32,8 @@ class Recorder extends EventEmitter implements ProcessListener {
 }
 
 const kinds: [string, (listener: ProcessListener) => Processes, (script: Script) => Command][] = [
-  ['child processes', (listener) => new ChildProcesses(listener), (script) => command(process.execPath, ['-e', REAL, JSON.stringify(script)])],
-  ['fake processes', (listener) => new FakeProcesses(listener), (script) => command('fake', [JSON.stringify(script)])],
+  ['child processes', listener => new ChildProcesses(listener), script => command(process.execPath, ['-e', REAL, JSON.stringify(script)])],
+  ['fake processes', listener => new FakeProcesses(listener), script => command('fake', [JSON.stringify(script)])],
 ]
 
 for (const [name, create, script] of kinds) {
@@ -41,18 +41,35 @@ for (const [name, create, script] of kinds) {
     test('lines come whole, an unfinished one at the end, the exit last', async () => {
       const recorder = new Recorder()
       const processes = create(recorder)
-      const pid = processes.start('a', script([['stdout', 'one\ntw'], ['stdout', 'o\nthree'], ['stderr', 'wrong\n'], ['exit', 3]]))
+      const pid = processes.start(
+        'a',
+        script([
+          ['stdout', 'one\ntw'],
+          ['stdout', 'o\nthree'],
+          ['stderr', 'wrong\n'],
+          ['exit', 3],
+        ]),
+      )
       assert.ok(pid !== null && pid > 0)
       assert.equal(processes.live, 1)
       assert.deepEqual(await recorder.ended('a'), { exitCode: 3, signal: null, stderrTail: 'wrong' })
-      assert.deepEqual(recorder.lines.filter((line) => line.includes('stdout')), ['a stdout one', 'a stdout two', 'a stdout three'])
+      assert.deepEqual(
+        recorder.lines.filter(line => line.includes('stdout')),
+        ['a stdout one', 'a stdout two', 'a stdout three'],
+      )
       assert.equal(processes.live, 0)
     })
 
     test('the last lines of stderr are kept for who asks why', async () => {
       const recorder = new Recorder()
       const text = Array.from({ length: 100 }, (_, index) => `line ${index}\n`).join('')
-      create(recorder).start('a', script([['stderr', text], ['exit', 1]]))
+      create(recorder).start(
+        'a',
+        script([
+          ['stderr', text],
+          ['exit', 1],
+        ]),
+      )
       const { stderrTail } = await recorder.ended('a')
       assert.equal(stderrTail.split('\n').length, limits.stderrTailLines)
       assert.match(stderrTail, /line 99$/)
@@ -91,7 +108,7 @@ suite('child processes alone', () => {
     const grandchild = Number(recorder.lines[0]?.split(' ')[2])
     processes.kill('a')
     await recorder.ended('a')
-    while (lives(grandchild)) await new Promise((resolve) => setImmediate(resolve))
+    while (lives(grandchild)) await new Promise(resolve => setImmediate(resolve))
   })
 
   test('characters that arrive in pieces stay whole, and endless lines are cut', async () => {
@@ -99,7 +116,10 @@ suite('child processes alone', () => {
     const text = `const b = Buffer.from('ä€😀'); for (const x of b) process.stdout.write(Buffer.of(x)); process.stdout.write('\\n' + 'x'.repeat(${limits.logLineBytesMax + 10}))`
     new ChildProcesses(recorder).start('a', command(process.execPath, ['-e', text]))
     await recorder.ended('a')
-    assert.deepEqual(recorder.lines.map((line) => line.length - 'a stdout '.length), [4, limits.logLineBytesMax, 10])
+    assert.deepEqual(
+      recorder.lines.map(line => line.length - 'a stdout '.length),
+      [4, limits.logLineBytesMax, 10],
+    )
     assert.equal(recorder.lines[0], 'a stdout ä€😀')
   })
 })

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createSession, placeSegment, removeSession, type Roots, sweepSessions } from '#lib/run/session.js'
+import { createSession, placeSegment, type Roots, removeSession, sweepSessions } from '#lib/run/session.js'
 
 /** Locks as flock gives them: each file has one holder, until that dies. */
 class Locks {
   readonly #holders = new Map<string, string>()
 
   by(holder: string): (path: string) => boolean {
-    return (path) => {
+    return path => {
       if (this.#holders.has(path)) return false
       this.#holders.set(path, holder)
       writeFileSync(path, '', { flag: 'a' })
@@ -41,7 +41,8 @@ suite('the session', () => {
 
   test('its directories are for this user alone', () => {
     const session = createSession(roots, random, locks.by('a'))
-    for (const path of [roots.sessions, session.sessionDir, join(session.sessionDir, 'logs')]) assert.equal(statSync(path).mode & 0o777, 0o700)
+    for (const path of [roots.sessions, session.sessionDir, join(session.sessionDir, 'logs')])
+      assert.equal(statSync(path).mode & 0o777, 0o700)
     assert.match(session.name, new RegExp(`^session-\\d{8}-\\d{6}-${process.pid}-0$`))
   })
 
@@ -72,7 +73,7 @@ suite('the session', () => {
   test('a sweeper that finds a lock file before it is locked costs the new session its name only', () => {
     const session = createSession(roots, random, locks.by('first'))
     let refused = 0
-    const second = createSession(roots, random, (path) => (refused++ === 0 ? false : locks.by('second')(path)))
+    const second = createSession(roots, random, path => (refused++ === 0 ? false : locks.by('second')(path)))
     assert.notEqual(second.name, session.name)
     assert.equal(existsSync(second.sessionDir), true)
   })
@@ -103,7 +104,7 @@ suite('the session', () => {
 
   test('with too little shared memory it is a file of the session, and that is told', () => {
     const session = createSession(roots, random, locks.by('a'))
-    const place = placeSegment(session, roots, 1000, 1e9, (path) => (path === '/dev/shm' ? 999 : 1e9))
+    const place = placeSegment(session, roots, 1000, 1e9, path => (path === '/dev/shm' ? 999 : 1e9))
     assert.equal(place.storePath, join(session.sessionDir, 'segment'))
     assert.equal(place.capacityBytes, 1000)
     assert.match(place.warning ?? '', /\/dev\/shm has only 999 bytes free/)

@@ -7,7 +7,10 @@ import { nodeResources } from '#lib/run/node-resources.js'
 
 suite('resources of a node', () => {
   test('what the user says', () => {
-    const { total, gpuIds } = nodeResources({ numCpus: 2.5, numGpus: 2, memoryBytes: 1000, resources: { disk: 0.5 }, objectStoreBytes: 500 }, {})
+    const { total, gpuIds } = nodeResources(
+      { numCpus: 2.5, numGpus: 2, memoryBytes: 1000, resources: { disk: 0.5 }, objectStoreBytes: 500 },
+      {},
+    )
     assert.deepEqual(total, { CPU: 2.5 * STEPS, GPU: 2 * STEPS, memory: 1000, objectStoreMemory: 500, disk: 0.5 * STEPS })
     assert.deepEqual(gpuIds, ['0', '1'])
   })
@@ -27,7 +30,10 @@ suite('resources of a node', () => {
   })
 
   test('wrong figures are refused before anything starts', () => {
-    assert.throws(() => nodeResources({ numGpus: 2 }, { CUDA_VISIBLE_DEVICES: '0' }), { name: 'RangeError', message: /numGpus is 2, and CUDA_VISIBLE_DEVICES="0" names 1/ })
+    assert.throws(() => nodeResources({ numGpus: 2 }, { CUDA_VISIBLE_DEVICES: '0' }), {
+      name: 'RangeError',
+      message: /numGpus is 2, and CUDA_VISIBLE_DEVICES="0" names 1/,
+    })
     assert.throws(() => nodeResources({ numGpus: 0.5 }, {}), RangeError)
     assert.throws(() => nodeResources({ numCpus: -1 }, {}), RangeError)
     assert.throws(() => nodeResources({ resources: { disk: Number.NaN } }, {}), RangeError)
@@ -37,7 +43,23 @@ suite('resources of a node', () => {
 
 suite('flags of the workers', () => {
   test('loaders and conditions travel; what evaluates, watches, tests or debugs does not', () => {
-    const flags = ['--import', 'tsx', '-C', 'dev', '--eval', 'code()', '--inspect-brk=9229', '--watch', '--watch-path', 'lib', '--test', '--expose-gc', '-p', '1', '--enable-source-maps']
+    const flags = [
+      '--import',
+      'tsx',
+      '-C',
+      'dev',
+      '--eval',
+      'code()',
+      '--inspect-brk=9229',
+      '--watch',
+      '--watch-path',
+      'lib',
+      '--test',
+      '--expose-gc',
+      '-p',
+      '1',
+      '--enable-source-maps',
+    ]
     assert.deepEqual(workerFlags(flags), ['--import', 'tsx', '-C', 'dev', '--expose-gc', '--enable-source-maps'])
   })
 

@@ -62,7 +62,7 @@ export class ActorHost {
     this.shape = decodeShape(spec.shape)
     setAccelerators(message.gpuIds)
     setAssignedResources(spec.held)
-    if ((spec.held.CPU ?? 0) > 0 && spec.maxConcurrency === 1 && this.shape.groups.length === 0) this.lease.ofActor()
+    this.lease.ofActor((spec.held.CPU ?? 0) > 0 && spec.maxConcurrency === 1 && this.shape.groups.length === 0)
     this.makeGroups(spec, this.shape)
     let error: Uint8Array | null = null
     try {

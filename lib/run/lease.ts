@@ -24,9 +24,11 @@ export class Lease {
     setAssignedResources(message.resources)
   }
 
-  /** This process is an actor that holds CPU and runs one call at a time. */
-  ofActor(): void {
-    this.leaseId = ACTOR_LEASE
+  /** This process is an actor now; its waits count when it holds CPU and runs one call at a time. */
+  ofActor(givesBack: boolean): void {
+    this.leaseId = givesBack ? ACTOR_LEASE : null
+    this.owner = null
+    this.state = 'running'
   }
 
   resumed(leaseId: number): void {

@@ -145,6 +145,11 @@ export class Runtime implements ArgumentHost, RefKeeper {
     return this.travel.entriesOf(encoded.references).map((entry) => ({ owner: entry.owner ?? this.self, seq: entry.seq, isActor: entry.isActor }))
   }
 
+  /** Keeps the event loop alive from now on: a worker has nothing else that does. */
+  stay(): void {
+    if (this.waits++ === 0) this.mesh.ref()
+  }
+
   /** Keeps the event loop alive while somebody waits. */
   async waiting<T>(promise: Promise<T>): Promise<T> {
     // A worker stays in any case; a driver only for what it waits for.

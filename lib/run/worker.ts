@@ -26,7 +26,7 @@ function start(seat: WorkerSettings): void {
   )
   runtime.runner = new Executor(runtime)
   session.runtime = runtime
-  runtime.mesh.ref()
+  runtime.stay()
   runtime.send(seat.daemonId, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: store.workerId, pid: process.pid, kind: 'worker', token: seat.token })
   // The terminal's ctrl-C is for the driver; the daemon ends its workers itself.
   process.on('SIGINT', () => {})

@@ -88,7 +88,7 @@ export function startDaemonNow(options: StartOptions): StartedDaemon {
 }
 
 function launch(settings: DaemonSettings, stdout: 'pipe' | number): { child: ChildProcess; exit: Promise<DaemonExit> } {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('node.js', import.meta.url))], {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./node.js', import.meta.url))], {
     // A session of its own: ctrl-C in the terminal reaches the driver alone.
     detached: true,
     stdio: ['pipe', stdout, 'pipe'],

@@ -79,7 +79,7 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
 }
 
 function workerCommand(settings: DaemonSettings, worker: WorkerSettings): Command {
-  const main = fileURLToPath(new URL('worker.js', import.meta.url))
+  const main = fileURLToPath(new URL('./worker.js', import.meta.url))
   const env: Command['env'] = { ...process.env, [WORKER_ENV]: JSON.stringify(worker) }
   delete env[DAEMON_ENV]
   if (settings.nodeOptions !== '') env.NODE_OPTIONS = settings.nodeOptions

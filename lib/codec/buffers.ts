@@ -238,9 +238,8 @@ export class RegionReader {
       const buffer = this.own(index, how === place.ownShared, largest)
       return makeView(kind, buffer, offset, length)
     }
-    const there = inPlace.byteOffset + offset
-    if (this.views && inPlace.byteLength >= VIEW_BYTES_MIN && there % maker.elementBytes === 0)
-      return maker.make(inPlace.buffer, there, length)
+    // The regions of an aligned envelope are aligned, so all views of one stay in place or none does.
+    if (this.views && inPlace.byteLength >= VIEW_BYTES_MIN) return maker.make(inPlace.buffer, inPlace.byteOffset + offset, length)
     return makeView(kind, this.own(index, false, 0), offset, length)
   }
 

@@ -74,6 +74,13 @@ suite('codec: errors in values', () => {
     strict.deepStrictEqual(roundTrip(new NamedError('n'), context), new NamedError('n'))
   })
 
+  test('a name that is set without showing stays so', () => {
+    const value = Object.defineProperty(new Error('x'), 'name', { value: 'Quiet', enumerable: false })
+    const back = roundTrip(value)
+    strict.equal(back.name, 'Quiet')
+    strict.deepStrictEqual(Object.keys(back), [])
+  })
+
   test('a class that cannot be found leaves its built-in base and its name', () => {
     const bytes = encode(new HttpError(404), context)
     const empty: CodecContext = { references: null, functions: fakeFunctions({}) }

@@ -169,6 +169,19 @@ suite('codec: fuzz', () => {
     )
   })
 
+  test('every word of a table set to what could be a count or an offset', () => {
+    const names = arrow.vectorFromArray(['a', 'a name too long to lie in the view itself'], new arrow.Utf8View())
+    for (const sample of [table, encode(new arrow.Table({ names }))]) {
+      for (let at = 64; at + 4 <= sample.length; at += 4) {
+        for (const word of [0, 4, 0xff_ff_ff, 0x7f_ff_ff_ff, 0xff_ff_ff_ff]) {
+          const bytes = sample.slice()
+          new DataView(bytes.buffer).setUint32(at, word, true)
+          survives(bytes, b => decoder.decode(b, true))
+        }
+      }
+    }
+  })
+
   test('failures with some bytes changed', () => {
     fc.assert(
       fc.property(fc.constantFrom(...failures), changes, (bytes, list) => survives(mutate(bytes, list), b => decodeError(b, context))),

@@ -11,6 +11,7 @@ export const FIXTURES = join(ROOT, 'test', 'fixtures', 'functions')
 /** What the sending side tells of one function. */
 export interface Sent {
   name: string
+  fnName: string
   how: 'reference' | 'value'
   bytes: string
   args: unknown[]

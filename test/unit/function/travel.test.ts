@@ -21,9 +21,10 @@ const programs: { title: string; fixture: string; flags: string[] }[] = [
 
 function check(sent: Sent[], received: Received[]): void {
   const results = new Map(received.map(result => [result.name, result]))
-  for (const { name, expected } of sent) {
+  for (const { name, fnName, expected } of sent) {
     const got = results.get(name)
     assert.deepEqual(got?.error ?? got?.result, expected, name)
+    assert.equal(got?.fnName, fnName, name)
   }
 }
 

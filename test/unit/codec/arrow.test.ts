@@ -99,6 +99,15 @@ suite('codec: Arrow', () => {
     )
   })
 
+  test('a name longer than the stream is a WireError', () => {
+    const bytes = encode(arrow.tableFromArrays({ temperature: Float64Array.of(1) }))
+    const name = Buffer.from(bytes.buffer).indexOf('temperature')
+    const view = new DataView(bytes.buffer)
+    assert.equal(view.getUint32(name - 4, true), 'temperature'.length)
+    view.setUint32(name - 4, 0xff_ff_ff, true)
+    assert.throws(() => decode(bytes), /outside of its message/)
+  })
+
   test('a stream that is none is a WireError', () => {
     const bytes = encode(table())
     bytes.fill(0xff, 64, 600)

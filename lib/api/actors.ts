@@ -34,7 +34,10 @@ export function kill(handle: ActorHandle, options: { noRestart?: boolean } = {})
   const runtime = current()
   const actor = actorOf(handleOf('kill()', handle))
   refuseUnknown('kill()', options, ['noRestart'])
-  runtime.send(runtime.node, { is: 'actorKill', actorId: actor.view?.actorId ?? actor.actorId, noRestart: options.noRestart ?? true })
+  const actorId = actor.view?.actorId ?? actor.actorId
+  runtime.send(runtime.node, { is: 'actorKill', actorId, noRestart: options.noRestart ?? true })
+  // Later calls of this process do not overtake the kill: they wait for what the head says of the actor.
+  if (actor.view?.phase === 'alive') actor.view = { ...actor.view, phase: 'pending' }
 }
 
 /** The actor of that name. Rejects with RangeError when there is none. The handle does not keep the actor alive. */

@@ -84,26 +84,27 @@ async function loadImport({ how, specifier, name, interop }: ImportRecord, paren
 /** This package is always the one that runs here: two copies in one process would not know each other. */
 const OWN_ENTRIES: Record<string, string> = { eagleray: 'index.js', 'eagleray/store': 'store.js', 'eagleray/testing': 'testing.js' }
 
-/** What runs here, as `import` and `require` find it: loaders of TypeScript would make a `require`d copy of their own. */
-async function ownEntry(name: string): Promise<Record<string, unknown>> {
-  const url = new URL(`../../${name}`, import.meta.url)
+/** Where the modules of this package lie, as a URL that ends with a slash. */
+const OWN_MODULES = new URL('../../', import.meta.url).href
+
+/** A module of this package as it runs here, for `import` and `require`: loaders of TypeScript would make a `require`d copy of their own. */
+async function ownModule(url: string): Promise<Record<string, unknown>> {
   const file = fileURLToPath(url)
   if (requireCache[file]?.loaded !== true) {
-    const exports = (await import(url.href)) as Record<string, unknown>
+    const exports = (await import(url)) as Record<string, unknown>
     requireCache[file] = Object.assign(new Module(file), { filename: file, loaded: true, exports })
   }
   return requireCache[file]!.exports as Record<string, unknown>
 }
 
 async function requireFrom(parent: string, specifier: string): Promise<unknown> {
-  if (Object.hasOwn(OWN_ENTRIES, specifier)) return ownEntry(OWN_ENTRIES[specifier]!)
-  if (!isBuiltin(specifier)) await ownEntry('index.js')
+  await ownModule(`${OWN_MODULES}index.js`)
   return createRequire(parent)(specifier)
 }
 
 function importFrom(parent: string, specifier: string): Promise<Record<string, unknown>> {
   const own = Object.hasOwn(OWN_ENTRIES, specifier) ? OWN_ENTRIES[specifier]! : null
-  if (own !== null) return ownEntry(own)
+  if (own !== null) return ownModule(OWN_MODULES + own)
   if (isBuiltin(specifier)) return import(specifier)
   let importer = importers.get(parent)
   if (!importer) {
@@ -118,7 +119,7 @@ async function loadReference(record: ReferenceRecord, module: ModuleEntry): Prom
   const file = files.find(candidate => fileHash(candidate) === record.hash)
   if (file === undefined) throw mismatch(record, module, files)
   const url = file === fileOf(module.url) ? module.url : pathToFileURL(file).href
-  const exports: unknown = module.esm ? await import(url) : await requireFrom(url, file)
+  const exports: unknown = url.startsWith(OWN_MODULES) ? await ownModule(url) : module.esm ? await import(url) : await requireFrom(url, file)
   const value = record.name === '' ? exports : (exports as Record<string, unknown>)[record.name]
   const fn = unwrap(value) ?? value
   if (typeof fn !== 'function') throw new SerializationError(`${describe(record, module)} is no function in ${file}`)

@@ -21,6 +21,8 @@ export class ActorCall {
   done = false
   cancelled = false
   attempt = 0
+  /** Its refs are with the user, so that they count. */
+  submitted = false
   readonly entries: Entry[] = []
 
   constructor(
@@ -93,6 +95,12 @@ export class ActorCalls {
       call.entries.push(entry)
     }
     this.bySeq.set(call.seq, call)
+    this.start(call, out)
+    call.submitted = true
+  }
+
+  private start(call: ActorCall, out: Effect[]): void {
+    const { actor } = call
     if (!actor.watched) {
       actor.watched = true
       out.push({ is: 'send', to: this.head, message: { is: 'actorWatch', actorId: actor.actorId } })
@@ -231,8 +239,10 @@ export class ActorCalls {
   }
 
   private refuseUnretriable(actor: Actor, out: Effect[]): void {
-    const refused = actor.queue.filter((call) => call.retriesLeft === 0)
-    actor.queue = actor.queue.filter((call) => call.retriesLeft !== 0)
+    // One that has used its last retry on the way here may still make it.
+    const unretriable = (call: ActorCall): boolean => call.retriesLeft === 0 && call.attempt === 0
+    const refused = actor.queue.filter(unretriable)
+    actor.queue = actor.queue.filter((call) => !unretriable(call))
     for (const call of refused) {
       this.fail(call, new ActorUnavailableError(`${call.name} was not run: the actor is restarting`, { actorId: actor.actorId }), out)
     }
@@ -263,7 +273,8 @@ export class ActorCalls {
     for (let i = 0; i < call.entries.length; i++) {
       const entry = call.entries[i] as Entry
       this.values.settle(entry, outcome(i), out)
-      if (entry.unreferenced) this.references.maybeDrop(entry, out)
+      // One that fails as it is submitted: its refs are only about to be made.
+      if (entry.unreferenced && call.submitted) this.references.maybeDrop(entry, out)
     }
     this.references.unholdAll(call.held, out)
   }

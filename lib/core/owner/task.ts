@@ -27,6 +27,8 @@ export class Task {
   claim = -1
   attempt = 0
   cancelled = false
+  /** Its refs are with the user, so that they count. */
+  submitted = false
   readonly entries: Entry[] = []
   submittedAt = 0
 

@@ -68,6 +68,7 @@ export class Tasks {
     const failed = awaitArguments(task, task.args, this.values)
     if (failed !== null) this.fail(task, argumentFailure(task.name, task.args, failed, this.decodeError), now, out)
     else if (task.unresolved === 0) this.leases.enqueue(task, out)
+    task.submitted = true
   }
 
   /** One of its arguments has settled. */
@@ -170,7 +171,8 @@ export class Tasks {
     for (let i = 0; i < task.entries.length; i++) {
       const entry = task.entries[i] as Entry
       this.values.settle(entry, outcome(i), out)
-      if (entry.unreferenced) this.references.maybeDrop(entry, out)
+      // One that fails as it is submitted: its refs are only about to be made.
+      if (entry.unreferenced && task.submitted) this.references.maybeDrop(entry, out)
     }
     this.references.unholdAll(task.held, out)
     this.finished.push({ seq: task.seq, name: task.name, attempt: task.attempt, failed: task.entries[0]?.error != null, submittedAt: task.submittedAt, endedAt: now })

@@ -22,8 +22,8 @@ export const limits = {
   maxRetriesDefault: 3,
   /** Concurrent calls of an async actor (Ray: 1000). */
   asyncConcurrencyDefault: 1000,
-  /** How long a class that fits no node may wait before its tasks fail, where no autoscaler runs (ms). */
-  infeasibleAfterMs: 10_000,
+  /** How long a class that fits no node may wait before its tasks fail, where no autoscaler runs (ms). EAGLERAY_INFEASIBLE_AFTER_MS in the environment of the driver sets it. */
+  infeasibleAfterMs: Number(process.env.EAGLERAY_INFEASIBLE_AFTER_MS ?? 10_000),
   /** Lines of stderr kept of each worker for the error that tells of its death. */
   stderrTailLines: 20,
   /** How long a worker may take to say hello (ms; Ray: 60 s). */

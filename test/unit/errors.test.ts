@@ -7,10 +7,8 @@ const { EaglerayError, errorClasses } = errors
 
 suite('errors', () => {
   test('every exported class has a code of its own, its name, and is in the table', () => {
-    const exported = Object.values(errors).filter(
-      (each): each is errors.EaglerayErrorClass =>
-        typeof each === 'function' && (each === EaglerayError || each.prototype instanceof Error),
-    )
+    const functions = Object.values(errors as Record<string, unknown>).filter(each => typeof each === 'function')
+    const exported = functions.filter(each => each === EaglerayError || each.prototype instanceof Error) as errors.EaglerayErrorClass[]
     assert.equal(new Set(exported.map(type => new type('').code)).size, exported.length)
     assert.equal(errorClasses.size, exported.length)
     for (const type of exported) {

@@ -130,7 +130,7 @@ suite('codec: instances of classes', () => {
     const bag = new Bag([['a', 1]])
     bag.set('self', bag)
     const back = roundTrip(
-      { bag, stack: Stack.of(1, 2), vector: Vector.of(3, 4), day: new Day(1e12), large: new Vector(2000) },
+      { bag, stack: new Stack(1, 2), vector: new Vector([3, 4]), day: new Day(1e12), large: new Vector(2000) },
       context,
       true,
     )

@@ -32,6 +32,8 @@ registerSerializer(Sealed, { name: 'test.Sealed', to: s => ({ n: s.n }), from: d
 
 const context: CodecContext = { references: fakeReferences, functions: fakeFunctions({ Shape, Odd, Broken }) }
 const buffer = Uint8Array.from({ length: 5000 }, (_, i) => i).buffer
+const odd = new Odd()
+odd.set(1, 2)
 const self: Record<string, unknown> = { n: 1 }
 self.self = self
 const sparse: unknown[] = []
@@ -56,7 +58,7 @@ const samples: Uint8Array[] = [
   new Float64Array(600),
   Buffer.from('bytes'),
   new ArrayBuffer(10),
-  [new Shape(), new Odd([[1, 2]]), Shape],
+  [new Shape(), odd, Shape],
   new Sealed(4),
   [new Sealed(1), new Sealed(2)],
   [new Broken('b', { cause: new AggregateError([new TypeError('t')], 'm') }), new DOMException('d', 'AbortError')],

@@ -12,6 +12,8 @@
 namespace eagleray {
 
 struct EnvState {
+  ~EnvState() { views->end(); }
+
   napi_ref store_class = nullptr;
   napi_ref port_class = nullptr;
   // What the next construction of either class wraps: scripts cannot construct them.

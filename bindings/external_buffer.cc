@@ -88,6 +88,13 @@ void ViewTable::finalize(napi_env, void*, void* hint_pointer) {
   if (place->second.released == 0 && place->second.live.empty()) places.erase(place);
 }
 
+void ViewTable::end() {
+  for (auto& place : places_) {
+    for (Held& held : place.second.live) held.store.release(held.view);
+  }
+  places_.clear();
+}
+
 void ViewTable::take_one(std::unordered_map<const void*, Place>::iterator place) {
   Held held = std::move(place->second.live.back());
   place->second.live.pop_back();

@@ -25,6 +25,8 @@ class ViewTable : public std::enable_shared_from_this<ViewTable> {
   napi_value wrap(napi_env env, const Store& store, const View& view);
   // Detaches and unpins. False when `buffer` is no buffer of this table with a pin.
   bool release(napi_env env, napi_value buffer);
+  // The environment is going down: no script looks at a buffer again, and not every finalizer is sure to come.
+  void end();
 
  private:
   struct Held {

@@ -57,7 +57,9 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
     logsDir: `${sessionDir}/logs`,
     command: spawnKey => workerCommand(settings, { storePath, daemonId: store.workerId, sessionDir, token, spawnKey }),
     processes: listener => new ChildProcesses(listener),
-    onEnd: () => {
+    onEnd: reason => {
+      // Its driver shows this when it did not ask for the end itself.
+      process.stderr.write(`eagleray: the node daemon ends: ${reason}\n`)
       removeSession(session)
       process.exit(0)
     },

@@ -119,7 +119,11 @@ async function loadReference(record: ReferenceRecord, module: ModuleEntry): Prom
   const file = files.find(candidate => fileHash(candidate) === record.hash)
   if (file === undefined) throw mismatch(record, module, files)
   const url = file === fileOf(module.url) ? module.url : pathToFileURL(file).href
-  const exports: unknown = url.startsWith(OWN_MODULES) ? await ownModule(url) : module.esm ? await import(url) : await requireFrom(url, file)
+  const exports: unknown = url.startsWith(OWN_MODULES)
+    ? await ownModule(url)
+    : module.esm
+      ? await import(url)
+      : await requireFrom(url, file)
   const value = record.name === '' ? exports : (exports as Record<string, unknown>)[record.name]
   const fn = unwrap(value) ?? value
   if (typeof fn !== 'function') throw new SerializationError(`${describe(record, module)} is no function in ${file}`)

@@ -28,6 +28,7 @@ const cases: [what: string, code: string, expected: string][] = [
   ['labels', '() => { out: for (;;) { if (a) continue out; break out } }', 'a'],
   ['members and keys', '() => ({ a: b.c, d, [e]: f?.g, h() { return i }, get j() { return k } })', 'b d e f i k'],
   ['assignment', '() => { a = 1; [b, c.d] = e; ({ f, g: h } = i) }', 'a b c e f h i'],
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
   ['templates and tags', '() => a`x${b}y`', 'a b'],
   [
     'class',

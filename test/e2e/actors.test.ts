@@ -10,6 +10,7 @@ import {
   exitActor,
   get,
   getActor,
+  kill,
   type ObjectRef,
   PendingCallsLimitError,
   put,
@@ -21,8 +22,8 @@ import {
   TaskError,
   wait,
 } from 'eagleray'
-import { collect, passed } from './programs/by-reference.js'
-import { begin, end, gate, isAlive, processGone, waitFor } from './support.js'
+import { passed } from './programs/by-reference.js'
+import { begin, end, gate, processGone, waitFor } from './support.js'
 
 class Counter {
   n: number
@@ -311,9 +312,16 @@ suite('actors', () => {
       )
 
     const pid = await get(named.pid.remote())
-    named[Symbol.dispose]()
-    same[Symbol.dispose]()
-    await waitFor(() => collect().then(() => !isAlive(pid)), 'the named actor gone')
+    kill(named)
+    await processGone(pid)
+    await waitFor(
+      () =>
+        get(found.add.remote()).then(
+          () => false,
+          error => error instanceof ActorDiedError,
+        ),
+      'the found handle is of a dead actor',
+    )
     const fresh = RemoteCounter.options({ name: 'the counter' }).remote(1)
     assert.equal(await get(fresh.add.remote()), 2)
   })

@@ -148,7 +148,7 @@ suite('resources', () => {
     const pid = remote(() => process.pid, { numGpus: 1 })
     const fresh = [await get(pid.remote()), await get(pid.remote()), await get(pid.remote())]
     assert.equal(new Set(fresh).size, 3)
-    const kept = pid.options({ maxCalls: 0 })
+    const kept = remote(() => process.pid, { numGpus: 1, maxCalls: 0 })
     assert.equal(await get(kept.remote()), await get(kept.remote()))
     await resourcesReturned()
   })

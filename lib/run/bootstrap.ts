@@ -97,7 +97,8 @@ function launch(settings: DaemonSettings, stdout: 'pipe' | number): { child: Chi
   const tail = keepTail(child)
   const exit = new Promise<DaemonExit>(resolve => {
     child.on('error', error => resolve({ exitCode: null, signal: null, stderrTail: error.message }))
-    child.on('exit', (exitCode, signal) => resolve({ exitCode, signal, stderrTail: tail() }))
+    // Not 'exit': its last words may still be in the pipe.
+    child.on('close', (exitCode, signal) => resolve({ exitCode, signal, stderrTail: tail() }))
   })
   child.stdin?.on('error', () => {})
   return { child, exit }
@@ -127,15 +128,17 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
     removeSession({ name: basename(sessionDir), storePath, sessionDir, lockPath })
     return how
   })
+  const handles = [child, child.stdin, child.stdout, child.stderr] as unknown as (Duplex & { ref(): void; unref(): void })[]
+  const ref = (): void => handles.forEach(handle => void handle.ref())
+  const unref = (): void => handles.forEach(handle => void handle.unref())
   const stop = async (): Promise<void> => {
-    child.ref()
+    ref()
     child.stdin?.end()
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
     await ended
     clearTimeout(timer)
   }
-  const handles = [child, child.stdin, child.stdout, child.stderr].filter(handle => handle !== null) as unknown as { unref(): void }[]
-  for (const handle of handles) handle.unref()
+  unref()
   return {
     child,
     nodeId,
@@ -149,8 +152,8 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
     warning,
     ended,
     stop,
-    ref: () => child.ref(),
-    unref: () => child.unref(),
+    ref,
+    unref,
   }
 }
 

@@ -92,7 +92,7 @@ export class Tasks {
     if (task.state === TASK.queued) this.leases.remove(task)
     else if (task.state === TASK.sent && lane !== null) {
       out.push({ is: 'revoke', task, lane })
-      if (!options.force) out.push({ is: 'send', to: lane.workerId, message: { is: 'cancelTask', task: task.seq, ...options } })
+      if (!options.force) out.push({ is: 'send', to: lane.workerId, message: { is: 'cancelTask', task: task.seq, force: false, recursive: options.recursive } })
     }
     if (options.force && lane !== null) return
     this.fail(task, cancelled(task, this.references.self), now, out)

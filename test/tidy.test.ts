@@ -103,7 +103,10 @@ const cases: Case[] = [
       file('lib/b.ts', "import { c } from './c.js'\n"),
       file('lib/c.ts', "import { a } from './a.js'\n"),
     ],
-    innocent: [file('lib/a.ts', "import { b } from './b.js'\n"), file('lib/b.ts', "import type { A } from './a.js'\n")],
+    innocent: [
+      file('lib/a.ts', "import { b } from './b.js'\n"),
+      file('lib/b.ts', "import type { A } from './a.js'\nnew URL('./a.js', import.meta.url)\n"),
+    ],
   },
   {
     name: 'no file of lib is dead',

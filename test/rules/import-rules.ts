@@ -10,8 +10,8 @@ export interface Edge {
   specifier: string
   /** The file in the repository that it names; null for a package or a `node:` module. */
   target: string | null
-  /** Erased by the compiler, so it cannot make a cycle at run time. */
-  typeOnly: boolean
+  /** Followed while the module is loaded: not erased by the compiler, no program to be started, no `import()`. */
+  loads: boolean
 }
 
 const importPattern = /^[ \t]*(?:import|export)\s+(type\s+)?(?:[^'"`;]*?\s+from\s+)?(['"])([^'"\n]+)\2/gm
@@ -20,9 +20,9 @@ const dynamicPattern = /\b(?:import\(\s*|new URL\(\s*)(['"])([^'"\n]+)\1/g
 export function edges({ path, text }: Source): Edge[] {
   const code = withoutComments(text)
   const found: Edge[] = []
-  const add = (offset: number, specifier: string, typeOnly: boolean) =>
-    found.push({ from: path, line: lineOf(code, offset), specifier, target: resolve(path, specifier), typeOnly })
-  for (const match of code.matchAll(importPattern)) add(match.index, match[3] ?? '', match[1] !== undefined)
+  const add = (offset: number, specifier: string, loads: boolean) =>
+    found.push({ from: path, line: lineOf(code, offset), specifier, target: resolve(path, specifier), loads })
+  for (const match of code.matchAll(importPattern)) add(match.index, match[3] ?? '', match[1] === undefined)
   for (const match of code.matchAll(dynamicPattern)) add(match.index, match[2] ?? '', false)
   return found
 }
@@ -67,9 +67,9 @@ export function brokenImports(sources: Source[]): string[] {
     .map(edge => `${where(edge)}: ${edge.specifier} is not there`)
 }
 
-/** Each cycle of run-time imports once, as the list of its files. */
+/** Each cycle of imports at load time once, as the list of its files. */
 export function importCycles(sources: Source[]): string[] {
-  const graph = new Map(library(sources).map(source => [source.path, runtimeTargets(source)]))
+  const graph = new Map(library(sources).map(source => [source.path, loadedTargets(source)]))
   const done = new Set<string>()
   const cycles: string[] = []
   const visit = (path: string, trail: string[]): void => {
@@ -83,9 +83,9 @@ export function importCycles(sources: Source[]): string[] {
   return cycles
 }
 
-const runtimeTargets = (source: Source): string[] =>
+const loadedTargets = (source: Source): string[] =>
   edges(source)
-    .filter(edge => !edge.typeOnly && edge.target !== null)
+    .filter(edge => edge.loads && edge.target !== null)
     .map(edge => edge.target as string)
 
 /** The roots: what package.json exports or runs, and what is started as a process of its own by a path in the code. */
@@ -111,7 +111,7 @@ export function untestedCores(sources: Source[]): string[] {
     const source = byPath.get(path)
     if (!source || reached.has(path)) continue
     reached.add(path)
-    queue.push(...runtimeTargets(source).filter(target => /^(test|lib\/core)\//.test(target)))
+    queue.push(...loadedTargets(source).filter(target => /^(test|lib\/core)\//.test(target)))
   }
   return library(sources)
     .filter(({ path, text }) => path.startsWith('lib/core/') && /^export class /m.test(text))

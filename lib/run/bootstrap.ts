@@ -128,7 +128,10 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
     removeSession({ name: basename(sessionDir), storePath, sessionDir, lockPath })
     return how
   })
-  const handles = [child, child.stdin, child.stdout, child.stderr] as unknown as (Duplex & { ref(): void; unref(): void })[]
+  const handles = [child, child.stdin, child.stdout, child.stderr].filter(handle => handle !== null) as unknown as {
+    ref(): void
+    unref(): void
+  }[]
   const ref = (): void => handles.forEach(handle => void handle.ref())
   const unref = (): void => handles.forEach(handle => void handle.unref())
   const stop = async (): Promise<void> => {

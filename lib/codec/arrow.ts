@@ -49,6 +49,14 @@ function arrow(): Library {
   return library
 }
 
+/** Loads the copy to read with, where that is the one for `import`: a loader may give `require` another. Null when there is nothing to wait for. */
+export function prepareArrow(): Promise<void> | null {
+  if (library !== null || commonIsLoaded()) return null
+  return import('apache-arrow').then(found => {
+    library ??= found
+  })
+}
+
 /** The copy that made `value`. */
 function arrowOf(value: object, path: string): Library {
   for (const copy of [() => library, () => (commonIsLoaded() ? common() : null), module, common]) {
@@ -63,10 +71,20 @@ function arrowOf(value: object, path: string): Library {
       return found
     }
   }
-  throw new SerializationError(
-    `${path}: an Arrow table of another installation of apache-arrow cannot be serialised; pass tableToIPC(table) instead`,
-    path,
-  )
+  // A copy that cannot be had: a loader such as tsx gives `import` and `require` copies of its own.
+  return tolerant(arrow())
+}
+
+/** Makes a copy take the types of others for its own. It does so with all its classes but this one. */
+function tolerant(copy: Library): Library {
+  const { DataType, isArrowDataType } = copy
+  Object.defineProperty(DataType, Symbol.hasInstance, {
+    configurable: true,
+    value(this: unknown, type: unknown): boolean {
+      return Function.prototype[Symbol.hasInstance].call(this, type) || (this === DataType && isArrowDataType(type))
+    },
+  })
+  return copy
 }
 
 /** By prototype: the `instanceof` of apache-arrow accepts those of any copy. */

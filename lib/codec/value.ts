@@ -3,7 +3,7 @@
 // buffers.ts (arrays out of band), arrow.ts, classes.ts, errors.ts; envelope.ts draws the layout.
 
 import { SerializationError, WireError } from '../errors.js'
-import { arrowKind, arrowRegion, readArrow } from './arrow.js'
+import { arrowKind, arrowRegion, prepareArrow, readArrow } from './arrow.js'
 import { binaryKind, binaryPrototype, isDetached, kindOfClass, RegionReader } from './buffers.js'
 import type { CodecContext } from './context.js'
 import { asWireError, ValueReader } from './decode.js'
@@ -246,6 +246,7 @@ export class Decoder {
 
   /** null when decode may be called at once, else a promise to await first (functions and classes to import). */
   prepare(bytes: Uint8Array): Promise<void> | null {
+    if (bytes[0] === format.arrow) return prepareArrow()
     const { functions } = this.reader.context
     if (functions === null || bytes[0] !== format.rich || (bytes[3]! & flag.functions) === 0) return null
     const waits: Promise<void>[] = []

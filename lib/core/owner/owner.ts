@@ -210,7 +210,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
     this.tasks.workerDied(worker, death, begun, now, out)
     const why = new OwnerDiedError(`the process ${worker} that owned the object died${describeDeath(death)}`)
     for (const entry of this.references.died(worker, why, out)) {
-      if (!entry.isActor && entry.state !== STATE.inline) this.values.settle(entry, { form: 'failed', error: why }, out)
+      if (!entry.isActor) this.values.lose(entry, why, out)
     }
   }
 

@@ -44,6 +44,14 @@ export class Values {
     return true
   }
 
+  /** A borrowed value in the store went with its owner: whoever asks from now on hears why. */
+  lose(entry: Entry, error: Error, out: Effect[]): void {
+    if (entry.state === STATE.stored) {
+      entry.state = STATE.failed
+      entry.error = error
+    } else this.settle(entry, { form: 'failed', error }, out)
+  }
+
   /** The entry holds the refs inside its value for as long as it lives. */
   contain(entry: Entry, refs: ContainedRef[]): void {
     assert(entry.contained === null, 'a value is given its contents twice')

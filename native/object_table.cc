@@ -239,7 +239,8 @@ std::optional<std::string> ObjectTable::check() const {
   for (uint32_t index = state_.free_head; index != kNone; index = segment_.entry(index).next.load()) {
     if (index >= high_water) return name(index) + " is free and beyond the end";
     if (seen[index]++ != 0) return name(index) + " is free and somewhere else too";
-    if (object_state::state(segment_.entry(index).state.load()) != object_state::kFree) return name(index) + " is in use and in the free list";
+    const uint64_t state = object_state::state(segment_.entry(index).state.load());
+    if (state != object_state::kFree) return name(index) + " is in use and in the free list";
     free++;
   }
   if (used + free != high_water) return "table: " + std::to_string(high_water - used - free) + " entries are nowhere";

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -89,7 +88,8 @@ Status Segment::map() {
 
 Result<std::unique_ptr<Segment>> Segment::create(const std::string& directory, const SegmentOptions& options) {
   const uint64_t heap_bytes = (std::min(options.capacity_bytes, kMaxHeapBytes) + kPage - 1) & ~(kPage - 1);
-  const uint32_t wanted = options.table_capacity == 0 ? default_table_capacity(heap_bytes) : std::min(options.table_capacity, kMaxTableCapacity);
+  const uint32_t wanted =
+      options.table_capacity == 0 ? default_table_capacity(heap_bytes) : std::min(options.table_capacity, kMaxTableCapacity);
   const Layout layout = compute_layout(heap_bytes, std::max(std::bit_ceil(wanted), kMinTableCapacity));
   if (layout.file_bytes == 0 || options.capacity_bytes > kMaxHeapBytes) {
     return Status(Code::kInvalidArgument, "create store " + directory + ": the capacity must be between " + std::to_string(kMinHeapBytes) +

@@ -53,10 +53,12 @@ class Segment {
 
   // Whether a record of that index may be touched: the check on indices that come from shared memory.
   bool entry_exists(uint32_t index) const {
-    return index < layout_.table_capacity && (index + 1ull) * sizeof(ObjectEntry) <= header().entries_backed.load(std::memory_order_acquire);
+    const uint64_t end = (index + 1ull) * sizeof(ObjectEntry);
+    return index < layout_.table_capacity && end <= header().entries_backed.load(std::memory_order_acquire);
   }
   bool block_exists(uint32_t index) const {
-    return index < layout_.block_capacity && (index + 1ull) * sizeof(BlockRecord) <= header().blocks_backed.load(std::memory_order_acquire);
+    const uint64_t end = (index + 1ull) * sizeof(BlockRecord);
+    return index < layout_.block_capacity && end <= header().blocks_backed.load(std::memory_order_acquire);
   }
 
   // How many entries may be in use, from the first on; never more than may be touched. REQUIRES: the segment lock is held.

@@ -85,7 +85,8 @@ void Store::unpin(uint32_t index, uint64_t generation) {
     entry.pins[client_->slot() / 64].fetch_and(~(1ull << (client_->slot() % 64)), std::memory_order_seq_cst);
   }
   EAGLERAY_FAULT("release.unpinned");
-  if (entry.state.load(std::memory_order_seq_cst) == object_state::make(object_state::kDeleting, generation)) free_if_last(index, generation);
+  const uint64_t deleting = object_state::make(object_state::kDeleting, generation);
+  if (entry.state.load(std::memory_order_seq_cst) == deleting) free_if_last(index, generation);
 }
 
 void Store::free_if_last(uint32_t index, uint64_t generation) {

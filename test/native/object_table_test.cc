@@ -167,8 +167,9 @@ TEST_F(ObjectTableTest, GarbageIsAnErrorOrNotFound) {
     for (uint32_t b = 0; b < 1024; b++) segment_->bucket(b).store(0);
     for (uint64_t n = 0; n < 200; n++) set_state(insert(id_of(n)), object_state::kSealed);
     for (int flip = 0; flip < 20; flip++) {
-      auto* bytes = reinterpret_cast<uint8_t*>(random() % 2 == 0 ? static_cast<void*>(&segment_->bucket(static_cast<uint32_t>(random() % 1024)))
-                                                                  : static_cast<void*>(&segment_->entry(static_cast<uint32_t>(random() % 200))));
+      void* const bucket = &segment_->bucket(static_cast<uint32_t>(random() % 1024));
+      void* const entry = &segment_->entry(static_cast<uint32_t>(random() % 200));
+      auto* bytes = static_cast<uint8_t*>(random() % 2 == 0 ? bucket : entry);
       bytes[random() % (flip % 2 == 0 ? 8 : 64)] ^= static_cast<uint8_t>(1u << (random() % 8));
     }
     for (uint64_t n = 0; n < 210; n++) {

@@ -51,6 +51,8 @@ interface Session {
 
 let live: Session | null = null
 let starting: Promise<ClusterContext> | null = null
+/** The daemon ended under a live session: nothing goes on by itself until the user has said shutdown() or init(). */
+let lost: Error | null = null
 
 /**
  * Starts a cluster on this machine. The default of every option suits a laptop.
@@ -64,6 +66,7 @@ export async function init(options: InitOptions = {}): Promise<ClusterContext> {
     if (options.ignoreReinitError) return starting ?? (live as Session).context
     throw new Error('init() was called twice; call shutdown() first, or pass ignoreReinitError: true')
   }
+  lost = null
   starting = begin(options)
   try {
     return await starting
@@ -76,6 +79,7 @@ function checkInit(options: InitOptions): void {
   refuseUnknown('init()', options, [...KEYS, 'spillDir', 'spill', 'runtimeEnv'])
   for (const key of ['spillDir', 'spill', 'runtimeEnv'] as const) if (key in options) throw new TypeError(`init(): the option ${key} is not supported by this version of eagleray`)
   checkResources('init()', options)
+  if (options.address !== undefined && typeof options.address !== 'string') throw new TypeError('init(): address must be a string')
   const address = options.address ?? process.env.EAGLERAY_ADDRESS ?? 'local'
   if (address !== 'local') throw new ClusterConnectionError(`init(): there is no cluster to attach to at ${address}: this version of eagleray runs on one machine, with address 'local'`)
   const bytes = options.objectStoreBytes
@@ -129,13 +133,15 @@ function nodeLost(runtime: Runtime, reason: string): void {
   if (live?.runtime !== runtime) return
   live = null
   session.runtime = null
-  runtime.fail(new NodeDiedError(`the node daemon of this session is gone (${reason}); call init() to start another`))
+  lost = new NodeDiedError(`the node daemon of this session is gone (${reason}); call init() to start another`)
+  runtime.fail(lost)
   runtime.close()
 }
 
 /** Ends the session: stops whatever init started, and waits until nothing of it is left. May be called any number of times. */
 export async function shutdown(): Promise<void> {
   await starting?.catch(() => {})
+  lost = null
   if (live === null) return
   const { runtime, daemon } = live
   live = null
@@ -154,6 +160,7 @@ export function isInitialized(): boolean {
 /** The runtime of this process; without one, a local cluster is started, as init() would. */
 export function current(): Runtime {
   if (session.runtime !== null) return session.runtime
+  if (lost !== null) throw lost
   if (starting !== null) throw new Error('init() is under way; await it before you use the rest of the API')
   checkInit({})
   return attach(startDaemonNow({}), {}).runtime
@@ -161,6 +168,7 @@ export function current(): Runtime {
 
 /** As `current`, where waiting is possible. */
 export async function currentOrStarted(): Promise<Runtime> {
+  if (lost !== null) throw lost
   if (session.runtime === null) await (starting ?? init())
   return current()
 }

@@ -6,7 +6,7 @@ import type { Entry } from '../core/owner/entry.js'
 import { objectId } from '../ids.js'
 import { explainEntry, type Explanation } from '../run/explain.js'
 import { entryOf, ObjectRef } from '../run/ref.js'
-import { session } from '../run/runtime.js'
+import { type Runtime, session } from '../run/runtime.js'
 import * as waits from '../run/waits.js'
 import { current, currentOrStarted } from './init.js'
 import { count, refuseUnknown } from './task-options.js'
@@ -43,7 +43,7 @@ export function get<T>(ref: ObjectRef<T>, options?: GetOptions): Promise<T>
 export function get<const R extends readonly ObjectRef[]>(refs: R, options?: GetOptions): Promise<Values<R>>
 export async function get(refs: unknown, options?: GetOptions): Promise<unknown> {
   if (options !== undefined) checkTimeout('get()', options, ['timeoutMs'])
-  return waits.get(session.runtime ?? (await currentOrStarted()), refs, options?.timeoutMs)
+  return waits.get(session.runtime ?? (await startedFor(refs)), refs, options?.timeoutMs)
 }
 
 /**
@@ -53,7 +53,13 @@ export async function get(refs: unknown, options?: GetOptions): Promise<unknown>
  */
 export async function wait<T>(refs: ObjectRef<T>[], options: WaitOptions = {}): Promise<[ready: ObjectRef<T>[], pending: ObjectRef<T>[]]> {
   checkTimeout('wait()', options, ['numReturns', 'timeoutMs', 'fetchLocal'])
-  return (await waits.wait(session.runtime ?? (await currentOrStarted()), refs, options)) as [ObjectRef<T>[], ObjectRef<T>[]]
+  return (await waits.wait(session.runtime ?? (await startedFor(refs)), refs, options)) as [ObjectRef<T>[], ObjectRef<T>[]]
+}
+
+/** Starts a session for a first call without any ref; refs can only be of one that has ended. */
+function startedFor(refs: unknown): Promise<Runtime> {
+  for (const ref of Array.isArray(refs) ? refs : [refs]) if (ref instanceof ObjectRef) entryOf(ref)
+  return currentOrStarted()
 }
 
 function checkTimeout(what: string, options: GetOptions, known: string[]): void {

@@ -145,7 +145,6 @@ export class RemoteFunctionImpl {
   options(overrides: TaskOptions): RemoteFunctionImpl {
     checkTaskOptions(`${this.name}.options()`, overrides)
     if (overrides.env !== undefined) throw new TypeError(`${this.name}.options(): env belongs to remote(), where the function's captures are decided`)
-    if (overrides.maxCalls !== undefined) throw new RangeError(`${this.name}.options(): maxCalls belongs to remote()`)
     return new RemoteFunctionImpl(this.definition, { ...this.taskOptions, ...overrides })
   }
 }

@@ -7,10 +7,10 @@ import type { Amounts } from '../wire/messages.js'
 let gpuIds: string[] = []
 let assigned: Record<string, number> = {}
 
-/** Sets the ids, and CUDA_VISIBLE_DEVICES to the same. Without GPUs the variable stays as it is. */
-export function setAccelerators(ids: string[]): void {
+/** Sets the ids, and CUDA_VISIBLE_DEVICES to the same: none is '' where the node has GPUs, whose ids belong to others. On a node without any the variable stays as it is. */
+export function setAccelerators(ids: string[], nodeHasGpus: boolean): void {
   gpuIds = ids
-  if (ids.length > 0) process.env.CUDA_VISIBLE_DEVICES = ids.join(',')
+  if (ids.length > 0 || nodeHasGpus) process.env.CUDA_VISIBLE_DEVICES = ids.join(',')
 }
 
 export function setAssignedResources(amounts: Amounts): void {

@@ -60,7 +60,7 @@ export class ActorHost {
     this.spec = spec
     this.incarnation = incarnation
     this.shape = decodeShape(spec.shape)
-    setAccelerators(message.gpuIds)
+    setAccelerators(message.gpuIds, (this.runtime.welcome?.resources.GPU ?? 0) > 0)
     setAssignedResources(spec.held)
     this.lease.ofActor((spec.held.CPU ?? 0) > 0 && spec.maxConcurrency === 1 && this.shape.groups.length === 0)
     this.makeGroups(spec, this.shape)

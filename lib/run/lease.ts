@@ -20,7 +20,7 @@ export class Lease {
     this.owner = owner
     this.waits = 0
     this.state = 'running'
-    setAccelerators(message.gpuIds)
+    setAccelerators(message.gpuIds, (this.runtime.welcome?.resources.GPU ?? 0) > 0)
     setAssignedResources(message.resources)
   }
 

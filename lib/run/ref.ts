@@ -2,11 +2,14 @@
 // ObjectRef: what users hold. Each is one local count of its entry, given back when it is disposed or collected.
 
 import type { Entry } from '../core/owner/entry.js'
+import { ObjectLostError } from '../errors.js'
 import { objectId } from '../ids.js'
 
 /** What happens to counts when refs go; set by the runtime of this process. */
 export interface RefKeeper {
   readonly self: string
+  /** The session is over. */
+  readonly closed: boolean
   unref(entry: Entry): void
 }
 
@@ -80,5 +83,6 @@ export class ObjectRef<T = unknown> {
 export function entryOf(ref: ObjectRef<unknown>): Entry {
   const token = tokenOf(ref)
   if (!token.live) throw new TypeError(`${ref.toString()} was disposed and can no longer be used`)
+  if (token.keeper.closed) throw new ObjectLostError(`${ref.toString()} is of a session that has ended`, { objectId: ref.id })
   return token.entry
 }

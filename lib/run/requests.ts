@@ -120,11 +120,11 @@ export class Requests implements CallPort {
     const finished = owner.tasks.finished.map((task) => ({
       taskId: objectId(self, task.seq),
       name: task.name,
-      state: task.failed ? 'FAILED' : 'FINISHED',
+      state: task.error === null ? 'FINISHED' : 'FAILED',
       attempt: task.attempt,
       nodeId: self.slice(0, 10),
       workerId: null,
-      error: task.failed ? 'failed' : null,
+      error: task.error === null ? null : (task.error instanceof Error ? task.error : decodeError(task.error)).message,
     }))
     return [...finished, ...pending]
   }

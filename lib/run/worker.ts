@@ -7,7 +7,9 @@ import { limits } from '../options.js'
 import { PROTOCOL_VERSION } from '../wire/messages.js'
 import { WORKER_ENV, type WorkerSettings } from './daemon-settings.js'
 import { Executor } from './executor.js'
+import { nameOutput } from './output-name.js'
 import { Runtime, session, SPIN_MICROS } from './runtime.js'
+import { currentContext } from './task-context.js'
 
 const SIGKILL = 9
 
@@ -26,6 +28,7 @@ function start(seat: WorkerSettings): void {
   )
   runtime.runner = new Executor(runtime)
   session.runtime = runtime
+  nameOutput(() => (runtime.isActor ? null : (currentContext()?.name ?? null)))
   runtime.stay()
   runtime.send(seat.daemonId, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: store.workerId, pid: process.pid, kind: 'worker', token: seat.token })
   // The terminal's ctrl-C is for the driver; the daemon ends its workers itself.

@@ -37,7 +37,7 @@ export interface FinishedTask {
   seq: number
   name: string
   attempt: number
-  failed: boolean
+  error: Error | Uint8Array | null
   submittedAt: Millis
   endedAt: Millis
 }
@@ -175,7 +175,7 @@ export class Tasks {
       if (entry.unreferenced && task.submitted) this.references.maybeDrop(entry, out)
     }
     this.references.unholdAll(task.held, out)
-    this.finished.push({ seq: task.seq, name: task.name, attempt: task.attempt, failed: task.entries[0]?.error != null, submittedAt: task.submittedAt, endedAt: now })
+    this.finished.push({ seq: task.seq, name: task.name, attempt: task.attempt, error: task.entries[0]?.error ?? null, submittedAt: task.submittedAt, endedAt: now })
     if (this.finished.length > 2 * limits.finishedTasksKept) this.finished.splice(0, limits.finishedTasksKept)
   }
 }

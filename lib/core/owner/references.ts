@@ -129,6 +129,8 @@ export class References {
 
   /** Holds the refs inside a result until the caller has registered them. */
   holdForCaller(caller: WorkerId, task: number, entries: Entry[]): void {
+    // One that died while the task ran will never say so.
+    if (this.deadOwners.has(caller)) return
     for (const entry of entries) entry.holds++
     let byTask = this.lent.get(caller)
     if (byTask === undefined) this.lent.set(caller, (byTask = new Map()))

@@ -75,8 +75,13 @@ export class Values {
   fetched(from: WorkerId, seqs: number[], out: Effect[]): void {
     for (const seq of seqs) {
       const entry = this.references.refer(this.references.self, seq, false)
-      if (entry.settled) out.push({ is: 'value', to: from, entry })
-      else {
+      if (entry.settled) {
+        out.push({ is: 'value', to: from, entry })
+        if (!entry.unreferenced) continue
+        // Freed before it was asked for: what says so is kept no longer than this answer.
+        entry.seen = true
+        this.references.maybeDrop(entry, out)
+      } else {
         entry.subscribers ??= []
         entry.subscribers.push(from)
       }

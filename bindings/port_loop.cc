@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "port_loop.h"
 
+#include <sched.h>
 #include <time.h>
 
 #include <cstdlib>
@@ -138,6 +139,8 @@ bool PortLoop::spin(uint64_t start) {
       spin_pause();
     }
     const uint64_t idle = now - last_active_;
+    // Whoever is to answer may be waiting for this very core.
+    if (idle > kFreeSpinNs) sched_yield();
     if (!placed && idle > kFreeSpinNs) {
       placed = begin_spin(region_, slot_, spinners_max());
       if (!placed && idle > kFreeSpinNs + kPlaceGraceNs) {

@@ -81,6 +81,8 @@ function checkInit(options: InitOptions): void {
   checkResources('init()', options)
   if (options.address !== undefined && typeof options.address !== 'string') throw new TypeError('init(): address must be a string')
   const address = options.address ?? process.env.EAGLERAY_ADDRESS ?? 'local'
+  const own = (['numCpus', 'numGpus', 'memoryBytes', 'resources', 'objectStoreBytes'] as const).find((key) => options[key] !== undefined)
+  if (address !== 'local' && own !== undefined) throw new TypeError(`init(): ${own} is decided where a cluster is started, not when attaching to ${address}`)
   if (address !== 'local') throw new ClusterConnectionError(`init(): there is no cluster to attach to at ${address}: this version of eagleray runs on one machine, with address 'local'`)
   const bytes = options.objectStoreBytes
   if (bytes !== undefined && (!Number.isInteger(bytes) || bytes <= 0)) throw new RangeError(`init(): objectStoreBytes is ${bytes}; it must be a positive whole number of bytes`)

@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, openSync, readSync, unlinkSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, readSync, unlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,6 +19,8 @@ import { removeSession } from './session.js'
 const STOP_MS = 5_000
 /** How long a daemon may take to say that it is ready, where nothing else can be done meanwhile (ms). */
 const START_MS = 30_000
+/** What is read of the daemon's output where that goes to a file (bytes). */
+const START_OUTPUT_BYTES = 64 * 1024
 
 export interface StartOptions extends ResourceOptions {
   labels?: Record<string, string> | undefined
@@ -77,44 +79,57 @@ export async function startDaemon(options: StartOptions): Promise<StartedDaemon>
 export function startDaemonNow(options: StartOptions): StartedDaemon {
   const settings = settingsOf(options)
   const path = join(tmpdir(), `eagleray-start-${randomBytes(8).toString('hex')}`)
-  const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600)
+  const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_APPEND, 0o600)
   unlinkSync(path)
-  try {
-    const { child, exit } = launch(settings, file)
-    return started(settings, child, exit, lineOf(file, performance.now() + START_MS))
-  } finally {
-    closeSync(file)
-  }
+  const { child, exit } = launch(settings, file)
+  void exit.then(() => closeSync(file))
+  return started(settings, child, exit, reportIn(file, child.pid ?? 0))
 }
 
-function launch(settings: DaemonSettings, stdout: 'pipe' | number): { child: ChildProcess; exit: Promise<DaemonExit> } {
+/** `output`: where standard output and error go: pipes, or a file of its own that can be read while this thread is blocked. */
+function launch(settings: DaemonSettings, output: 'pipe' | number): { child: ChildProcess; exit: Promise<DaemonExit> } {
   const child = spawn(process.execPath, [fileURLToPath(new URL('./node.js', import.meta.url))], {
     // A session of its own: ctrl-C in the terminal reaches the driver alone.
     detached: true,
-    stdio: ['pipe', stdout, 'pipe'],
+    stdio: ['pipe', output, output],
     env: { ...process.env, NODE_OPTIONS: '', [DAEMON_ENV]: JSON.stringify(settings) },
   })
-  const tail = keepTail(child)
-  const exit = new Promise<DaemonExit>(resolve => {
-    child.on('error', error => resolve({ exitCode: null, signal: null, stderrTail: error.message }))
-    // Not 'exit': its last words may still be in the pipe.
-    child.on('close', (exitCode, signal) => resolve({ exitCode, signal, stderrTail: tail() }))
+  const tail = output === 'pipe' ? keepTail(child) : () => textOf(output)
+  const exit = new Promise<DaemonExit>((resolve) => {
+    child.on('error', (error) => resolve({ exitCode: null, signal: null, stderrTail: error.message }))
+    child.on('exit', (exitCode, signal) => resolve({ exitCode, signal, stderrTail: tail() }))
   })
   child.stdin?.on('error', () => {})
   return { child, exit }
 }
 
-/** The daemon's report from a file that it writes as its standard output. */
-function lineOf(file: number, untilMs: number): DaemonReport {
-  const bytes = Buffer.alloc(64 * 1024)
+/** The daemon's report from the file it writes to; blocks until it is there, or the daemon has ended. */
+function reportIn(file: number, pid: number): DaemonReport {
+  const untilMs = performance.now() + START_MS
   const never = new Int32Array(new SharedArrayBuffer(4))
   while (performance.now() < untilMs) {
-    const text = bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0))
-    const end = text.indexOf('\n')
-    if (end >= 0) return JSON.parse(text.slice(0, end)) as DaemonReport
+    const gone = hasEnded(pid)
+    const line = textOf(file).split('\n').slice(0, -1).find((each) => each.startsWith('{"ok"'))
+    if (line !== undefined) return JSON.parse(line) as DaemonReport
+    if (gone) return { ok: false, message: `it ended: ${textOf(file)}`, code: null }
     Atomics.wait(never, 0, 0, 1)
   }
   return { ok: false, message: `it said nothing within ${START_MS} ms`, code: null }
+}
+
+/** Whether a child is dead, which this thread has not heard of yet because it is blocked. */
+function hasEnded(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('Z')
+  } catch {
+    return true
+  }
+}
+
+function textOf(file: number): string {
+  const bytes = Buffer.alloc(START_OUTPUT_BYTES)
+  return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0))
 }
 
 function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<DaemonExit>, report: DaemonReport): StartedDaemon {

@@ -125,8 +125,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
   probe(entry: Entry): void {
     if (entry.owner === null || entry.settled || entry.isActor) return
     if (!this.store.contains(this.idOf(entry))) return
-    this.owner.values.settle(entry, { form: 'stored', sizeBytes: 0 }, this.out)
-    this.carryOut()
+    // As if its owner had said so: what waits for it as an argument goes on too.
+    this.act({ is: 'value', from: entry.owner, seq: entry.seq, outcome: { form: 'stored', sizeBytes: 0 } })
   }
 
   /** Entries of the refs and handles inside an encoded value, each held once more. */

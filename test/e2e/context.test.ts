@@ -161,7 +161,7 @@ suite('context', () => {
     const late = remote(passed<number>, { numCpus: 0, name: 'late' }).remote(door.path, 1)
     const waiting = remote((n: number) => n).remote(late)
     assert.match(JSON.stringify(await explain(waiting)), new RegExp(late.id))
-    const hungry = remote(() => 1, { resources: { token: 1 } })
+    const hungry = remote(() => 1, { numCpus: 0.5, resources: { token: 1 } })
     const holder = remote(passed<number>, { resources: { token: 1 } }).remote(door.path, 2)
     await waitFor(async () => (await nodes())[0]!.available.token === 0, 'the token taken')
     const starved = hungry.remote()

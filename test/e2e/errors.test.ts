@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import * as eagleray from 'eagleray'
-import { EaglerayError, get, ObjectFreedError, ObjectStoreFullError, put, RuntimeEnvError, remote, TaskError } from 'eagleray'
+import { EaglerayError, get, ObjectFreedError, ObjectStoreFullError, put, remote, TaskError } from 'eagleray'
 import { begin, end } from './support.js'
 
 const names = [
@@ -85,17 +85,6 @@ suite('errors', () => {
     assert.throws(
       () => remote((n: number) => n).remote(ref),
       error => error instanceof ObjectFreedError || error instanceof TypeError,
-    )
-  })
-
-  test('a runtime environment reaches the worker, or fails with the reason', async () => {
-    const look = remote(() => process.env.E2E_VALUE)
-    assert.equal(await get(look.options({ runtimeEnv: { envVars: { E2E_VALUE: 'set' } } }).remote()), 'set')
-    assert.equal(await get(look.remote()), undefined, 'only those who asked for it')
-    const broken = look.options({ runtimeEnv: { preload: ['./there-is-no-such-module.mjs'] } })
-    await assert.rejects(
-      (async () => get(broken.remote()))(),
-      (error: RuntimeEnvError) => error instanceof RuntimeEnvError && /there-is-no-such-module/.test(error.message),
     )
   })
 

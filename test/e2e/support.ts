@@ -60,6 +60,7 @@ export class Traces {
     const own = process.env[MARK] === this.mark ? [process.pid] : []
     for (const pid of [...own, ...this.processes().map(each => each.pid)]) {
       for (const path of pathsOf(pid)) {
+        if (path.endsWith(' (deleted)')) continue
         const inside = path.indexOf(`/${USER_FOLDER}/`)
         if (inside < 0) continue
         const name = path.slice(inside + USER_FOLDER.length + 2).split('/')[0]!
@@ -90,7 +91,7 @@ export class Traces {
 
 function* pathsOf(pid: number): Generator<string> {
   try {
-    for (const [, path] of readFileSync(`/proc/${pid}/maps`, 'utf8').matchAll(/ (\/\S+)(?: \(deleted\))?$/gm)) yield path!
+    for (const [, path] of readFileSync(`/proc/${pid}/maps`, 'utf8').matchAll(/ (\/\S+)$/gm)) yield path!
     for (const fd of readdirSync(`/proc/${pid}/fd`)) yield readlinkSync(`/proc/${pid}/fd/${fd}`)
   } catch {
     // It ended meanwhile.

@@ -64,6 +64,10 @@ async function left(store: ReturnType<typeof native.openStore>): Promise<string[
   await get(sweeps)
   const ours = new Set(sweeps.map(sweep => sweep.id))
   for (const sweep of sweeps) sweep[Symbol.dispose]()
+  // The leases of the sweeps themselves run out when nobody asks for more.
+  await waitFor(async () => (await state.listWorkers()).every(each => /idle|driver/i.test(each.state)), 'workers idle', 3000).catch(
+    () => {},
+  )
   const found: string[] = []
   for (const each of await state.listObjects())
     if (!ours.has(each.objectId)) found.push(`object ${each.objectId} ${each.sizeBytes} B: ${each.reason} ${each.callSite}`)

@@ -72,12 +72,13 @@ if (how === 'falls-off') {
   await shutdown()
 } else if (how === 'busy') {
   const work = remote(array => {
-    const kept = put(new Uint8Array(100_000))
-    return { kept, last: array.at(-1) }
+    return { kept: put(new Uint8Array(1000)), last: array.at(-1) }
   })
   let pending = []
   for (let i = 0; ; i++) {
-    pending.push(work.remote(put(new Uint8Array(200_000))), keeper.keep.remote(i))
+    const large = put(new Uint8Array(200_000))
+    pending.push(work.remote(large), keeper.keep.remote(i))
+    large[Symbol.dispose]()
     if (pending.length < 100) continue
     await get(pending)
     pending = []

@@ -11,7 +11,7 @@ import { STATUS } from '../wire/frames.js'
 import type { ActorSpec, ActorStart } from '../wire/messages.js'
 import { setAccelerators, setAssignedResources } from './accelerators.js'
 import { decodeShape, type ActorShape } from './handle.js'
-import { decodeArguments, IncomingTask } from './incoming.js'
+import { argumentsOf, decodeArguments, type IncomingTask } from './incoming.js'
 import type { Replies } from './reply.js'
 import type { Lease } from './lease.js'
 import { GROUP_STEP } from './requests.js'
@@ -68,7 +68,7 @@ export class ActorHost {
     try {
       const Class = (await rebuildFunction(spec.code, this.runtime.context)) as new (...args: unknown[]) => Record<string, Function>
       const view = new DataView(spec.args.buffer, spec.args.byteOffset, 2)
-      const args = await decodeArguments(spec.args.subarray(2), view.getUint16(0, true), this.runtime.reader)
+      const args = await decodeArguments(spec.args.subarray(2), view.getUint16(0, true), this.runtime.reader, () => {})
       const context = new TaskContext(() => spec.actorId, `${spec.className}.constructor`, incarnation)
       this.instance = runInContext(context, () => new Class(...args))
       await this.runtime.borrowsSettled(message.ownerId)
@@ -164,7 +164,7 @@ export class ActorHost {
     this.runtime.requests.currentParent = context
     let result: unknown
     try {
-      const args = decodeArguments(task.args, header.argCount, this.runtime.reader)
+      const args = argumentsOf(task, this.runtime.reader)
       if (args instanceof Promise) return this.settle(task, args.then((values) => runInContext(context, () => this.invoke(method, values))))
       result = runInContext(context, () => this.invoke(method, args))
       const { references } = this.runtime.owner

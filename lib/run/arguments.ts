@@ -102,7 +102,7 @@ export function resolvedArgument(entry: Entry, host: ArgumentHost): Uint8Array {
   if (entry.state === STATE.stored) {
     const bytes = new Uint8Array(21)
     bytes[0] = FORM.stored
-    writeObjectId(bytes, 1, host.idOf(entry))
+    writeObjectId(bytes, 1, entry.storedAs ?? host.idOf(entry))
     return bytes
   }
   if (entry.envelope !== null) {

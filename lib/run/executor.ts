@@ -11,7 +11,7 @@ import { NO_CLAIM, STATUS, TASK_FLAG } from '../wire/frames.js'
 import type { Control } from '../wire/messages.js'
 import { ActorHost } from './actor-host.js'
 import { CLAIM } from './dispatch.js'
-import { decodeArguments, type IncomingTask, readTask } from './incoming.js'
+import { argumentsOf, type IncomingTask, readTask } from './incoming.js'
 import { Lease } from './lease.js'
 import { Replies } from './reply.js'
 import type { Runtime, TaskRunner } from './runtime.js'
@@ -154,7 +154,7 @@ export class Executor implements TaskRunner {
     const started = performance.now()
     let result: unknown
     try {
-      const args = decodeArguments(task.args, header.argCount, this.runtime.reader)
+      const args = argumentsOf(task, this.runtime.reader)
       if (args instanceof Promise) return this.settle(task, code, started, args.then((values) => code.fn?.(...values)))
       result = (code.fn as Function)(...args)
       if (isThenable(result)) return this.settle(task, code, started, result)

@@ -9,6 +9,8 @@ import type { Reader } from './reader.js'
 
 export class IncomingTask {
   cancelled = false
+  /** Ids of its arguments that came through the store. */
+  stored: string[] | null = null
 
   constructor(
     readonly peer: Peer,
@@ -24,8 +26,16 @@ export function readTask(peer: Peer, bytes: Uint8Array, view: DataView, at: numb
 
 const NONE: unknown[] = []
 
-/** The arguments' values; a promise of them where one needs modules to be loaded. */
-export function decodeArguments(args: Uint8Array, count: number, reader: Reader): unknown[] | Promise<unknown[]> {
+/** The arguments of a task or call. */
+export function argumentsOf(task: IncomingTask, reader: Reader): unknown[] | Promise<unknown[]> {
+  return decodeArguments(task.args, task.header.argCount, reader, (id) => {
+    task.stored ??= []
+    task.stored.push(id)
+  })
+}
+
+/** The arguments' values; a promise of them where one needs modules to be loaded. `stored` hears the ids of those in the store. */
+export function decodeArguments(args: Uint8Array, count: number, reader: Reader, stored: (id: string) => void): unknown[] | Promise<unknown[]> {
   if (count === 0) return NONE
   const view = new DataView(args.buffer, args.byteOffset, args.length)
   const values: unknown[] = new Array(count)
@@ -34,7 +44,9 @@ export function decodeArguments(args: Uint8Array, count: number, reader: Reader)
   for (let i = 0; i < count; i++) {
     if (at >= args.length) throw new WireError(`a task with ${count} arguments has bytes for ${i}`)
     if (args[at] === FORM.stored) {
-      values[i] = reader.stored(readHex(args, at + 1, 20))
+      const id = readHex(args, at + 1, 20)
+      stored(id)
+      values[i] = reader.stored(id)
       at += 21
     } else {
       const length = view.getUint32(at + 1, true)

@@ -3,13 +3,15 @@
 // large arrays as views over the store's shared memory.
 
 import { prepareError, rebuildTaskError } from '../codec/error-value.js'
-import { type Decoder, decodeSmall, NOT_SMALL } from '../codec/value.js'
+import { type Decoder, decodeSmall, type Encoded, NOT_SMALL } from '../codec/value.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
 import { ObjectLostError } from '../errors.js'
-import type { NativeStore } from '../native.js'
+import { type NativeStore, native } from '../native.js'
 import { limits } from '../options.js'
 
 export class Reader {
+  /** Objects behind the views that values of this process are made of. */
+  private readonly views = new WeakMap<ArrayBufferLike, string>()
   private readonly scratch = new Uint8Array(limits.copyOutBytesMax)
   private readonly view = new DataView(this.scratch.buffer)
 
@@ -25,7 +27,7 @@ export class Reader {
       case STATE.inline:
         return entry.envelope === null ? entry.plain : this.decode(entry.envelope, false)
       case STATE.stored:
-        return this.stored(this.idOf(entry))
+        return this.stored(entry.storedAs ?? this.idOf(entry))
       default:
         return this.fail(entry)
     }
@@ -59,10 +61,23 @@ export class Reader {
     const buffer = this.store.view(id)
     if (buffer === null) throw new ObjectLostError(`the object ${id} is not in the store any more`, { objectId: id })
     const bytes = new Uint8Array(buffer)
-    if (this.decoder.holdsViews(bytes)) return this.decode(bytes, true)
+    if (this.decoder.holdsViews(bytes)) {
+      this.views.set(buffer, id)
+      return this.decode(bytes, true)
+    }
     const value = this.decode(bytes, true)
     if (!(value instanceof Promise)) this.store.release(buffer)
     return value
+  }
+
+  /** The object that an encoded value is, whole and unchanged: a view of it that comes back as it was got. Null for any other. */
+  sourceOf(encoded: Encoded): string | null {
+    const [data] = encoded.buffers
+    if (encoded.buffers.length !== 1 || data === undefined || data.byteOffset !== encoded.offsets[0]) return null
+    const id = this.views.get(data.buffer)
+    if (id === undefined || data.buffer.byteLength !== encoded.byteLength) return null
+    if (Buffer.compare(encoded.head, new Uint8Array(data.buffer, 0, encoded.head.length)) !== 0) return null
+    return native.privatePages(data.buffer as ArrayBuffer) === 0 ? id : null
   }
 
   decode(bytes: Uint8Array, zeroCopy: boolean): unknown {

@@ -7,7 +7,7 @@ import { type Encoded, encodeSmall, writeEncoded } from '../codec/value.js'
 import type { Entry } from '../core/owner/entry.js'
 import { objectId } from '../ids.js'
 import { limits } from '../options.js'
-import { beginReply, endFrame, FORM, REPLY_FLAG, REPLY_HEADER_BYTES, STATUS } from '../wire/frames.js'
+import { beginReply, endFrame, FORM, REPLY_FLAG, REPLY_HEADER_BYTES, STATUS, writeObjectId } from '../wire/frames.js'
 import type { IncomingTask } from './incoming.js'
 import { groupContained } from './results.js'
 import type { Runtime } from './runtime.js'
@@ -83,6 +83,11 @@ export class Replies {
       const entries = this.runtime.travel.entriesOf(encoded.references)
       held.push(...entries)
       contained.push(groupContained(this.runtime.self, entries))
+      const alias = task.stored === null ? null : this.runtime.reader.sourceOf(encoded)
+      if (alias !== null && task.stored?.includes(alias)) {
+        results.push(aliasResult(alias, encoded.byteLength))
+        continue
+      }
       const inline = inlineBytes + encoded.byteLength <= limits.inlineBytesMax
       if (inline) inlineBytes += encoded.byteLength
       results.push(inline ? inlineResult(encoded) : this.storedResult(objectId(peer.workerId, header.task + i), encoded))
@@ -136,6 +141,15 @@ export class Replies {
     peer.view.setUint32(peer.length + 1, size, true)
     peer.length += 5
   }
+}
+
+/** An argument that comes back as it was is named, not copied. */
+function aliasResult(id: string, sizeBytes: number): Uint8Array {
+  const result = new Uint8Array(29)
+  result[0] = FORM.alias
+  new DataView(result.buffer).setFloat64(1, sizeBytes, true)
+  writeObjectId(result, 9, id)
+  return result
 }
 
 function inlineResult(encoded: Encoded): Uint8Array {

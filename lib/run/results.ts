@@ -9,7 +9,7 @@ import type { TaskReply } from '../core/owner/tasks.js'
 import { WireError } from '../errors.js'
 import type { Mesh, Peer } from '../io/mesh.js'
 import type { WorkerId } from '../wire/messages.js'
-import { beginValue, endFrame, FORM, REPLY_FLAG, STATUS, VALUE_HEADER_BYTES } from '../wire/frames.js'
+import { beginValue, endFrame, FORM, readHex, REPLY_FLAG, STATUS, VALUE_HEADER_BYTES, writeObjectId } from '../wire/frames.js'
 
 const STATUS_NAMES = ['ok', 'error', 'revoked', 'cancelled'] as const
 
@@ -34,6 +34,9 @@ export function readReply(from: WorkerId, bytes: Uint8Array, view: DataView, at:
     if (form === FORM.stored) {
       results.push({ form: 'stored', sizeBytes: view.getFloat64(next + 1, true) })
       next += 9
+    } else if (form === FORM.alias) {
+      results.push({ form: 'alias', sizeBytes: view.getFloat64(next + 1, true), id: readHex(bytes, next + 9, 20) })
+      next += 29
     } else {
       const length = view.getUint32(next + 1, true)
       if (next + 5 + length > end) throw new WireError('a result is longer than its reply')
@@ -74,7 +77,8 @@ export function readValue(bytes: Uint8Array, view: DataView, at: number, end: nu
   const start = at + 17
   if (form === STATUS.ok) return { seq, outcome: outcome(bytes, view, start, end - start) }
   if (form === STATUS.error) return { seq, outcome: { form: 'failed', error: bytes.slice(start, end) } }
-  if (form === STATUS.item) return { seq, outcome: { form: 'stored', sizeBytes } }
+  if (form === STATUS.stored) return { seq, outcome: { form: 'stored', sizeBytes } }
+  if (form === STATUS.alias && end - start === 20) return { seq, outcome: { form: 'alias', sizeBytes, id: readHex(bytes, start, 20) } }
   throw new WireError(`a value has form ${form}`)
 }
 
@@ -86,8 +90,13 @@ export function writeValue(mesh: Mesh, peer: Peer, entry: Entry, encodeError: (e
     form = STATUS.error
     body = entry.error instanceof Uint8Array ? entry.error : encodeError(entry.error as Error)
     entry.seen = true
-  } else if (entry.state === STATE.stored) form = STATUS.item
-  else body = entry.envelope
+  } else if (entry.state === STATE.stored) {
+    form = entry.storedAs === null ? STATUS.stored : STATUS.alias
+    if (entry.storedAs !== null) {
+      body = new Uint8Array(20)
+      writeObjectId(body, 0, entry.storedAs)
+    }
+  } else body = entry.envelope
   mesh.reserve(peer, VALUE_HEADER_BYTES + (body === null ? 16 * 1024 : body.length))
   const start = beginValue(peer, form, entry.seq, entry.sizeBytes)
   if (body !== null) {

@@ -380,7 +380,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
 
   private dropped(entry: Entry): void {
     if (entry.isActor) return this.requests.actorDropped(entry)
-    if (entry.owner === null && entry.sizeBytes > 0 && entry.envelope === null) this.store.delete(this.idOf(entry))
+    if (entry.owner === null && entry.sizeBytes > 0 && entry.envelope === null && entry.storedAs === null) this.store.delete(this.idOf(entry))
     if (entry.error !== null && !entry.seen && entry.owner === null && this.runner === null) {
       const error = this.reader.failure(entry)
       process.stderr.write(`eagleray: a task failed and nobody looked at its result: ${error.message}\n`)

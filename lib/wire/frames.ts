@@ -7,12 +7,13 @@
 //   task      u8 flags · u16 claim · f64 task · u32 lease or incarnation · u32 code or method · u16 returns · u8 attempt · u16 args · args
 //     arg     u8 form · inline: u32 length, envelope · stored: 20 B object id
 //   reply     u8 status · u8 flags · u16 claim · f64 task · u16 returns · results · [contained: MessagePack]
-//     result  u8 form · inline: u32 length, envelope · stored: f64 bytes
-//   value     u8 status · f64 seq · f64 bytes · [envelope]
+//     result  u8 form · inline: u32 length, envelope · stored: f64 bytes · alias: f64 bytes, 20 B object id
+//   value     u8 status · f64 seq · f64 bytes · [envelope, or 20 B object id of an alias]
 
 export const FRAME = { control: 0, task: 1, reply: 2, value: 3, fragment: 4 } as const
-export const FORM = { inline: 0, stored: 1 } as const
-export const STATUS = { ok: 0, error: 1, revoked: 2, cancelled: 3, item: 4 } as const
+/** `alias`: a result that is one of the task's stored arguments, unchanged. */
+export const FORM = { inline: 0, stored: 1, alias: 2 } as const
+export const STATUS = { ok: 0, error: 1, revoked: 2, cancelled: 3, stored: 4, alias: 5 } as const
 export const TASK_FLAG = { actor: 1, streaming: 2 } as const
 export const REPLY_FLAG = { contained: 1 } as const
 /** `claim` of a task that cannot be taken back. */

@@ -24,6 +24,8 @@ export class Entry {
   /** `failed`: why; an Error made here, or one encoded by the process where it happened. */
   error: Error | Uint8Array | null = null
   sizeBytes = 0
+  /** `stored`, where the value is that of another object: the id under which the store has it. `contained` holds that object. */
+  storedAs: string | null = null
   /** ObjectRefs (or handles) of this process that are alive. */
   local = 0
   /** Pending tasks that take it as argument, containers that hold it, results on their way. */

@@ -86,9 +86,10 @@ export class Leases {
   }
 
   /** The shell tried to take a task back. */
-  tookBack(task: Task, lane: Lane, ok: boolean, out: Effect[]): void {
+  tookBack(task: Task, lane: Lane, ok: boolean, now: Millis, out: Effect[]): void {
     if (!ok || task.lane !== lane) return
     lane.tookBack(task)
+    if (lane.outstanding === 0) lane.idleSince = now
     if (!task.cancelled) this.requeue(task, out)
     if (lane.outstanding === 0 && lane.returning) this.giveBack(lane, out)
   }
@@ -186,7 +187,8 @@ export class Leases {
     if (longest === null) return
     const waiting = longest.newestFirst()
     const count = Math.ceil((waiting.length - 1) / 2)
-    for (let i = 0; i < count; i++) out.push({ is: 'revoke', task: waiting[i] as Task, lane: longest })
+    // The oldest of them first, since the idle lane gets them in that order.
+    for (let i = count - 1; i >= 0; i--) out.push({ is: 'revoke', task: waiting[i] as Task, lane: longest })
   }
 
   private wornOut(lane: Lane): boolean {

@@ -6,6 +6,8 @@ export type Outcome =
   | { form: 'plain'; value: unknown }
   | { form: 'inline'; envelope: Uint8Array }
   | { form: 'stored'; sizeBytes: number }
+  /** The value is that of another object, unchanged. */
+  | { form: 'alias'; id: string; sizeBytes: number }
   | { form: 'failed'; error: Error | Uint8Array }
 
 /** A ref or handle met inside a value. */

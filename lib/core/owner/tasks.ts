@@ -100,7 +100,7 @@ export class Tasks {
 
   /** The shell tried to take a task back; a forced cancel that came too late for that ends the worker. */
   tookBack(task: Task, lane: Lane, ok: boolean, now: Millis, out: Effect[]): void {
-    this.leases.tookBack(task, lane, ok, out)
+    this.leases.tookBack(task, lane, ok, now, out)
     if (!task.cancelled || task.state === TASK.done) return
     if (ok) this.fail(task, cancelled(task, this.references.self), now, out)
     else if (task.lane === lane) out.push({ is: 'send', to: this.node, message: { is: 'killWorker', workerId: lane.workerId, reason: `${task.name} was cancelled by force` } })

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state of values: from unknown or pending to one of three ends, once. Whoever waits hears of it in one place.
 
+import { ownerOf, seqOf } from '../../ids.js'
 import type { Control, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Effect } from './effects.js'
@@ -29,6 +30,12 @@ export class Values {
       case 'stored':
         entry.sizeBytes = outcome.sizeBytes
         entry.state = STATE.stored
+        break
+      case 'alias':
+        entry.sizeBytes = outcome.sizeBytes
+        entry.storedAs = outcome.id
+        entry.state = STATE.stored
+        if (entry.owner === null) this.contain(entry, [{ owner: ownerOf(outcome.id), seq: seqOf(outcome.id), isActor: false }])
         break
       case 'failed':
         entry.error = outcome.error

@@ -16,7 +16,7 @@ export const limits = {
   leaseIdleMs: 200,
   /** How long a busy lease may be kept once others wait (ms), so that no owner starves another. */
   leaseQuantumMs: 100,
-  /** Bytes queued for one peer whose ring is full, before `.remote()` and `put` are refused. Beyond a second's worth of small tasks. */
+  /** Bytes queued for an actor whose ring is full, before `.remote()` of its methods is refused. Beyond a second's worth of small calls. */
   peerQueueBytesMax: 1 << 30,
   /** Default retries of a task whose worker died (Ray: 3). */
   maxRetriesDefault: 3,

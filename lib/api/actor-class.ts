@@ -54,7 +54,7 @@ const KEYS = [
   'maxPendingCalls', 'concurrencyGroups', 'methods', 'allowOutOfOrderExecution', 'schedulingStrategy', 'env',
 ]
 
-/** biome-ignore lint/suspicious/noExplicitAny: a constraint that any class must meet; `never` parameters would refuse classes with typed ones. */
+/** Any class; `never` parameters so that classes with typed ones are taken too. */
 export type AnyClass = abstract new (...args: never[]) => object
 
 /** A method of an actor. */

@@ -2,7 +2,6 @@
 // The mesh: this process's channels to the others of its node, by WorkerId. Frames written during one turn of the event
 // loop leave together, as few packets as they fit in; what a full ring refuses waits here, in order, up to a limit.
 
-import { limits } from '../options.js'
 import { WireError } from '../errors.js'
 import { slotOf } from '../ids.js'
 import { type NativePort, type NativeStore, native } from '../native.js'
@@ -227,9 +226,6 @@ export class Mesh {
     if (!peer.open) return
     if (peer.channel === LOOPBACK) return this.deliver(peer, peer.bytes.slice(0, length))
     if (peer.backlog.length === 0 && this.port.send(peer.channel, peer.bytes, length)) return
-    if (peer.backlogBytes + length > limits.peerQueueBytesMax) {
-      throw new Error(`eagleray: ${peer.backlogBytes} bytes wait for process ${peer.workerId}, which does not read; the limit is ${limits.peerQueueBytesMax}`)
-    }
     peer.backlog.push(peer.bytes.slice(0, length))
     peer.backlogBytes += length
   }

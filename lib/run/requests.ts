@@ -2,12 +2,13 @@
 // What a driver or worker asks of others, and answers: calls on actors, actors by name, rows of the state API.
 
 import { decodeError } from '../codec/error-value.js'
-import { ActorCall } from '../core/owner/actor-calls.js'
+import { type Actor, ActorCall } from '../core/owner/actor-calls.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
 import { Task } from '../core/owner/task.js'
 import type { TaskReply } from '../core/owner/tasks.js'
-import { GetTimeoutError } from '../errors.js'
+import { GetTimeoutError, PendingCallsLimitError } from '../errors.js'
 import { objectId } from '../ids.js'
+import { limits } from '../options.js'
 import type { ActorNamed, ActorView, Answer, Query } from '../wire/messages.js'
 import { explainEntry } from './explain.js'
 import { type ActorHandle, actorOf, type CallOptions, type CallPort, type MethodShape, shapeOfHandle } from './handle.js'
@@ -37,6 +38,7 @@ export class Requests implements CallPort {
     const group = options?.concurrencyGroup ?? shape.concurrencyGroup
     const groupNumber = group === null ? 0 : actorShape.groups.indexOf(group) + 1
     if (group !== null && groupNumber === 0) throw new RangeError(`${actorShape.className} has no concurrency group ${group}; it has ${actorShape.groups.join(', ') || 'none'}`)
+    this.refuseFlood(actor)
     const held: Entry[] = []
     const encoded = runtime.arguments.encode(args, held)
     if (actor.entry !== null) {
@@ -55,6 +57,14 @@ export class Requests implements CallPort {
     }
     runtime.mesh.scheduleFlush()
     return refsOf(runtime, call.entries)
+  }
+
+  /** An actor that does not read its ring must not fill this process's memory. */
+  private refuseFlood(actor: Actor): void {
+    const workerId = actor.view?.workerId
+    const waiting = workerId == null ? 0 : (this.runtime.mesh.known(workerId)?.backlogBytes ?? 0)
+    if (waiting < limits.peerQueueBytesMax) return
+    throw new PendingCallsLimitError(`${waiting} bytes of calls wait for the actor ${actor.className}, which does not take them; wait for some of them first`)
   }
 
   /** Whether the user asked to retry on this error. */

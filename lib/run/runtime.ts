@@ -10,6 +10,7 @@ import type { Effect } from '../core/owner/effects.js'
 import type { Entry } from '../core/owner/entry.js'
 import type { ContainedRef } from '../core/owner/outcome.js'
 import { Owner, type OwnerEvent } from '../core/owner/owner.js'
+import { TaskCancelledError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { Mesh, type Peer } from '../io/mesh.js'
 import type { NativeStore } from '../native.js'
@@ -381,7 +382,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   private dropped(entry: Entry): void {
     if (entry.isActor) return this.requests.actorDropped(entry)
     if (entry.owner === null && entry.sizeBytes > 0 && entry.envelope === null && entry.storedAs === null) this.store.delete(this.idOf(entry))
-    if (entry.error !== null && !entry.seen && entry.owner === null && this.runner === null) {
+    if (entry.error !== null && !entry.seen && entry.owner === null && this.runner === null && !(entry.error instanceof TaskCancelledError)) {
       const error = this.reader.failure(entry)
       process.stderr.write(`eagleray: a task failed and nobody looked at its result: ${error.message}\n`)
     }

@@ -18,6 +18,8 @@ import type { Values } from './values.js'
 export class ActorCall {
   unresolved = 0
   sent = false
+  /** The process it was sent to last. */
+  to: WorkerId | null = null
   done = false
   cancelled = false
   attempt = 0
@@ -71,7 +73,10 @@ export interface CallReply {
 }
 
 export class ActorCalls {
+  /** Those with counted handles. */
   readonly actors = new Map<string, Actor>()
+  /** Those found by name; a counted handle that comes later has a record of its own, and calls of both go on. */
+  readonly named = new Map<string, Actor>()
   private readonly bySeq = new Map<number, ActorCall>()
 
   constructor(
@@ -126,9 +131,10 @@ export class ActorCalls {
   /** Gives false when the reply is not of a call. */
   replied(reply: CallReply, out: Effect[]): boolean {
     const call = this.bySeq.get(reply.task)
-    if (call === undefined) {
+    // Nobody waits for it, or it is to be made again: then an earlier process of the actor answers late.
+    if (call === undefined || !call.sent || call.to !== reply.from) {
       if (reply.contained !== null) this.references.confirm(reply.from, reply.task)
-      return false
+      return call !== undefined
     }
     call.actor.outstanding.delete(call.seq)
     if (reply.status === 'error' && reply.retry && call.retriesLeft !== 0 && !call.cancelled) {
@@ -211,6 +217,7 @@ export class ActorCalls {
 
   private send(call: ActorCall, view: ActorView, out: Effect[]): void {
     call.sent = true
+    call.to = view.workerId
     call.actor.outstanding.set(call.seq, call)
     out.push({ is: 'call', call, to: view.workerId as WorkerId, incarnation: view.incarnation })
   }

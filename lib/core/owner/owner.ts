@@ -5,7 +5,6 @@
 import { ObjectFreedError, OwnerDiedError } from '../../errors.js'
 import { objectId, ownerOf, seqOf } from '../../ids.js'
 import type { Control, Death, WorkerId } from '../../wire/messages.js'
-import { assert } from '../assert.js'
 import type { Machine, Millis } from '../machine.js'
 import { Actor, ActorCall, ActorCalls } from './actor-calls.js'
 import { releaseDependents } from './arguments.js'
@@ -177,8 +176,10 @@ export class Owner implements Machine<OwnerEvent, Effect> {
       case 'fetch':
         return this.values.fetched(from, message.seqs, out)
       case 'actorState': {
-        const actor = this.calls.actors.get(message.actorId)
-        if (actor !== undefined) this.calls.changed(actor, message.view, out)
+        const { actors, named } = this.calls
+        for (const actor of [actors.get(message.actorId), named.get(message.actorId)]) {
+          if (actor !== undefined) this.calls.changed(actor, message.view, out)
+        }
         return
       }
       case 'cancelObject': {
@@ -235,15 +236,13 @@ export class Owner implements Machine<OwnerEvent, Effect> {
 
   /** The actor's record in this process; made when it is met first. */
   actor(actorId: string, counted: boolean, className: string, ordered: boolean): Actor {
-    const known = this.calls.actors.get(actorId)
-    if (known !== undefined && (known.entry !== null || !counted)) return known
-    const entry = counted ? this.actorRef(actorId) : null
-    const actor = new Actor(actorId, entry, className, ordered)
-    if (known !== undefined) {
-      assert(known.entry === null, 'an actor is counted twice')
-      actor.view = known.view
-    }
-    this.calls.actors.set(actorId, actor)
+    const { actors, named } = this.calls
+    const known = actors.get(actorId) ?? (counted ? undefined : named.get(actorId))
+    if (known !== undefined) return known
+    const actor = new Actor(actorId, counted ? this.actorRef(actorId) : null, className, ordered)
+    actor.view = named.get(actorId)?.view ?? null
+    const table = counted ? actors : named
+    table.set(actorId, actor)
     return actor
   }
 

@@ -52,12 +52,22 @@ export class FakeOwner {
   }
 
   act(event: OwnerEvent): void {
+    this.#handle(event)
+    this.owner.invariants()
+  }
+
+  #handle(event: OwnerEvent): void {
     const out: Effect[] = []
     this.owner.handle(event, this.now, out)
-    this.carryOut(out)
+    this.#carryOut(out)
   }
 
   carryOut(out: Effect[]): void {
+    this.#carryOut(out)
+    this.owner.invariants()
+  }
+
+  #carryOut(out: Effect[]): void {
     for (let i = 0; i < out.length; i++) {
       const effect = out[i] as Effect
       this.effects.push(effect)
@@ -65,7 +75,6 @@ export class FakeOwner {
       const ok = effect.task.lane === effect.lane && !this.begun.has(effect.task)
       this.owner.handle({ is: 'revoked', task: effect.task, lane: effect.lane, ok }, this.now, out)
     }
-    this.owner.invariants()
   }
 
   from(from: WorkerId, message: Control): void {
@@ -83,8 +92,9 @@ export class FakeOwner {
     for (const entry of held) entry.holds++
     const seq = this.owner.nextSeq(returns)
     const task = new Task(seq, name, CODE, options.class ?? CPU, args ?? new Uint8Array(0), args?.length ?? 0, returns, retries, retryExceptions, held, parent)
-    this.act({ is: 'submit', task })
+    this.#handle({ is: 'submit', task })
     for (const entry of task.entries) entry.local++
+    this.owner.invariants()
     return task
   }
 
@@ -141,8 +151,14 @@ export class FakeOwner {
     const held = actor.entry === null ? [...args] : [...args, actor.entry]
     for (const entry of held) entry.holds++
     const call = new ActorCall(this.owner.nextSeq(returns), actor, 'Counter.add', 0, args, args.length, returns, retries, held, parent)
-    this.act({ is: 'call', call, pendingMax })
+    try {
+      this.#handle({ is: 'call', call, pendingMax })
+    } catch (error) {
+      for (const entry of held) entry.holds--
+      throw error
+    }
     for (const entry of call.entries) entry.local++
+    this.owner.invariants()
     return call
   }
 

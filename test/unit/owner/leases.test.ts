@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict'
+import type { Lane } from '#lib/core/owner/lane.js'
+import { TASK, type Task } from '#lib/core/owner/task.js'
+import { limits } from '#lib/options.js'
+import { workerIdOf } from '../../fakes/cluster.js'
+import { classOf, FakeOwner, NODE, type TaskOptions } from '../../fakes/owner.js'
+
+const A = workerIdOf(10)
+const B = workerIdOf(11)
+
+const many = (fake: FakeOwner, count: number, options: TaskOptions = {}): Task[] => Array.from({ length: count }, () => fake.submit(options))
+const on = (tasks: Task[], worker: string): Task[] => tasks.filter(task => task.lane?.workerId === worker)
+const lanesOf = (fake: FakeOwner): Map<string, Lane> => fake.owner.leases.lanes
+
+suite('leases', () => {
+  test('the node is told what could be used: once, again when it doubles, and when it is nothing', () => {
+    const fake = new FakeOwner()
+    const tasks = many(fake, 3)
+    fake.flush()
+    tasks.push(...many(fake, 2))
+    fake.flush()
+    assert.deepEqual(fake.sent('want', NODE).map(each => each.count), [3])
+    tasks.push(...many(fake, 1))
+    fake.flush()
+    fake.flush()
+    assert.deepEqual(fake.sent('want', NODE).map(each => each.count), [3, 6])
+    for (const task of tasks) fake.act({ is: 'cancel', entry: task.entries[0]!, force: false, recursive: false })
+    fake.flush()
+    assert.deepEqual(fake.sent('want', NODE).map(each => each.count), [3, 6, 0])
+  })
+
+  test('as many as may be wanted are, and what runs alone on its worker wants nothing', () => {
+    const fake = new FakeOwner()
+    many(fake, limits.wantMax + 50)
+    fake.flush()
+    assert.equal(fake.sent('want')[0]?.count, limits.wantMax)
+    const other = new FakeOwner()
+    const [task] = many(other, 1)
+    other.grant(A)
+    other.flush()
+    assert.deepEqual(other.sent('want'), [])
+    other.reply(task!)
+    other.flush()
+    assert.deepEqual(other.sent('want'), [])
+  })
+
+  test('a grant nobody needs goes back at once', () => {
+    const fake = new FakeOwner()
+    const leases = [fake.grant(A, 'never wanted')]
+    const [task] = many(fake, 1)
+    fake.grant(A)
+    leases.push(fake.grant(B))
+    assert.deepEqual(fake.sent('leaseReturn').map(each => each.leaseId), leases)
+    assert.equal(task?.lane?.workerId, A)
+  })
+
+  test('tasks spread over the workers, the least loaded first, no deeper than the pipeline', () => {
+    const fake = new FakeOwner()
+    fake.submit()
+    fake.submit()
+    fake.grant(A)
+    fake.grant(B)
+    assert.deepEqual([lanesOf(fake).get(A)?.outstanding, lanesOf(fake).get(B)?.outstanding], [1, 1])
+    many(fake, 2 * limits.pipelineDepthMax)
+    assert.deepEqual([lanesOf(fake).get(A)?.outstanding, lanesOf(fake).get(B)?.outstanding], [limits.pipelineDepthMax, limits.pipelineDepthMax])
+    assert.equal(fake.owner.leases.classes.get('cpu')?.length, 2)
+  })
+
+  test('a new worker takes over the newer half of what the longest lane has not begun', () => {
+    const fake = new FakeOwner()
+    const tasks = many(fake, 9)
+    fake.grant(A)
+    fake.begun.add(tasks[0]!)
+    fake.grant(B)
+    assert.deepEqual(on(tasks, A), tasks.slice(0, 5))
+    assert.deepEqual(on(tasks, B), tasks.slice(5))
+    assert.deepEqual(fake.news('dispatch').slice(-4).map(each => each.task), tasks.slice(5))
+  })
+
+  test('a worker that has nothing left takes work from the longest lane; what has begun there stays', () => {
+    const fake = new FakeOwner()
+    const tasks = many(fake, 4)
+    fake.grant(A)
+    fake.grant(B)
+    for (const task of on(tasks, A)) fake.begun.add(task)
+    for (const task of on(tasks, B)) fake.reply(task)
+    assert.equal(on(tasks, A).length, 2)
+    assert.equal(lanesOf(fake).get(B)?.outstanding, 0)
+    fake.begun.delete(tasks[1]!)
+    const more = many(fake, 2)
+    for (const task of on([...tasks, ...more], B)) fake.reply(task)
+    assert.equal(tasks[1]?.lane?.workerId, B)
+  })
+
+  test('the word of a task taken back is in use until its worker has passed over it', () => {
+    const fake = new FakeOwner()
+    const tasks = many(fake, 3)
+    fake.grant(A)
+    fake.begun.add(tasks[0]!)
+    const claim = tasks[2]!.claim
+    fake.grant(B)
+    assert.equal(tasks[2]?.lane?.workerId, B)
+    many(fake, 300)
+    assert.ok(fake.all('dispatch').slice(4).every(each => each.lane.workerId !== A || each.task.claim !== claim || each.task.state !== TASK.sent))
+    // The first answer for the word is the passing over, even if a task of that number is answered elsewhere.
+    fake.passOver(A, claim, tasks[2]!.seq)
+    assert.equal(tasks[2]?.state, TASK.sent)
+    fake.reply(tasks[2]!)
+    assert.equal(tasks[2]?.state, TASK.done)
+  })
+
+  test('a worker whose task waits gets nothing more, and gives back what it has not begun', () => {
+    const fake = new FakeOwner()
+    const tasks = many(fake, 3)
+    const lease = fake.grant(A)
+    fake.begun.add(tasks[0]!)
+    fake.from(A, { is: 'leaseBlocked', leaseId: lease + 1 })
+    assert.equal(on(tasks, A).length, 3)
+    fake.from(A, { is: 'leaseBlocked', leaseId: lease })
+    assert.deepEqual(on(tasks, A), [tasks[0]])
+    fake.flush()
+    assert.equal(fake.sent('want').at(-1)?.count, 2)
+    fake.grant(B)
+    assert.deepEqual(on(tasks, B), [tasks[1], tasks[2]])
+    fake.reply(tasks[0]!)
+    assert.deepEqual(on(tasks, A).length, 1, 'steals once it has nothing to wait for')
+  })
+
+  test('others wait: idle leases go back at once, busy ones after their turn, when what has begun ends', () => {
+    const fake = new FakeOwner()
+    const tasks = many(fake, 3)
+    const [a, b] = [fake.grant(A), fake.grant(B)]
+    fake.begun.add(tasks[0]!)
+    for (const task of on(tasks, B)) fake.reply(task)
+    for (const task of on(tasks, B)) fake.reply(task)
+    assert.equal(lanesOf(fake).get(B)?.outstanding, 0)
+    fake.from(NODE, { is: 'reclaim' })
+    assert.deepEqual(fake.sent('leaseReturn').map(each => each.leaseId), [b])
+    const behind = fake.submit()
+    fake.now = limits.leaseQuantumMs
+    fake.from(NODE, { is: 'reclaim' })
+    fake.from(NODE, { is: 'reclaim' })
+    assert.equal(behind.state, TASK.queued)
+    assert.equal(fake.sent('leaseReturn').length, 1)
+    fake.reply(tasks[0]!)
+    assert.deepEqual(fake.sent('leaseReturn').map(each => each.leaseId), [b, a])
+    assert.equal(behind.state, TASK.queued)
+    fake.flush()
+    assert.equal(fake.sent('want').at(-1)?.count, 1)
+  })
+
+  test('a lease on which nothing had begun when others waited goes back at once', () => {
+    const fake = new FakeOwner()
+    const tasks = many(fake, 2)
+    const lease = fake.grant(A)
+    fake.now = limits.leaseQuantumMs
+    fake.from(NODE, { is: 'reclaim' })
+    assert.deepEqual(fake.sent('leaseReturn'), [{ is: 'leaseReturn', leaseId: lease, retire: false }])
+    assert.deepEqual(tasks.map(task => task.state), [TASK.queued, TASK.queued])
+  })
+
+  test('an idle lease is kept for a while, and the deadline says for how long', () => {
+    const fake = new FakeOwner()
+    const [task] = many(fake, 1)
+    const lease = fake.grant(A)
+    assert.equal(fake.owner.deadline(), null)
+    fake.now = 50
+    fake.reply(task!)
+    assert.equal(fake.owner.deadline(), 50 + limits.leaseIdleMs)
+    fake.now = 49 + limits.leaseIdleMs
+    fake.act({ is: 'tick' })
+    assert.deepEqual(fake.sent('leaseReturn'), [])
+    fake.now++
+    fake.act({ is: 'tick' })
+    assert.deepEqual(fake.sent('leaseReturn').map(each => each.leaseId), [lease])
+    assert.equal(fake.owner.deadline(), null)
+  })
+
+  test('a lane that lost its last task to another starts its idle time then', () => {
+    const fake = new FakeOwner()
+    const [task] = many(fake, 1)
+    fake.grant(A)
+    fake.now = 10 * limits.leaseIdleMs
+    fake.act({ is: 'cancel', entry: task!.entries[0]!, force: false, recursive: false })
+    fake.act({ is: 'tick' })
+    assert.deepEqual(fake.sent('leaseReturn'), [])
+    assert.equal(fake.owner.deadline(), 11 * limits.leaseIdleMs)
+  })
+
+  test('a worker leased again is told of its new lease; words still in use stay so', () => {
+    const fake = new FakeOwner()
+    const [task] = many(fake, 1)
+    fake.grant(A)
+    const lane = task!.lane as Lane
+    lane.announced = true
+    fake.reply(task!)
+    fake.from(NODE, { is: 'reclaim' })
+    const [next] = many(fake, 1)
+    const lease = fake.grant(A)
+    assert.equal(next?.lane, lane)
+    assert.deepEqual([lane.announced, lane.leaseId], [false, lease])
+  })
+
+  test('workers for one task, or for a number of them, go back worn out', () => {
+    for (const [more, runs] of [[{ freshWorker: true }, 1], [{ maxCalls: 2 }, 2]] as const) {
+      const fake = new FakeOwner()
+      const tasks = many(fake, 3, { class: classOf('worn', more) })
+      fake.grant(A, 'worn')
+      for (let i = 0; i < runs; i++) {
+        assert.equal(on(tasks, A).length, 1, 'one at a time')
+        fake.reply(on(tasks, A)[0]!)
+      }
+      assert.deepEqual(fake.sent('leaseReturn').map(each => each.retire), [true])
+      assert.equal(tasks.filter(task => task.state === TASK.queued).length, 3 - runs)
+    }
+  })
+
+  test('a dead worker is forgotten: its lane, its lease and its words', () => {
+    const fake = new FakeOwner()
+    const tasks = many(fake, 2)
+    fake.grant(A)
+    fake.die(A)
+    assert.equal(lanesOf(fake).size, 0)
+    assert.deepEqual(tasks.map(task => task.state), [TASK.queued, TASK.queued])
+    fake.flush()
+    assert.equal(fake.sent('want').at(-1)?.count, 2)
+    assert.equal(fake.owner.deadline(), null)
+  })
+})

@@ -24,7 +24,11 @@ function alive(): { fake: FakeOwner; actor: Actor } {
 }
 
 const errorOf = (call: ActorCall) => call.entries[0]?.error
-const sentTo = (fake: FakeOwner, worker = W) => fake.all('call').filter(each => each.to === worker).map(each => each.call)
+const sentTo = (fake: FakeOwner, worker = W) =>
+  fake
+    .all('call')
+    .filter(each => each.to === worker)
+    .map(each => each.call)
 const restarting = { phase: 'restarting', workerId: null } as const
 const dead = { phase: 'dead', workerId: null } as const
 const again = { incarnation: 1, workerId: W2 } as const
@@ -50,9 +54,20 @@ suite('actor calls', () => {
     const call = fake.call(actor, { args: [argument], returns: 2 })
     fake.unref(argument, actor.entry!)
     assert.deepEqual(fake.all('drop'), [])
-    fake.answer(call, W, { results: [{ form: 'plain', value: 1 }, { form: 'plain', value: 2 }] })
-    assert.deepEqual(call.entries.map(each => each.plain), [1, 2])
-    assert.deepEqual(fake.all('drop').map(each => each.entry), [argument, actor.entry])
+    fake.answer(call, W, {
+      results: [
+        { form: 'plain', value: 1 },
+        { form: 'plain', value: 2 },
+      ],
+    })
+    assert.deepEqual(
+      call.entries.map(each => each.plain),
+      [1, 2],
+    )
+    assert.deepEqual(
+      fake.all('drop').map(each => each.entry),
+      [argument, actor.entry],
+    )
     fake.unref(...call.entries)
     assert.ok(fake.owner.atRest)
   })
@@ -185,7 +200,10 @@ suite('actor calls', () => {
     fake.from(OTHER, { is: 'borrowed', ack: 1, missing: [] })
     fake.answer(call, W, { contained: [[{ owner: OTHER, seq: 4, isActor: false }]] })
     fake.flush()
-    assert.deepEqual(fake.sent('returnsHeld', W).flatMap(each => each.tasks), [call.seq, call.seq])
+    assert.deepEqual(
+      fake.sent('returnsHeld', W).flatMap(each => each.tasks),
+      [call.seq, call.seq],
+    )
     assert.equal(fake.sent('borrow').length, 1)
   })
 

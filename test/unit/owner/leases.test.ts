@@ -10,7 +10,8 @@ import { classOf, FakeOwner, NODE, type TaskOptions } from '../../fakes/owner.js
 const A = workerIdOf(10)
 const B = workerIdOf(11)
 
-const many = (fake: FakeOwner, count: number, options: TaskOptions = {}): Task[] => Array.from({ length: count }, () => fake.submit(options))
+const many = (fake: FakeOwner, count: number, options: TaskOptions = {}): Task[] =>
+  Array.from({ length: count }, () => fake.submit(options))
 const on = (tasks: Task[], worker: string): Task[] => tasks.filter(task => task.lane?.workerId === worker)
 const lanesOf = (fake: FakeOwner): Map<string, Lane> => fake.owner.leases.lanes
 
@@ -21,14 +22,23 @@ suite('leases', () => {
     fake.flush()
     tasks.push(...many(fake, 2))
     fake.flush()
-    assert.deepEqual(fake.sent('want', NODE).map(each => each.count), [3])
+    assert.deepEqual(
+      fake.sent('want', NODE).map(each => each.count),
+      [3],
+    )
     tasks.push(...many(fake, 1))
     fake.flush()
     fake.flush()
-    assert.deepEqual(fake.sent('want', NODE).map(each => each.count), [3, 6])
+    assert.deepEqual(
+      fake.sent('want', NODE).map(each => each.count),
+      [3, 6],
+    )
     for (const task of tasks) fake.act({ is: 'cancel', entry: task.entries[0]!, force: false, recursive: false })
     fake.flush()
-    assert.deepEqual(fake.sent('want', NODE).map(each => each.count), [3, 6, 0])
+    assert.deepEqual(
+      fake.sent('want', NODE).map(each => each.count),
+      [3, 6, 0],
+    )
   })
 
   test('as many as may be wanted are, and what runs alone on its worker wants nothing', () => {
@@ -52,7 +62,10 @@ suite('leases', () => {
     const [task] = many(fake, 1)
     fake.grant(A)
     leases.push(fake.grant(B))
-    assert.deepEqual(fake.sent('leaseReturn').map(each => each.leaseId), leases)
+    assert.deepEqual(
+      fake.sent('leaseReturn').map(each => each.leaseId),
+      leases,
+    )
     assert.equal(task?.lane?.workerId, A)
   })
 
@@ -64,7 +77,10 @@ suite('leases', () => {
     fake.grant(B)
     assert.deepEqual([lanesOf(fake).get(A)?.outstanding, lanesOf(fake).get(B)?.outstanding], [1, 1])
     many(fake, 2 * limits.pipelineDepthMax)
-    assert.deepEqual([lanesOf(fake).get(A)?.outstanding, lanesOf(fake).get(B)?.outstanding], [limits.pipelineDepthMax, limits.pipelineDepthMax])
+    assert.deepEqual(
+      [lanesOf(fake).get(A)?.outstanding, lanesOf(fake).get(B)?.outstanding],
+      [limits.pipelineDepthMax, limits.pipelineDepthMax],
+    )
     assert.equal(fake.owner.leases.classes.get('cpu')?.length, 2)
   })
 
@@ -76,7 +92,13 @@ suite('leases', () => {
     fake.grant(B)
     assert.deepEqual(on(tasks, A), tasks.slice(0, 5))
     assert.deepEqual(on(tasks, B), tasks.slice(5))
-    assert.deepEqual(fake.news('dispatch').slice(-4).map(each => each.task), tasks.slice(5))
+    assert.deepEqual(
+      fake
+        .news('dispatch')
+        .slice(-4)
+        .map(each => each.task),
+      tasks.slice(5),
+    )
   })
 
   test('a worker that has nothing left takes work from the longest lane; what has begun there stays', () => {
@@ -103,7 +125,12 @@ suite('leases', () => {
     fake.grant(B)
     assert.equal(tasks[2]?.lane?.workerId, B)
     many(fake, 300)
-    assert.ok(fake.all('dispatch').slice(4).every(each => each.lane.workerId !== A || each.task.claim !== claim || each.task.state !== TASK.sent))
+    assert.ok(
+      fake
+        .all('dispatch')
+        .slice(4)
+        .every(each => each.lane.workerId !== A || each.task.claim !== claim || each.task.state !== TASK.sent),
+    )
     // The first answer for the word is the passing over, even if a task of that number is answered elsewhere.
     fake.passOver(A, claim, tasks[2]!.seq)
     assert.equal(tasks[2]?.state, TASK.sent)
@@ -137,7 +164,10 @@ suite('leases', () => {
     for (const task of on(tasks, B)) fake.reply(task)
     assert.equal(lanesOf(fake).get(B)?.outstanding, 0)
     fake.from(NODE, { is: 'reclaim' })
-    assert.deepEqual(fake.sent('leaseReturn').map(each => each.leaseId), [b])
+    assert.deepEqual(
+      fake.sent('leaseReturn').map(each => each.leaseId),
+      [b],
+    )
     const behind = fake.submit()
     fake.now = limits.leaseQuantumMs
     fake.from(NODE, { is: 'reclaim' })
@@ -145,7 +175,10 @@ suite('leases', () => {
     assert.equal(behind.state, TASK.queued)
     assert.equal(fake.sent('leaseReturn').length, 1)
     fake.reply(tasks[0]!)
-    assert.deepEqual(fake.sent('leaseReturn').map(each => each.leaseId), [b, a])
+    assert.deepEqual(
+      fake.sent('leaseReturn').map(each => each.leaseId),
+      [b, a],
+    )
     assert.equal(behind.state, TASK.queued)
     fake.flush()
     assert.equal(fake.sent('want').at(-1)?.count, 1)
@@ -158,7 +191,10 @@ suite('leases', () => {
     fake.now = limits.leaseQuantumMs
     fake.from(NODE, { is: 'reclaim' })
     assert.deepEqual(fake.sent('leaseReturn'), [{ is: 'leaseReturn', leaseId: lease, retire: false }])
-    assert.deepEqual(tasks.map(task => task.state), [TASK.queued, TASK.queued])
+    assert.deepEqual(
+      tasks.map(task => task.state),
+      [TASK.queued, TASK.queued],
+    )
   })
 
   test('an idle lease is kept for a while, and the deadline says for how long', () => {
@@ -174,7 +210,10 @@ suite('leases', () => {
     assert.deepEqual(fake.sent('leaseReturn'), [])
     fake.now++
     fake.act({ is: 'tick' })
-    assert.deepEqual(fake.sent('leaseReturn').map(each => each.leaseId), [lease])
+    assert.deepEqual(
+      fake.sent('leaseReturn').map(each => each.leaseId),
+      [lease],
+    )
     assert.equal(fake.owner.deadline(), null)
   })
 
@@ -204,7 +243,10 @@ suite('leases', () => {
   })
 
   test('workers for one task, or for a number of them, go back worn out', () => {
-    for (const [more, runs] of [[{ freshWorker: true }, 1], [{ maxCalls: 2 }, 2]] as const) {
+    for (const [more, runs] of [
+      [{ freshWorker: true }, 1],
+      [{ maxCalls: 2 }, 2],
+    ] as const) {
       const fake = new FakeOwner()
       const tasks = many(fake, 3, { class: classOf('worn', more) })
       fake.grant(A, 'worn')
@@ -212,7 +254,10 @@ suite('leases', () => {
         assert.equal(on(tasks, A).length, 1, 'one at a time')
         fake.reply(on(tasks, A)[0]!)
       }
-      assert.deepEqual(fake.sent('leaseReturn').map(each => each.retire), [true])
+      assert.deepEqual(
+        fake.sent('leaseReturn').map(each => each.retire),
+        [true],
+      )
       assert.equal(tasks.filter(task => task.state === TASK.queued).length, 3 - runs)
     }
   })
@@ -223,7 +268,10 @@ suite('leases', () => {
     fake.grant(A)
     fake.die(A)
     assert.equal(lanesOf(fake).size, 0)
-    assert.deepEqual(tasks.map(task => task.state), [TASK.queued, TASK.queued])
+    assert.deepEqual(
+      tasks.map(task => task.state),
+      [TASK.queued, TASK.queued],
+    )
     fake.flush()
     assert.equal(fake.sent('want').at(-1)?.count, 2)
     assert.equal(fake.owner.deadline(), null)

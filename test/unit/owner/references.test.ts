@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict'
-import { ObjectFreedError, OwnerDiedError } from '#lib/errors.js'
 import { STATE } from '#lib/core/owner/entry.js'
+import { ObjectFreedError, OwnerDiedError } from '#lib/errors.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 import { FakeOwner, SELF } from '../../fakes/owner.js'
 
@@ -47,7 +47,10 @@ suite('references', () => {
     fake.unref(inner)
     assert.deepEqual(fake.all('drop'), [])
     fake.unref(outer)
-    assert.deepEqual(fake.all('drop').map(each => each.entry), [outer, inner])
+    assert.deepEqual(
+      fake.all('drop').map(each => each.entry),
+      [outer, inner],
+    )
   })
 
   test('a ref of another process is borrowed once, and given back once', () => {

@@ -25,8 +25,16 @@ suite('tasks', () => {
     assert.equal(task.state, TASK.queued)
     fake.grant(A)
     assert.equal(task.state, TASK.sent)
-    fake.reply(task, { results: [{ form: 'plain', value: 1 }, { form: 'stored', sizeBytes: 5 }] })
-    assert.deepEqual(task.entries.map(entry => entry.state), [STATE.inline, STATE.stored])
+    fake.reply(task, {
+      results: [
+        { form: 'plain', value: 1 },
+        { form: 'stored', sizeBytes: 5 },
+      ],
+    })
+    assert.deepEqual(
+      task.entries.map(entry => entry.state),
+      [STATE.inline, STATE.stored],
+    )
     assert.equal(fake.owner.tasks.pending.size, 0)
     fake.unref(...task.entries)
     assert.ok(fake.owner.atRest)
@@ -47,7 +55,10 @@ suite('tasks', () => {
     fake.unref(...task.entries)
     fake.grant(A)
     fake.reply(task, { results: [{ form: 'stored', sizeBytes: 5 }] })
-    assert.deepEqual(fake.all('drop').map(each => each.entry), task.entries)
+    assert.deepEqual(
+      fake.all('drop').map(each => each.entry),
+      task.entries,
+    )
     assert.ok(fake.owner.atRest)
   })
 
@@ -64,7 +75,10 @@ suite('tasks', () => {
     assert.equal(second.state, TASK.sent)
     assert.deepEqual(fake.all('drop'), [])
     fake.reply(second)
-    assert.deepEqual(fake.all('drop').map(each => each.entry), [entry, nested])
+    assert.deepEqual(
+      fake.all('drop').map(each => each.entry),
+      [entry, nested],
+    )
   })
 
   test('a failed argument fails the task, before and after it was submitted, and it never runs', () => {
@@ -75,7 +89,11 @@ suite('tasks', () => {
     fake.reply(bad, { status: 'error' })
     const soon = fake.submit({ name: 'soon', args: [new Uint8Array(1), bad.entries[0]!] })
     const after = fake.submit({ name: 'after', args: [soon.entries[0]!] })
-    for (const [task, text] of [[late, /^late did not run: its argument 1 failed: body/], [soon, /^soon did not run: its argument 2/], [after, /^after/]] as const) {
+    for (const [task, text] of [
+      [late, /^late did not run: its argument 1 failed: body/],
+      [soon, /^soon did not run: its argument 2/],
+      [after, /^after/],
+    ] as const) {
       assert.ok(errorOf(task) instanceof TaskError)
       assert.match((errorOf(task) as Error).message, text)
     }
@@ -172,7 +190,10 @@ suite('tasks', () => {
     assert.deepEqual(fake.sent('killWorker'), [])
     cancel(fake, running, true)
     cancel(fake, running, true)
-    assert.deepEqual(fake.sent('killWorker', NODE).map(each => each.workerId), [A])
+    assert.deepEqual(
+      fake.sent('killWorker', NODE).map(each => each.workerId),
+      [A],
+    )
     assert.equal(errorOf(running), null)
     fake.die(A)
     assert.ok(errorOf(running) instanceof TaskCancelledError)
@@ -234,8 +255,18 @@ suite('tasks', () => {
     const fake = new FakeOwner()
     const task = fake.submit()
     fake.grant(A)
-    const answer = { is: 'reply', from: A, claim: task.claim, task: task.seq, status: 'ok', results: [{ form: 'plain', value: 1 }], contained: null, retry: false } as const
-    for (const wrong of [{ from: B }, { claim: task.claim + 1 }, { claim: 60_000 }, { task: task.seq + 1 }]) fake.act({ ...answer, ...wrong, results: [...answer.results] })
+    const answer = {
+      is: 'reply',
+      from: A,
+      claim: task.claim,
+      task: task.seq,
+      status: 'ok',
+      results: [{ form: 'plain', value: 1 }],
+      contained: null,
+      retry: false,
+    } as const
+    for (const wrong of [{ from: B }, { claim: task.claim + 1 }, { claim: 60_000 }, { task: task.seq + 1 }])
+      fake.act({ ...answer, ...wrong, results: [...answer.results] })
     assert.equal(task.state, TASK.sent)
   })
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict'
-import { ObjectFreedError } from '#lib/errors.js'
 import { STATE } from '#lib/core/owner/entry.js'
+import { ObjectFreedError } from '#lib/errors.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 import { FakeOwner } from '../../fakes/owner.js'
 
@@ -39,7 +39,10 @@ suite('values', () => {
     fake.grant(A)
     fake.reply(task)
     const entry = task.entries[0]
-    assert.deepEqual(fake.all('value').slice(1), [{ is: 'value', to: A, entry }, { is: 'value', to: B, entry }])
+    assert.deepEqual(fake.all('value').slice(1), [
+      { is: 'value', to: A, entry },
+      { is: 'value', to: B, entry },
+    ])
   })
 
   test('a borrower who asks for an object that is gone is told so, and nothing is left of the question', () => {
@@ -80,6 +83,9 @@ suite('values', () => {
     assert.equal(fake.sent('fetch', A).length, 1)
     fake.act({ is: 'value', from: A, seq: 1, outcome: { form: 'stored', sizeBytes: 0 } })
     fake.grant(B)
-    assert.deepEqual(fake.all('dispatch').map(each => each.task), [task])
+    assert.deepEqual(
+      fake.all('dispatch').map(each => each.task),
+      [task],
+    )
   })
 })

@@ -134,7 +134,7 @@ export class Requests implements CallPort {
       attempt: task.attempt,
       nodeId: self.slice(0, 10),
       workerId: null,
-      error: task.error === null ? null : (task.error instanceof Error ? task.error : decodeError(task.error)).message,
+      error: task.error,
     }))
     return [...finished, ...pending]
   }

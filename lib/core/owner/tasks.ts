@@ -37,7 +37,8 @@ export interface FinishedTask {
   seq: number
   name: string
   attempt: number
-  error: Error | Uint8Array | null
+  /** The message of its failure. Not the error: its stack would keep whatever called. */
+  error: string | null
   submittedAt: Millis
   endedAt: Millis
 }
@@ -175,8 +176,14 @@ export class Tasks {
       if (entry.unreferenced && task.submitted) this.references.maybeDrop(entry, out)
     }
     this.references.unholdAll(task.held, out)
-    this.finished.push({ seq: task.seq, name: task.name, attempt: task.attempt, error: task.entries[0]?.error ?? null, submittedAt: task.submittedAt, endedAt: now })
+    this.finished.push({ seq: task.seq, name: task.name, attempt: task.attempt, error: this.failureOf(task), submittedAt: task.submittedAt, endedAt: now })
     if (this.finished.length > 2 * limits.finishedTasksKept) this.finished.splice(0, limits.finishedTasksKept)
+  }
+
+  private failureOf(task: Task): string | null {
+    const error = task.entries[0]?.error ?? null
+    if (error === null) return null
+    return (error instanceof Uint8Array ? this.decodeError(error) : error).message
   }
 }
 

@@ -7,6 +7,7 @@ import { type Entry, STATE } from '../core/owner/entry.js'
 import type { ContainedRef, Outcome } from '../core/owner/outcome.js'
 import type { TaskReply } from '../core/owner/tasks.js'
 import { WireError } from '../errors.js'
+import { WORKER_ID_DIGITS } from '../ids.js'
 import type { Mesh, Peer } from '../io/mesh.js'
 import type { WorkerId } from '../wire/messages.js'
 import { beginValue, endFrame, FORM, readHex, REPLY_FLAG, STATUS, VALUE_HEADER_BYTES, writeObjectId } from '../wire/frames.js'
@@ -35,6 +36,7 @@ export function readReply(from: WorkerId, bytes: Uint8Array, view: DataView, at:
       results.push({ form: 'stored', sizeBytes: view.getFloat64(next + 1, true) })
       next += 9
     } else if (form === FORM.alias) {
+      if (next + 29 > end) throw new WireError('a result is longer than its reply')
       results.push({ form: 'alias', sizeBytes: view.getFloat64(next + 1, true), id: readHex(bytes, next + 9, 20) })
       next += 29
     } else {
@@ -46,15 +48,35 @@ export function readReply(from: WorkerId, bytes: Uint8Array, view: DataView, at:
       next += 5 + length
     }
   }
+  if (next > end) throw new WireError('a reply is cut short')
+  if (status === 'error' && count === 0) throw new WireError('a reply tells of an error and has none')
   const contained = (flags & REPLY_FLAG.contained) !== 0 ? readContained(bytes.subarray(next, end)) : null
   return { is: 'reply', from, claim, task, status, results, contained, retry: false }
 }
 
 /** Refs inside results: a list for each, of owner, then whether actors, then numbers. */
 function readContained(bytes: Uint8Array): ContainedRef[][] {
-  const lists = decode(bytes.slice()) as [string, boolean, number[]][][]
-  if (!Array.isArray(lists)) throw new WireError('the refs inside a result are not a list')
-  return lists.map((groups) => groups.flatMap(([owner, isActor, seqs]) => seqs.map((seq) => ({ owner, seq, isActor }))))
+  let lists: unknown
+  try {
+    lists = decode(bytes.slice())
+  } catch (error) {
+    throw new WireError(`the refs inside a result are not MessagePack: ${(error as Error).message}`)
+  }
+  return listOf(lists, (groups) => listOf(groups, readGroup).flat())
+}
+
+function readGroup(group: unknown): ContainedRef[] {
+  const [owner, isActor, seqs] = listOf(group, (each) => each)
+  if (typeof owner !== 'string' || owner.length !== WORKER_ID_DIGITS || typeof isActor !== 'boolean') throw new WireError('refs inside a result name no owner')
+  return listOf(seqs, (seq) => {
+    if (!Number.isSafeInteger(seq)) throw new WireError('a ref inside a result has no number')
+    return { owner, seq: seq as number, isActor }
+  })
+}
+
+function listOf<T>(value: unknown, read: (each: unknown) => T): T[] {
+  if (!Array.isArray(value)) throw new WireError('the refs inside a result are not a list')
+  return value.map(read)
 }
 
 /** The grouping `readContained` reads. */
@@ -71,6 +93,7 @@ export function groupContained(self: WorkerId, entries: Entry[]): [string, boole
 
 /** Reads a value's body into its sequence number and outcome. */
 export function readValue(bytes: Uint8Array, view: DataView, at: number, end: number): { seq: number; outcome: Outcome } {
+  if (end < at + 17) throw new WireError('a value is cut short')
   const form = view.getUint8(at)
   const seq = view.getFloat64(at + 1, true)
   const sizeBytes = view.getFloat64(at + 9, true)

@@ -7,56 +7,104 @@ import type { Control } from './messages.js'
 
 const encoder = new Encoder({ useBigInt64: false, ignoreUndefined: true })
 
-/** The fields each message must have, by type; checked on arrival because the sender may be anybody. */
+/** The fields each message must have, by type; checked on arrival because the sender may be anybody. `?`: or null. */
 const shapes: { [K in Control['is']]: string } = {
   hello: 'protocol:number workerId:string pid:number kind:string token:string',
-  want: 'class:object count:number taskName:string',
+  want: 'class:class count:number taskName:string',
   leaseReturn: 'leaseId:number retire:boolean',
   blocked: 'leaseId:number',
   unblock: 'leaseId:number',
   goodbye: 'reason:string',
-  actorCreate: 'spec:object',
+  actorCreate: 'spec:spec',
   actorWatch: 'actorId:string',
   actorKill: 'actorId:string noRestart:boolean',
   actorDrop: 'actorId:string',
   actorByName: 'request:number name:string namespace:string',
-  actorStarted: 'actorId:string incarnation:number',
+  actorStarted: 'actorId:string incarnation:number error:bytes?',
   actorExited: 'actorId:string incarnation:number',
   query: 'request:number what:string argument:string',
-  told: 'request:number rows:object',
+  told: 'request:number rows:list',
   killWorker: 'workerId:string reason:string',
   endJob: '',
-  welcome: 'nodeId:string jobId:string namespace:string sessionDir:string nodeIp:string resources:object labels:object',
+  welcome: 'nodeId:string jobId:string namespace:string sessionDir:string nodeIp:string resources:amounts labels:object',
   refused: 'message:string code:string',
-  grant: 'classKey:string leaseId:number workerId:string gpuIds:object nodeId:string',
+  grant: 'classKey:string leaseId:number workerId:string gpuIds:strings nodeId:string',
   unplaceable: 'classKey:string message:string final:boolean',
   reclaim: '',
   resumed: 'leaseId:number',
-  workerDied: 'workerId:string death:object',
-  actorStart: 'spec:object incarnation:number gpuIds:object ownerId:string',
+  workerDied: 'workerId:string death:death',
+  actorStart: 'spec:spec incarnation:number gpuIds:strings ownerId:string',
   actorStop: 'actorId:string reason:string',
-  actorState: 'actorId:string view:object',
-  actorNamed: 'request:number',
-  log: 'workerId:string pid:number name:string stream:string lines:object',
+  actorState: 'actorId:string view:view',
+  actorNamed: 'request:number view:view?',
+  log: 'workerId:string pid:number name:string stream:string lines:strings',
   warning: 'text:string',
   retire: '',
-  answer: 'request:number rows:object',
+  answer: 'request:number rows:list',
   ask: 'request:number what:string argument:string',
-  code: 'hash:string name:string bytes:object',
-  leaseStart: 'leaseId:number gpuIds:object resources:object',
-  borrow: 'ack:number seqs:object',
-  borrowed: 'ack:number missing:object',
-  unborrow: 'seqs:object',
-  fetch: 'seqs:object',
-  returnsHeld: 'tasks:object',
+  code: 'hash:string name:string bytes:bytes',
+  leaseStart: 'leaseId:number gpuIds:strings resources:amounts',
+  borrow: 'ack:number seqs:numbers',
+  borrowed: 'ack:number missing:numbers',
+  unborrow: 'seqs:numbers',
+  fetch: 'seqs:numbers',
+  returnsHeld: 'tasks:numbers',
   cancelTask: 'task:number force:boolean recursive:boolean',
   cancelObject: 'seq:number force:boolean recursive:boolean',
   leaseBlocked: 'leaseId:number',
 }
 
-const fields = new Map<string, [string, string][]>(
-  Object.entries(shapes).map(([is, text]) => [is, text === '' ? [] : text.split(' ').map((field) => field.split(':') as [string, string])]),
-)
+/** Records inside messages. */
+const records = {
+  class: 'key:string resources:amounts freshWorker:boolean maxCalls:number',
+  death: 'exitCode:number? signal:string? stderrTail:string reason:string?',
+  spec:
+    'actorId:string className:string name:string? namespace:string detached:boolean getIfExists:boolean maxRestarts:number placement:amounts held:amounts ' +
+    'maxConcurrency:number concurrencyGroups:amounts methodGroups:object isAsync:boolean maxTaskRetries:number maxPendingCalls:number codeHash:string ' +
+    'code:bytes args:bytes shape:bytes',
+  view:
+    'actorId:string className:string name:string? namespace:string phase:string workerId:string? pid:number? nodeId:string? incarnation:number ' +
+    'restartsLeft:number deathCause:bytes? shape:bytes maxTaskRetries:number maxPendingCalls:number isAsync:boolean',
+}
+
+type Check = (field: unknown) => boolean
+
+const isNumber = (field: unknown): boolean => typeof field === 'number' && !Number.isNaN(field)
+const isString = (field: unknown): boolean => typeof field === 'string'
+const isRecord = (field: unknown): boolean => typeof field === 'object' && field !== null && !Array.isArray(field) && !(field instanceof Uint8Array)
+
+const checks = new Map<string, Check>([
+  ['number', isNumber],
+  ['string', isString],
+  ['boolean', (field) => typeof field === 'boolean'],
+  ['object', isRecord],
+  ['list', (field) => Array.isArray(field)],
+  ['bytes', (field) => field instanceof Uint8Array],
+  ['numbers', (field) => Array.isArray(field) && field.every(isNumber)],
+  ['strings', (field) => Array.isArray(field) && field.every(isString)],
+  ['amounts', (field) => isRecord(field) && Object.values(field as object).every(isNumber)],
+])
+for (const [name, text] of Object.entries(records)) {
+  const fieldsOf = parse(text)
+  checks.set(name, (field) => isRecord(field) && fieldsOf.every((each) => each.check((field as Record<string, unknown>)[each.name])))
+}
+
+interface Field {
+  name: string
+  type: string
+  check: Check
+}
+
+function parse(text: string): Field[] {
+  if (text === '') return []
+  return text.split(' ').map((field) => {
+    const [name, type] = field.split(':') as [string, string]
+    const check = checks.get(type.replace('?', '')) as Check
+    return { name, type, check: type.endsWith('?') ? (value) => value === null || check(value) : check }
+  })
+}
+
+const fields = new Map<string, Field[]>(Object.entries(shapes).map(([is, text]) => [is, parse(text)]))
 
 export function encodeControl(message: Control): Uint8Array {
   return encoder.encode(message)
@@ -74,10 +122,8 @@ export function decodeControl(bytes: Uint8Array): Control | WireError {
   const record = value as Record<string, unknown>
   const expected = fields.get(String(record.is))
   if (expected === undefined) return new WireError(`unknown control message ${JSON.stringify(record.is)}`)
-  for (const [name, type] of expected) {
-    const field = record[name]
-    const missing = type === 'object' ? typeof field !== 'object' || field === null : typeof field !== type
-    if (missing) return new WireError(`control message ${String(record.is)}: field ${name} is not a ${type}`)
+  for (const { name, type, check } of expected) {
+    if (!check(record[name])) return new WireError(`control message ${String(record.is)}: field ${name} is not a ${type}`)
   }
   return record as unknown as Control
 }

@@ -3,7 +3,7 @@
 // arguments are there. A call that was under way when the actor's process ended may have had its effect, so it is made
 // again only where the user allowed that (`maxTaskRetries`).
 
-import { ActorDiedError, ActorUnavailableError, PendingCallsLimitError, TaskCancelledError } from '../../errors.js'
+import { ActorDiedError, ActorUnavailableError, PendingCallsLimitError, TaskCancelledError, WireError } from '../../errors.js'
 import { objectId } from '../../ids.js'
 import type { ActorView, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
@@ -144,6 +144,10 @@ export class ActorCalls {
     }
     if (reply.status === 'cancelled') {
       this.fail(call, cancelled(call, this.references.self), out)
+      return true
+    }
+    if (reply.status === 'ok' && reply.results.length !== call.entries.length) {
+      this.fail(call, new WireError(`${call.name} was answered with ${reply.results.length} results instead of ${call.entries.length}`), out)
       return true
     }
     if (reply.contained !== null) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a task at its owner: waiting for arguments → queued for a worker → sent → done. Decides retries.
 
-import { TaskCancelledError, TaskUnschedulableError, WorkerCrashedError } from '../../errors.js'
+import { TaskCancelledError, TaskUnschedulableError, WireError, WorkerCrashedError } from '../../errors.js'
 import { objectId } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { Death, WorkerId } from '../../wire/messages.js'
@@ -146,6 +146,10 @@ export class Tasks {
     }
     if (reply.status === 'cancelled') {
       this.fail(task, cancelled(task, this.references.self), now, out)
+      return
+    }
+    if (reply.status === 'ok' && reply.results.length !== task.entries.length) {
+      this.fail(task, new WireError(`${task.name} was answered with ${reply.results.length} results instead of ${task.entries.length}`), now, out)
       return
     }
     if (reply.contained !== null) {

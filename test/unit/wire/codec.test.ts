@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict'
+import { encode } from '@msgpack/msgpack'
+import fc from 'fast-check'
+import { WireError } from '#lib/errors.js'
+import { decodeControl, encodeControl } from '#lib/wire/codec.js'
+import type { ActorSpec, ActorView, Control, Death } from '#lib/wire/messages.js'
+import { workerIdOf } from '../../fakes/cluster.js'
+
+const W = workerIdOf(3)
+const class_ = { key: 'CPU:1', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0 }
+const death: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null }
+const spec: ActorSpec = {
+  ...{ actorId: 'a', className: 'C', name: null, namespace: 'n', detached: false, getIfExists: false, maxRestarts: -1 },
+  ...{ placement: { CPU: 1 }, held: {}, maxConcurrency: 1, concurrencyGroups: { io: 2 }, methodGroups: { m: 'io' }, isAsync: false },
+  ...{ maxTaskRetries: 0, maxPendingCalls: -1, codeHash: 'h', code: new Uint8Array(2), args: new Uint8Array(0), shape: new Uint8Array(1) },
+}
+const view: ActorView = {
+  ...{ actorId: 'a', className: 'C', name: null, namespace: 'n', phase: 'dead', workerId: null, pid: 3, nodeId: null, incarnation: 0 },
+  ...{ restartsLeft: -1, deathCause: new Uint8Array(3), shape: new Uint8Array(1), maxTaskRetries: 0, maxPendingCalls: -1, isAsync: true },
+}
+
+/** One of each kind. */
+const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
+  hello: { is: 'hello', protocol: 1, workerId: W, pid: 4, kind: 'driver', token: 't' },
+  want: { is: 'want', class: class_, count: 3, taskName: 'f' },
+  leaseReturn: { is: 'leaseReturn', leaseId: 1, retire: true },
+  blocked: { is: 'blocked', leaseId: 1 },
+  unblock: { is: 'unblock', leaseId: 1 },
+  goodbye: { is: 'goodbye', reason: 'r' },
+  actorCreate: { is: 'actorCreate', spec },
+  actorWatch: { is: 'actorWatch', actorId: 'a' },
+  actorKill: { is: 'actorKill', actorId: 'a', noRestart: true },
+  actorDrop: { is: 'actorDrop', actorId: 'a' },
+  actorByName: { is: 'actorByName', request: 1, name: 'x', namespace: 'n' },
+  actorStarted: { is: 'actorStarted', actorId: 'a', incarnation: 0, error: null },
+  actorExited: { is: 'actorExited', actorId: 'a', incarnation: 0 },
+  query: { is: 'query', request: 1, what: 'nodes', argument: '' },
+  told: { is: 'told', request: 1, rows: [{ a: 1 }] },
+  killWorker: { is: 'killWorker', workerId: W, reason: 'r' },
+  endJob: { is: 'endJob' },
+  welcome: {
+    is: 'welcome',
+    nodeId: 'n',
+    jobId: 'j',
+    namespace: 'n',
+    sessionDir: 's',
+    nodeIp: 'i',
+    resources: { CPU: 1 },
+    labels: { a: 'b' },
+  },
+  refused: { is: 'refused', message: 'm', code: 'c' },
+  grant: { is: 'grant', classKey: 'k', leaseId: 1, workerId: W, gpuIds: ['0'], nodeId: 'n' },
+  unplaceable: { is: 'unplaceable', classKey: 'k', message: 'm', final: false },
+  reclaim: { is: 'reclaim' },
+  resumed: { is: 'resumed', leaseId: 1 },
+  workerDied: { is: 'workerDied', workerId: W, death },
+  actorStart: { is: 'actorStart', spec, incarnation: 1, gpuIds: [], ownerId: W },
+  actorStop: { is: 'actorStop', actorId: 'a', reason: 'r' },
+  actorState: { is: 'actorState', actorId: 'a', view },
+  actorNamed: { is: 'actorNamed', request: 1, view: null },
+  log: { is: 'log', workerId: W, pid: 1, name: 'f', stream: 'stdout', lines: ['a', 'b'] },
+  warning: { is: 'warning', text: 't' },
+  retire: { is: 'retire' },
+  answer: { is: 'answer', request: 1, rows: [] },
+  ask: { is: 'ask', request: 1, what: 'tasks', argument: '' },
+  code: { is: 'code', hash: 'h', name: 'f', bytes: new Uint8Array([1, 2]) },
+  leaseStart: { is: 'leaseStart', leaseId: 1, gpuIds: ['1'], resources: {} },
+  borrow: { is: 'borrow', ack: 1, seqs: [1, 2 ** 52] },
+  borrowed: { is: 'borrowed', ack: 1, missing: [] },
+  unborrow: { is: 'unborrow', seqs: [1] },
+  fetch: { is: 'fetch', seqs: [1] },
+  returnsHeld: { is: 'returnsHeld', tasks: [1] },
+  cancelTask: { is: 'cancelTask', task: 1, force: false, recursive: true },
+  cancelObject: { is: 'cancelObject', seq: 1, force: false, recursive: true },
+  leaseBlocked: { is: 'leaseBlocked', leaseId: 1 },
+}
+const all = Object.values(messages) as Control[]
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value, (_, each) => (each instanceof Uint8Array ? [...each] : each)))
+
+suite('control messages', () => {
+  test('every kind arrives as it was sent', () => {
+    for (const message of all) assert.deepEqual(plain(decodeControl(encodeControl(message))), plain(message))
+  })
+
+  test('binary fields are copies: what was decoded may be overwritten', () => {
+    const bytes = encodeControl(messages.code).slice()
+    const decoded = decodeControl(bytes) as typeof messages.code
+    bytes.fill(0)
+    assert.deepEqual([...decoded.bytes], [1, 2])
+  })
+
+  test('property: a message with one field of another type, or without it, is refused', () => {
+    const wrong = fc.constantFrom<unknown>(undefined, null, 3, 'x', true, Number.NaN, { x: 'y' }, [1, 'x'], new Uint8Array(2))
+    const kindOf = (value: unknown): string =>
+      value === null
+        ? 'null'
+        : Array.isArray(value)
+          ? 'array'
+          : value instanceof Uint8Array
+            ? 'bytes'
+            : Number.isNaN(value)
+              ? 'NaN'
+              : typeof value
+    const nullable = /^(name|workerId|pid|nodeId|deathCause|error|view|exitCode|signal|reason)$/
+    fc.assert(
+      fc.property(fc.constantFrom(...all), fc.nat(), wrong, (message, which, other) => {
+        const keys = Object.keys(message).filter(key => key !== 'is')
+        const key = keys[which % Math.max(1, keys.length)]
+        const before = key === undefined ? undefined : message[key as keyof Control]
+        if (key === undefined || kindOf(before) === kindOf(other) || nullable.test(key)) return
+        const decoded = decodeControl(encode({ ...message, [key]: other }, { ignoreUndefined: true }))
+        assert.ok(decoded instanceof WireError, `${message.is}.${key}`)
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  test('records inside are checked as well, and lists to the last element', () => {
+    const offences = [
+      { ...messages.want, class: { ...class_, key: 7 } },
+      { ...messages.want, class: { ...class_, resources: { CPU: 'all' } } },
+      { ...messages.workerDied, death: { ...death, stderrTail: null } },
+      { ...messages.actorState, view: { ...view, shape: 'x' } },
+      { ...messages.actorCreate, spec: { ...spec, args: null } },
+      { ...messages.borrow, seqs: [1, '2'] },
+      { ...messages.grant, gpuIds: [0] },
+    ]
+    for (const offence of offences) assert.ok(decodeControl(encode(offence)) instanceof WireError, JSON.stringify(offence))
+  })
+
+  test('property: any bytes give a message or a WireError, and never throw', () => {
+    const mutated = fc
+      .tuple(fc.constantFrom(...all), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }), fc.nat())
+      .map(([message, changes, cut]) => {
+        const bytes = encodeControl(message).slice()
+        for (const [at, to] of changes) bytes[at % bytes.length] = to
+        return cut % 3 === 0 ? bytes.slice(0, cut % bytes.length) : bytes
+      })
+    const anything = fc.oneof(
+      fc.uint8Array({ maxLength: 200 }),
+      mutated,
+      fc.anything().map(value => safely(value)),
+    )
+    fc.assert(
+      fc.property(anything, bytes => {
+        const decoded = decodeControl(bytes)
+        assert.ok(decoded instanceof WireError || Object.hasOwn(messages, decoded.is))
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test('names of the prototype are not messages', () => {
+    for (const is of ['constructor', '__proto__', 'toString', null, 3]) assert.ok(decodeControl(encode({ is })) instanceof WireError)
+  })
+})
+
+function safely(value: unknown): Uint8Array {
+  try {
+    return encode(value)
+  } catch {
+    return new Uint8Array(0)
+  }
+}

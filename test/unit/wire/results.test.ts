@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replies and values as they arrive: what a peer sends gives an outcome, a WireError or a RangeError, and nothing else.
+
+import assert from 'node:assert/strict'
+import { encode } from '@msgpack/msgpack'
+import fc from 'fast-check'
+import { WireError } from '#lib/errors.js'
+import { readReply, readValue } from '#lib/run/results.js'
+import { beginReply, FORM, FRAME_HEADER_BYTES, type PacketBuffer, REPLY_FLAG, STATUS } from '#lib/wire/frames.js'
+import { workerIdOf } from '../../fakes/cluster.js'
+
+const FROM = workerIdOf(4)
+const OWNER = workerIdOf(5)
+
+function reply(contained: unknown): Uint8Array {
+  const bytes = new Uint8Array(4096)
+  const packet: PacketBuffer = { bytes, view: new DataView(bytes.buffer), length: 0 }
+  beginReply(packet, STATUS.ok, REPLY_FLAG.contained, 3, 77, 1)
+  bytes[packet.length] = FORM.stored
+  packet.view.setFloat64(packet.length + 1, 9, true)
+  const tail = encode(contained)
+  bytes.set(tail, packet.length + 9)
+  return bytes.slice(FRAME_HEADER_BYTES, packet.length + 9 + tail.length)
+}
+
+const read = (bytes: Uint8Array) => readReply(FROM, bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length)
+
+function refused(run: () => unknown): boolean {
+  try {
+    run()
+    return false
+  } catch (error) {
+    assert.ok(error instanceof WireError || error instanceof RangeError, `${(error as Error).stack}`)
+    return true
+  }
+}
+
+suite('results on the wire', () => {
+  test('the refs inside a result arrive with their owners', () => {
+    const got = read(
+      reply([
+        [
+          [OWNER, false, [1, 2]],
+          [OWNER, true, [3]],
+        ],
+      ]),
+    )
+    assert.deepEqual([got.task, got.claim, got.status], [77, 3, 'ok'])
+    assert.deepEqual(got.results, [{ form: 'stored', sizeBytes: 9 }])
+    const expected = [
+      [1, false],
+      [2, false],
+      [3, true],
+    ] as const
+    assert.deepEqual(got.contained, [expected.map(([seq, isActor]) => ({ owner: OWNER, seq, isActor }))])
+  })
+
+  test('lists of refs that are none are refused', () => {
+    const none = [3, {}, null, [3], [[3]], [[[OWNER, false, 3]]], [[[3, false, [1]]]], [[[OWNER, false, ['1']]]], [[['short', false, [1]]]]]
+    for (const each of none)
+      assert.ok(
+        refused(() => read(reply(each))),
+        JSON.stringify(each),
+      )
+  })
+
+  test('property: any reply or value gives an outcome or an error of the wire', () => {
+    const good = reply([[[OWNER, false, [1]]]])
+    const mutated = fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 4 }).map(changes => {
+      const bytes = good.slice()
+      for (const [at, to] of changes) bytes[at] = to
+      return bytes
+    })
+    fc.assert(
+      fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 80 })), fc.nat(100), (bytes, cut) => {
+        for (const each of [bytes, bytes.slice(0, cut)]) {
+          refused(() => read(each))
+          refused(() => readValue(each, new DataView(each.buffer), 0, each.length))
+        }
+      }),
+      { numRuns: 2000 },
+    )
+  })
+})

@@ -5,12 +5,14 @@ import type { Entry } from '../core/owner/entry.js'
 import { ObjectLostError } from '../errors.js'
 import { objectId } from '../ids.js'
 
-/** What happens to counts when refs go; set by the runtime of this process. */
+/** What happens to counts when refs go; the runtime of this process. */
 export interface RefKeeper {
   readonly self: string
   /** The session is over. */
   readonly closed: boolean
   unref(entry: Entry): void
+  /** Others will know of the object: it is kept by count from now on. */
+  share(entry: Entry): void
 }
 
 /** One count of an entry, ended once: by disposal or by collection of whatever was registered with it. */
@@ -51,7 +53,10 @@ export class ObjectRef<T = unknown> {
   /** Not for users: refs come from `put`, `.remote()` and values. */
   constructor(entry: Entry, keeper: RefKeeper) {
     this.#token = new Token(entry, keeper)
-    collected.register(this, this.#token)
+    // What V8 watches for collection survives until the next full collection. Most results are small values that nobody
+    // else ever hears of: their first ref is watched only once that turns out otherwise (see `watch`).
+    if (entry.owner === null && entry.task !== null && entry.local === 1) entry.firstRef = this
+    else collected.register(this, this.#token)
   }
 
   /** 40 hex digits: the owner's id and a number. */
@@ -77,6 +82,25 @@ export class ObjectRef<T = unknown> {
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString()
   }
+}
+
+/** From now on the end of an entry's first ref is noticed. */
+export function watch(entry: Entry): void {
+  const ref = entry.firstRef as ObjectRef | null
+  if (ref === null) return
+  entry.firstRef = null
+  collected.register(ref, tokenOf(ref))
+}
+
+/** The entry behind a ref that is about to travel: others will know of it. */
+export function sharedEntryOf(ref: ObjectRef<unknown>): Entry {
+  const entry = entryOf(ref)
+  if (entry.isPrivate) {
+    const token = tokenOf(ref)
+    token.keeper.share(entry)
+    collected.register(ref, token)
+  } else watch(entry)
+  return entry
 }
 
 /** The entry behind a ref. Throws TypeError for a disposed one. */

@@ -11,7 +11,7 @@ import { WireError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { readHex, writeObjectId } from '../wire/frames.js'
 import { ActorHandle, actorOf, decodeShape, encodeShape, entryOfHandle, makeHandle, shapeOfHandle } from './handle.js'
-import { entryOf, ObjectRef } from './ref.js'
+import { entryOf, ObjectRef, sharedEntryOf } from './ref.js'
 import { remotes } from './remotes.js'
 import type { Runtime } from './runtime.js'
 
@@ -33,7 +33,7 @@ export class ReferenceTravel implements ReferenceCodec {
 
   encode(value: object): Uint8Array | null {
     if (value instanceof ObjectRef) {
-      const entry = entryOf(value)
+      const entry = sharedEntryOf(value)
       const bytes = new Uint8Array(REF_BYTES)
       bytes[0] = REF
       writeObjectId(bytes, 1, this.runtime.idOf(entry))

@@ -21,7 +21,7 @@ import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
 import { CLAIM, Dispatcher } from './dispatch.js'
 import { Puts } from './puts.js'
 import { Reader } from './reader.js'
-import type { RefKeeper } from './ref.js'
+import { type RefKeeper, watch } from './ref.js'
 import { ReferenceTravel } from './reference-travel.js'
 import { Requests } from './requests.js'
 import { readReply, readValue, writeValue } from './results.js'
@@ -372,7 +372,15 @@ export class Runtime implements ArgumentHost, RefKeeper {
     }
   }
 
+  share(entry: Entry): void {
+    this.owner.references.share(entry)
+  }
+
   private wake(entry: Entry): void {
+    if (entry.firstRef !== null) {
+      if (this.owner.references.setPrivate(entry)) entry.firstRef = null
+      else watch(entry)
+    }
     const { waiters } = entry
     if (waiters === null) return
     entry.waiters = null

@@ -12,7 +12,8 @@ export type State = (typeof STATE)[keyof typeof STATE]
 
 /**
  * Invariants:
- *  - it is in its table exactly while it is pending, or one of `local`, `holds`, `borrowers` is not empty;
+ *  - it is in its table exactly while it is pending, or one of `local`, `holds`, `borrowers` is not empty, unless it is
+ *    private: then it is in none;
  *  - `contained` refs each carry one of their `holds` for this entry;
  *  - `owner` is null for an object of this process, else the WorkerId of the process that owns it.
  */
@@ -43,6 +44,10 @@ export class Entry {
   /** Whether the owner has been asked for the value (borrowed entries). */
   asked = false
   dropped = false
+  /** Settled, small, and known to nobody but the refs of this process: it is in no table, and goes with them. */
+  isPrivate = false
+  /** The shell's: the first ref, while it is not decided whether its end must be noticed. */
+  firstRef: unknown = null
   /** The shell's: what waits for the value in this process, and the id's text once needed. */
   waiters: ((entry: Entry) => void)[] | null = null
   id: string | null = null

@@ -56,6 +56,22 @@ export class References {
     return entry
   }
 
+  /** A settled value that only refs of this process know, and that holds nothing, needs no counting: it goes with them. Gives whether it is one. */
+  setPrivate(entry: Entry): boolean {
+    const known = entry.owner !== null || entry.borrowers !== null || entry.contained !== null || entry.subscribers !== null
+    if (known || entry.state !== STATE.inline || entry.dropped) return false
+    entry.isPrivate = true
+    this.owned.delete(entry.seq)
+    return true
+  }
+
+  /** It is counted again, because others are about to hear of it. */
+  share(entry: Entry): void {
+    if (!entry.isPrivate) return
+    entry.isPrivate = false
+    if (!entry.dropped) this.owned.set(entry.seq, entry)
+  }
+
   /** One hold less; drops the entry when that was the last reason to keep it. */
   unhold(entry: Entry, out: Effect[]): void {
     assert(entry.holds > 0, `hold count of object ${entry.seq} below zero`)

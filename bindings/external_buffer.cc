@@ -60,6 +60,23 @@ napi_value ViewTable::wrap(napi_env env, const Store& store, const View& view) {
   return buffer;
 }
 
+napi_value ViewTable::part(napi_env env, const Client& client, napi_value buffer, uint64_t offset, uint64_t length) {
+  void* data = nullptr;
+  size_t size = 0;
+  napi_value none = nullptr;
+  napi_get_null(env, &none);
+  if (napi_get_arraybuffer_info(env, buffer, &data, &size) != napi_ok || size == 0) return none;
+  const auto place = places_.find(data);
+  if (place == places_.end() || place->second.live.empty()) return none;
+  const Held whole = place->second.live.back();
+  if (whole.store.client().get() != &client) return none;
+  // Against the buffer's size: those at one address may be parts of different lengths, all of one object.
+  if (offset > size || length > size - offset) return throw_error(env, Code::kInvalidArgument, "the part does not lie within the view");
+  Store store = whole.store;
+  const Result<View> part = store.part(whole.view, offset, length);
+  return part.ok() ? wrap(env, store, part.value()) : throw_status(env, part.status());
+}
+
 bool ViewTable::release(napi_env env, napi_value buffer) {
   void* data = nullptr;
   size_t length = 0;

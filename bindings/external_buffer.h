@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pinned objects as external ArrayBuffers: one buffer a view, whose pin goes when the buffer is collected or, at once and exactly
+// Pinned objects, and parts of them, as external ArrayBuffers: one buffer a view, whose pin goes when the buffer is collected or, at once and exactly
 // once, with `release`.
 //
 // A finalizer cannot tell whose buffer it belongs to but by address, and an address comes back: two buffers over one object, or
@@ -23,6 +23,9 @@ class ViewTable : public std::enable_shared_from_this<ViewTable> {
  public:
   // Takes the view over. Where external buffers are not allowed (Electron), a copy. Null with an exception pending on failure.
   napi_value wrap(napi_env env, const Store& store, const View& view);
+  // A part of a buffer that this table holds and `client` pinned, as a buffer with a pin of its own. JavaScript's null when `buffer`
+  // is none; null with an exception pending when the part does not lie within it, or on failure.
+  napi_value part(napi_env env, const Client& client, napi_value buffer, uint64_t offset, uint64_t length);
   // Detaches and unpins. False when `buffer` is no buffer of this table with a pin.
   bool release(napi_env env, napi_value buffer);
   // The environment is going down: no script looks at a buffer again, and not every finalizer is sure to come.

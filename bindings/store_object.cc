@@ -25,12 +25,12 @@ napi_value StoreObject::define(napi_env env) {
     return napi_property_descriptor{name, nullptr, nullptr, callback, nullptr, nullptr, napi_enumerable, nullptr};
   };
   const napi_property_descriptor properties[] = {
-      getter("path", path),          getter("slot", slot),      getter("workerId", worker_id), method("put", put),
-      method("putParts", put_parts), method("create", create),  method("seal", seal),          method("abort", abort),
-      method("read", read),          method("view", view),      method("release", release),    method("contains", contains),
-      method("delete", remove),      method("expect", expect),  method("list", list),          method("stats", stats),
-      method("clients", clients),    method("reap", reap),      method("reapDead", reap_dead), method("check", check),
-      method("close", close),
+      getter("path", path),          getter("slot", slot),       getter("workerId", worker_id), method("put", put),
+      method("putParts", put_parts), method("create", create),   method("seal", seal),          method("abort", abort),
+      method("read", read),          method("view", view),       method("part", part),          method("release", release),
+      method("contains", contains),  method("delete", remove),   method("expect", expect),      method("list", list),
+      method("stats", stats),        method("clients", clients), method("reap", reap),          method("reapDead", reap_dead),
+      method("check", check),        method("close", close),
   };
   napi_value klass = nullptr;
   napi_define_class(env, "NativeStore", NAPI_AUTO_LENGTH, construct, nullptr, std::size(properties), properties, &klass);
@@ -215,6 +215,15 @@ napi_value StoreObject::view(napi_env env, napi_callback_info info) {
   napi_value none = nullptr;
   napi_get_null(env, &none);
   return none;
+}
+
+napi_value StoreObject::part(napi_env env, napi_callback_info info) {
+  napi_value argv[3];
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_size(env, argv[1], "offset", &offset) || !get_size(env, argv[2], "length", &length)) return nullptr;
+  return env_state(env).views->part(env, *self->store_->client(), argv[0], offset, length);
 }
 
 napi_value StoreObject::release(napi_env env, napi_callback_info info) {

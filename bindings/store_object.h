@@ -53,6 +53,7 @@ class StoreObject {
   static napi_value abort(napi_env env, napi_callback_info info);
   static napi_value read(napi_env env, napi_callback_info info);
   static napi_value view(napi_env env, napi_callback_info info);
+  static napi_value part(napi_env env, napi_callback_info info);
   static napi_value release(napi_env env, napi_callback_info info);
   static napi_value contains(napi_env env, napi_callback_info info);
   static napi_value remove(napi_env env, napi_callback_info info);

@@ -65,7 +65,13 @@ export interface NativeStore {
    * when there is none. The pin goes when the buffer is collected, or at once with `release`. A write into it stays private.
    */
   view(id: string): ArrayBuffer | null
-  /** Ends a buffer that `view` gave: it and all its views become length 0 and the pin goes. False when it was not one, or gone already. */
+  /**
+   * `view[offset, + length)` of a live view of this store as one more external ArrayBuffer, with a pin of its own: it outlives
+   * `view`, and each is released by itself. Null when `view` is none. A write into either shows in both, and in no other process
+   * (below a page, where a view is a copy, the part is one too). ERR_EAGLERAY_INVALID_ARGUMENT when it does not lie within.
+   */
+  part(view: ArrayBuffer, offset: number, length: number): ArrayBuffer | null
+  /** Ends a buffer that `view` or `part` gave: it and all its views become length 0 and the pin goes. False when it was not one, or gone already. */
   release(view: ArrayBuffer): boolean
   /** Whether a sealed object of that id is there. */
   contains(id: string): boolean

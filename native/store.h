@@ -82,6 +82,9 @@ class Store {
   Result<uint64_t> read(const ObjectId& id, void* target, uint64_t capacity);
   // Pins a sealed object. kObjectNotFound.
   Result<View> view(const ObjectId& id);
+  // A part of a view that is not released yet, as a view with a pin of its own: each may be released before the other. The same
+  // memory, or a copy of its own where the view is one. REQUIRES: within the view.
+  Result<View> part(const View& view, uint64_t offset, uint64_t length);
   // Undoes what this process wrote into the view, and ends the pin. The data must not be touched afterwards.
   void release(const View& view);
   bool contains(const ObjectId& id);
@@ -124,6 +127,7 @@ class Store {
   FoundEntry find(const ObjectId& id);
   // `for_view`: the caller will look at it in the private mapping.
   Result<Pin> pin(const ObjectId& id, bool for_view);
+  Result<View> copied_view(View view, const std::byte* bytes);
   void unpin(uint32_t index, uint64_t generation);
   void free_if_last(uint32_t index, uint64_t generation);
 

@@ -117,18 +117,32 @@ Result<View> Store::view(const ObjectId& id) {
   view.size = entry.size;
   view.entry = pinned.value().index;
   view.generation = object_state::generation(pinned.value().word);
-  const uint64_t bytes = block_bytes(entry.size);
-  view.is_copy = bytes < kPage;
-  if (!view.is_copy) {
-    view.data = segment().private_heap() + entry.offset;
-    return view;
+  view.is_copy = block_bytes(entry.size) < kPage;
+  if (view.is_copy) return copied_view(view, segment().heap() + entry.offset);
+  view.data = segment().private_heap() + entry.offset;
+  return view;
+}
+
+Result<View> Store::part(const View& view, uint64_t offset, uint64_t length) {
+  {
+    std::lock_guard<std::mutex> stripe(client_->pins().stripe(view.entry));
+    client_->pins().count(view.entry).pins++;  // from 1 or more: the bit is set, and it is viewed
   }
-  auto* copy = static_cast<std::byte*>(std::aligned_alloc(kGranule, bytes));
+  View part = view;
+  part.size = length;
+  if (view.is_copy) return copied_view(part, view.data + offset);
+  part.data = view.data + offset;
+  return part;
+}
+
+// Takes over the pin of `view`, which lacks its data.
+Result<View> Store::copied_view(View view, const std::byte* bytes) {
+  auto* copy = static_cast<std::byte*>(std::aligned_alloc(kGranule, block_bytes(view.size)));
   if (copy == nullptr) {
     unpin(view.entry, view.generation);
-    return Status(Code::kSystem, "view " + to_hex(id) + ": out of memory");
+    return Status(Code::kSystem, "view an object of " + std::to_string(view.size) + " bytes: out of memory");
   }
-  std::memcpy(copy, segment().heap() + entry.offset, view.size);
+  std::memcpy(copy, bytes, view.size);
   view.data = copy;
   return view;
 }

@@ -200,6 +200,12 @@ function patch(target: DataView, record: ViewRecord, how: number, region: number
   setUint53(target, record.at + 24, largest)
 }
 
+/**
+ * Gives the memory behind some bytes of an envelope as an ArrayBuffer of its own, without a copy; null where that cannot be.
+ * Asked for nothing shorter than VIEW_BYTES_MIN.
+ */
+export type PartOf = (bytes: Uint8Array) => ArrayBuffer | null
+
 /** Rebuilds the binary parts of one envelope. */
 export class RegionReader {
   /** Of regions already copied, or made into an ArrayBuffer of their own. */
@@ -207,12 +213,14 @@ export class RegionReader {
   private readonly bytes: Uint8Array
   private readonly header: Header
   private readonly views: boolean
+  private readonly part: PartOf | null
 
-  /** `views`: large regions may be left where they are. */
-  constructor(bytes: Uint8Array, header: Header, views: boolean) {
+  /** `views`: large regions may be left where they are; `part`: also those that are an ArrayBuffer of the value. */
+  constructor(bytes: Uint8Array, header: Header, views: boolean, part: PartOf | null) {
     this.bytes = bytes
     this.header = header
     this.views = views
+    this.part = part
   }
 
   /** The bytes of a region, in place. */
@@ -253,12 +261,23 @@ export class RegionReader {
     const known = this.made.get(index)
     if (known !== undefined) return known
     const inPlace = this.region(index)
+    const part = this.partOf(inPlace, shared || largest > 0)
+    if (part !== null) {
+      this.made.set(index, part)
+      return part
+    }
     const options = largest > 0 ? { maxByteLength: largest } : undefined
     const type = (shared ? SharedArrayBuffer : ArrayBuffer) as new (length: number, options?: { maxByteLength: number }) => ArrayBufferLike
     const buffer = new type(inPlace.byteLength, options)
     new Uint8Array(buffer).set(inPlace)
     this.made.set(index, buffer)
     return buffer
+  }
+
+  /** Neither a shared nor a resizable buffer can be made over memory that is there. */
+  private partOf(inPlace: Uint8Array, special: boolean): ArrayBuffer | null {
+    if (this.part === null || special || inPlace.byteLength < VIEW_BYTES_MIN) return null
+    return this.part(inPlace)
   }
 }
 

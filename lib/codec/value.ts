@@ -4,7 +4,7 @@
 
 import { SerializationError, WireError } from '../errors.js'
 import { arrowKind, arrowRegion, prepareArrow, readArrow } from './arrow.js'
-import { binaryKind, binaryPrototype, isDetached, kindOfClass, RegionReader } from './buffers.js'
+import { binaryKind, binaryPrototype, isDetached, kindOfClass, type PartOf, RegionReader } from './buffers.js'
 import type { CodecContext } from './context.js'
 import { asWireError, ValueReader } from './decode.js'
 import { ValueWriter } from './encode.js'
@@ -30,6 +30,7 @@ import { utf8BytesMax } from './text.js'
 
 export { deregisterSerializer, registerSerializer, type Serializer } from './classes.js'
 export type { CodecContext, FunctionCodec, ReferenceCodec } from './context.js'
+export type { PartOf } from './buffers.js'
 export { type Encoded, writeEncoded } from './envelope.js'
 export { decodeSmall, encodeSmall, NOT_SMALL }
 
@@ -192,17 +193,18 @@ export class Decoder {
 
   /**
    * `bytes` is one envelope. `zeroCopy`: arrays of >= 4096 bytes become views over bytes.buffer; otherwise everything is
-   * copied. Throws WireError for bytes that are no envelope. `prepare` must have been awaited if it gave a promise.
+   * copied. `part` is asked for ArrayBuffers of >= 4096 bytes over the envelope's memory; without it they are copied too.
+   * Throws WireError for bytes that are no envelope. `prepare` must have been awaited if it gave a promise.
    */
-  decode(bytes: Uint8Array, zeroCopy: boolean): unknown {
+  decode(bytes: Uint8Array, zeroCopy: boolean, part: PartOf | null = null): unknown {
     const kind = bytes[0]
     if (kind === undefined || kind < format.binary) return this.small(bytes)
     // A serializer of the user, or the codec of functions, may decode on its own meanwhile.
-    if (this.busy) return new Decoder(this.reader.context).decode(bytes, zeroCopy)
+    if (this.busy) return new Decoder(this.reader.context).decode(bytes, zeroCopy, part)
     this.busy = true
     try {
       if (kind === format.plain) return this.reader.readPlain(bytes, HEADER_BYTES, payloadEndOf(bytes))
-      return this.large(bytes, readHeader(bytes), zeroCopy)
+      return this.large(bytes, readHeader(bytes), zeroCopy, part)
     } catch (error) {
       throw asWireError(error)
     } finally {
@@ -216,10 +218,10 @@ export class Decoder {
     return value
   }
 
-  private large(bytes: Uint8Array, header: Header, zeroCopy: boolean): unknown {
+  private large(bytes: Uint8Array, header: Header, zeroCopy: boolean, part: PartOf | null): unknown {
     // Arrays of every element size must be aligned where they are to stay there.
-    const views = zeroCopy && (header.flags & flag.views) !== 0 && bytes.byteOffset % 8 === 0
-    const regions = new RegionReader(bytes, header, views)
+    const inPlace = zeroCopy && bytes.byteOffset % 8 === 0
+    const regions = new RegionReader(bytes, header, inPlace && (header.flags & flag.views) !== 0, inPlace ? part : null)
     switch (header.format) {
       case format.rich:
         return this.reader.readRich(bytes, HEADER_BYTES, header.payloadEnd, readFunctionTable(bytes, header), regions)
@@ -258,7 +260,10 @@ export class Decoder {
     return waits.length === 0 ? null : Promise.all(waits).then(() => {})
   }
 
-  /** Whether the decoded value will hold views over `bytes.buffer` when zeroCopy (false: the pin can go right after decode). */
+  /**
+   * Whether the decoded value will hold views over `bytes.buffer` when zeroCopy. False: it can go right after decode, for what
+   * `part` gave stands by itself.
+   */
   holdsViews(bytes: Uint8Array): boolean {
     return bytes.length >= HEADER_BYTES && bytes[0]! >= format.binary && (bytes[3]! & flag.views) !== 0
   }
@@ -295,5 +300,5 @@ export function encodeArrayHeader(type: { readonly name: string; readonly BYTES_
 export function payloadOf(envelope: Uint8Array): Uint8Array {
   const kind = envelope[0]
   if (kind !== format.binary && kind !== format.arrow) return envelope
-  return new RegionReader(envelope, readHeader(envelope), true).region(0)
+  return new RegionReader(envelope, readHeader(envelope), true, null).region(0)
 }

@@ -3,7 +3,7 @@
 // large arrays as views over the store's shared memory.
 
 import { prepareError, rebuildTaskError } from '../codec/error-value.js'
-import { type Decoder, decodeSmall, type Encoded, NOT_SMALL } from '../codec/value.js'
+import { type Decoder, decodeSmall, type Encoded, NOT_SMALL, type PartOf } from '../codec/value.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
 import { ObjectLostError } from '../errors.js'
 import { type NativeStore, native } from '../native.js'
@@ -14,6 +14,7 @@ export class Reader {
   private readonly views = new WeakMap<ArrayBufferLike, string>()
   private readonly scratch = new Uint8Array(limits.copyOutBytesMax)
   private readonly view = new DataView(this.scratch.buffer)
+  private readonly part: PartOf = (bytes) => this.store.part(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength)
 
   constructor(
     private readonly store: NativeStore,
@@ -66,7 +67,8 @@ export class Reader {
       return this.decode(bytes, true)
     }
     const value = this.decode(bytes, true)
-    if (!(value instanceof Promise)) this.store.release(buffer)
+    if (value instanceof Promise) return value.finally(() => this.store.release(buffer))
+    this.store.release(buffer)
     return value
   }
 
@@ -81,8 +83,9 @@ export class Reader {
   }
 
   decode(bytes: Uint8Array, zeroCopy: boolean): unknown {
+    const part = zeroCopy ? this.part : null
     const loading = this.decoder.prepare(bytes)
-    if (loading === null) return this.decoder.decode(bytes, zeroCopy)
-    return loading.then(() => this.decoder.decode(bytes, zeroCopy))
+    if (loading === null) return this.decoder.decode(bytes, zeroCopy, part)
+    return loading.then(() => this.decoder.decode(bytes, zeroCopy, part))
   }
 }

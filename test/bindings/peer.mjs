@@ -76,6 +76,16 @@ const tasks = {
     forever()
   },
 
+  /** Holds nothing but a part of a view of object 1 of the test's store, and hangs. */
+  holdPart(path, ownerId) {
+    const store = native.openStore(path)
+    const view = store.view(idOf({ workerId: ownerId }, 1))
+    globalThis.held = store.part(view, 4096, 4096)
+    store.release(view)
+    hello(store)
+    forever()
+  },
+
   /** Leaves by process.exit with views, a half-made object and a hot port. */
   leave(path, ownerId, slot) {
     const store = native.openStore(path)

@@ -139,6 +139,64 @@ suite('codec: arrays', () => {
     }
   })
 
+  suite('parts of the envelope as ArrayBuffers', () => {
+    /** Memory of its own stands for what cannot be made without a store. */
+    const parting = (value: unknown) => {
+      const bytes = encode(value)
+      const asked: { offset: number; length: number; buffer: ArrayBuffer }[] = []
+      const part = (region: Uint8Array): ArrayBuffer => {
+        assert.equal(region.buffer, bytes.buffer)
+        const buffer = region.slice().buffer as ArrayBuffer
+        asked.push({ offset: region.byteOffset, length: region.byteLength, buffer })
+        return buffer
+      }
+      return { bytes, asked, decode: (zeroCopy = true) => new Decoder(nothing).decode(bytes, zeroCopy, part) }
+    }
+
+    test('ArrayBuffers from 4 KiB on, alone and nested, with views over them', () => {
+      const memory = filled(8 * KIB)
+      for (const [value, find] of [
+        [memory, (got: unknown) => got],
+        [{ deep: [memory] }, (got: unknown) => (got as { deep: unknown[] }).deep[0]],
+        [{ view: new Uint16Array(memory, 64, 8), memory, again: memory }, (got: unknown) => (got as { memory: unknown }).memory],
+      ] as const) {
+        const { asked, decode: read } = parting(value)
+        const got = read()
+        assert.deepStrictEqual(got, value)
+        assert.deepEqual(
+          asked.map(each => [each.offset % 64, each.length]),
+          [[0, 8 * KIB]],
+        )
+        assert.equal(find(got), asked[0]!.buffer)
+        const { view, again } = got as { view?: Uint16Array; again?: ArrayBuffer }
+        if (again !== undefined) assert.ok(again === asked[0]!.buffer && view!.buffer === again)
+      }
+      const two = parting([memory, filled(4 * KIB), new Uint8Array(filled(4 * KIB))])
+      two.decode()
+      assert.equal(two.asked.length, 2)
+    })
+
+    test('nothing small, shared, resizable or read with copies is asked for', () => {
+      const resizable = new (ArrayBuffer as unknown as new (n: number, o: object) => ArrayBuffer)(8 * KIB, { maxByteLength: 16 * KIB })
+      for (const value of [[filled(4 * KIB - 1)], [new SharedArrayBuffer(8 * KIB)], [resizable], [new Uint8Array(filled(8 * KIB))]]) {
+        const { asked, decode: read } = parting(value)
+        assert.deepStrictEqual(read(), value)
+        assert.equal(asked.length, 0)
+      }
+      const copied = parting([filled(8 * KIB)])
+      copied.decode(false)
+      assert.equal(copied.asked.length, 0)
+    })
+
+    test('where there is no part, it is a copy', () => {
+      const value = [filled(8 * KIB)]
+      assert.deepStrictEqual(
+        new Decoder(nothing).decode(encode(value), true, () => null),
+        value,
+      )
+    })
+  })
+
   test('an ArrayBuffer of the value is that of its views', () => {
     for (const bytes of [32, 16 * KIB]) {
       const memory = filled(bytes)

@@ -7,6 +7,7 @@
 
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { OWN_PACKAGE } from './own-files.js'
 
 /** One entry of the object table, as `NativeStore.list` gives it. */
 export interface NativeObjectInfo {
@@ -146,7 +147,7 @@ export interface NativeModule {
 const require = createRequire(import.meta.url)
 
 function load(): NativeModule {
-  const root = fileURLToPath(new URL('..', import.meta.url))
+  const root = fileURLToPath(OWN_PACKAGE)
   const candidates = [
     `${root}build/Release/eagleray.node`,
     `${root}build/Debug/eagleray.node`,

@@ -65,7 +65,10 @@ const hasTests = folder =>
 const suite = (name, extra) => () => !hasTests(`test/${name}`) || mocha(name, [`test/${name}/**/*.test.ts`], extra)
 
 const steps = {
-  build: () => check('build addon', process.execPath, ['bindings/build.mjs']) && check('build lib', bin('tsc'), ['-p', '.']),
+  build: () =>
+    check('build addon', process.execPath, ['bindings/build.mjs']) &&
+    check('build lib', bin('tsc'), ['-p', '.']) &&
+    check('bundle lib', process.execPath, ['bindings/bundle.mjs']),
   lint: () => check('format and lint', bin('biome'), ['check', '.']),
   types: () => check('types of tests, bench, examples', bin('tsc'), ['-p', 'test']),
   native: () => {

@@ -160,7 +160,9 @@ function entryPoints(): string[] {
     bin?: Record<string, string>
   }
   const exported = Object.values(manifest.exports).map(target => (typeof target === 'string' ? target : target.default))
-  return [...exported, ...Object.values(manifest.bin ?? {})].map(path => path.replace(/^\.\/dist\//, 'lib/').replace(/\.js$/, '.ts'))
+  return [...exported, ...Object.values(manifest.bin ?? {})].map(path =>
+    path.replace(/^\.\/dist\/(bundle\/)?/, 'lib/').replace(/\.js$/, '.ts'),
+  )
 }
 
 suite('tidy', () => {

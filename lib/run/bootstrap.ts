@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { STEPS } from '../core/resources.js'
 import { ClusterConnectionError } from '../errors.js'
 import { limits } from '../options.js'
+import { NODE_PROGRAM } from '../own-files.js'
 import type { NodeId, WorkerId } from '../wire/messages.js'
 import { DAEMON_ENV, type DaemonReport, type DaemonSettings } from './daemon-settings.js'
 import { nodeResources, type ResourceOptions } from './node-resources.js'
@@ -88,7 +89,7 @@ export function startDaemonNow(options: StartOptions): StartedDaemon {
 
 /** `output`: where standard output and error go: pipes, or a file of its own that can be read while this thread is blocked. */
 function launch(settings: DaemonSettings, output: 'pipe' | number): { child: ChildProcess; exit: Promise<DaemonExit> } {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./node.js', import.meta.url))], {
+  const child = spawn(process.execPath, [fileURLToPath(NODE_PROGRAM)], {
     // A session of its own: ctrl-C in the terminal reaches the driver alone.
     detached: true,
     stdio: ['pipe', output, output],

@@ -3,8 +3,9 @@
 // that name who holds the store.
 
 import { fileURLToPath } from 'node:url'
+import { OWN_CODE } from '../own-files.js'
 
-const PACKAGE = fileURLToPath(new URL('..', import.meta.url))
+const PACKAGE = fileURLToPath(OWN_CODE)
 const FRAMES = 12
 
 /** "file.ts:12:3", or null when the stack shows none. A few microseconds: for large objects only. */

@@ -11,6 +11,7 @@ import { Daemon } from '../core/node/daemon.js'
 import { Node } from '../core/node/node.js'
 import { ChildProcesses, type Command } from '../io/processes.js'
 import { type NativeStore, native } from '../native.js'
+import { WORKER_PROGRAM } from '../own-files.js'
 import { DAEMON_ENV, type DaemonReport, type DaemonSettings, WORKER_ENV, type WorkerSettings } from './daemon-settings.js'
 import { machineMemory } from './node-resources.js'
 import { NodeShell } from './node-shell.js'
@@ -81,11 +82,10 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
 }
 
 function workerCommand(settings: DaemonSettings, worker: WorkerSettings): Command {
-  const main = fileURLToPath(new URL('./worker.js', import.meta.url))
   const env: Command['env'] = { ...process.env, [WORKER_ENV]: JSON.stringify(worker) }
   delete env[DAEMON_ENV]
   if (settings.nodeOptions !== '') env.NODE_OPTIONS = settings.nodeOptions
-  return { program: process.execPath, args: [...settings.execArgv, main], env, cwd: settings.cwd }
+  return { program: process.execPath, args: [...settings.execArgv, fileURLToPath(WORKER_PROGRAM)], env, cwd: settings.cwd }
 }
 
 function report(line: DaemonReport): void {

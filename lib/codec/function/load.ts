@@ -5,6 +5,7 @@
 import { createRequire, isBuiltin, Module } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { SerializationError } from '../../errors.js'
+import { OWN_ENTRIES } from '../../own-files.js'
 import type { BundleRecord, ImportRecord, ModuleEntry, ReferenceRecord } from './bundle.js'
 import { rememberOrigin } from './identity.js'
 import { toEsm } from './interop.js'
@@ -82,10 +83,7 @@ async function loadImport({ how, specifier, name, interop }: ImportRecord, paren
 }
 
 /** This package is always the one that runs here: two copies in one process would not know each other. */
-const OWN_ENTRIES: Record<string, string> = { eagleray: 'index.js', 'eagleray/store': 'store.js', 'eagleray/testing': 'testing.js' }
-
-/** Where the modules of this package lie, as a URL that ends with a slash. */
-const OWN_MODULES = new URL('../../', import.meta.url).href
+const OWN_SPECIFIERS: Record<string, string> = { eagleray: 'index.js', 'eagleray/store': 'store.js', 'eagleray/testing': 'testing.js' }
 
 /** A module of this package as it runs here, for `import` and `require`: loaders of TypeScript would make a `require`d copy of their own. */
 async function ownModule(url: string): Promise<Record<string, unknown>> {
@@ -98,13 +96,13 @@ async function ownModule(url: string): Promise<Record<string, unknown>> {
 }
 
 async function requireFrom(parent: string, specifier: string): Promise<unknown> {
-  await ownModule(`${OWN_MODULES}index.js`)
+  await ownModule(`${OWN_ENTRIES}index.js`)
   return createRequire(parent)(specifier)
 }
 
 function importFrom(parent: string, specifier: string): Promise<Record<string, unknown>> {
-  const own = Object.hasOwn(OWN_ENTRIES, specifier) ? OWN_ENTRIES[specifier]! : null
-  if (own !== null) return ownModule(OWN_MODULES + own)
+  const own = Object.hasOwn(OWN_SPECIFIERS, specifier) ? OWN_SPECIFIERS[specifier]! : null
+  if (own !== null) return ownModule(OWN_ENTRIES + own)
   if (isBuiltin(specifier)) return import(specifier)
   let importer = importers.get(parent)
   if (!importer) {
@@ -119,7 +117,7 @@ async function loadReference(record: ReferenceRecord, module: ModuleEntry): Prom
   const file = files.find(candidate => fileHash(candidate) === record.hash)
   if (file === undefined) throw mismatch(record, module, files)
   const url = file === fileOf(module.url) ? module.url : pathToFileURL(file).href
-  const exports: unknown = url.startsWith(OWN_MODULES)
+  const exports: unknown = url.startsWith(OWN_ENTRIES)
     ? await ownModule(url)
     : module.esm
       ? await import(url)

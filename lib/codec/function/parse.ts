@@ -3,7 +3,7 @@
 // are gone and what a compiler added (`__name(…)`) is in it. Methods come as `name() {…}`, which only parses inside an
 // object literal.
 
-import { parse as acornParse } from 'acorn'
+import { createRequire } from 'node:module'
 import { type AstNode, nodeIn, nodesIn } from './ast.js'
 import { type FreeNames, freeNames } from './free-names.js'
 
@@ -21,9 +21,19 @@ export interface ParsedFunction {
 
 const parsed = new WeakMap<Function, ParsedFunction>()
 
+type Acorn = typeof import('acorn')
+
+let parser: Acorn | null = null
+
+/** Loaded when the first function is taken apart: most workers only ever put some together. */
+export function acorn(): Acorn {
+  parser ??= createRequire(import.meta.url)('acorn') as Acorn
+  return parser
+}
+
 /** Parses a whole module or script. Throws acorn's SyntaxError. */
 export function parseSource(source: string, esm: boolean): AstNode {
-  return acornParse(source, {
+  return acorn().parse(source, {
     ecmaVersion: 'latest',
     sourceType: esm ? 'module' : 'script',
     allowReturnOutsideFunction: true,
@@ -76,7 +86,7 @@ function parseText(text: string, name: string): ParsedFunction {
 /** `import.meta`, `super` and private names are let through: whether they can be had is decided later, with a better message. */
 function tryParse(code: string): AstNode | Error {
   try {
-    return acornParse(code, {
+    return acorn().parse(code, {
       ecmaVersion: 'latest',
       sourceType: 'script',
       allowImportExportEverywhere: true,

@@ -3,6 +3,7 @@
 
 import { findSourceMap, type SourceMapping } from 'node:module'
 import { pathToFileURL } from 'node:url'
+import { OWN_CODE } from '../../own-files.js'
 
 /** A place in the user's program. `line` and `column` count from 1 and are those of the source the user wrote, where a source map tells. */
 export interface CallSite {
@@ -11,9 +12,6 @@ export interface CallSite {
   line: number
   column: number
 }
-
-/** Everything of this package lies below here; frames in it are not the user's. */
-const OWN_ROOT = new URL('../../', import.meta.url).href
 
 /** Deep enough to get out of this package from any public function. */
 const NEAR_FRAMES = 16
@@ -63,7 +61,8 @@ function frameUrl(frame: NodeJS.CallSite): string | null {
   const name = frame.getFileName() ?? frame.getEvalOrigin()
   if (!name || name.startsWith('node:')) return null
   const url = scriptUrl(name)
-  return url.startsWith(OWN_ROOT) ? null : url
+  // Frames in this package are not the user's.
+  return url.startsWith(OWN_CODE) ? null : url
 }
 
 function structuredStack(limit: number, above: Function): NodeJS.CallSite[] {

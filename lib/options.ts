@@ -32,6 +32,17 @@ export const limits = {
   actorStopMs: 30_000,
   /** Microseconds a process polls its rings after the last packet before it sleeps. */
   spinMicros: 100,
+  /** Share of the store that a process fills with new objects before it looks whether to collect garbage, and the filling above which it does. */
+  collectAfterShare: 1 / 16,
+  collectAboveShare: 1 / 2,
+  /** Above this filling it does so however short ago the last collection was. */
+  collectAtOnceShare: 3 / 4,
+  /** A process collects at most once in this time (ms): a full collection of a small heap takes some milliseconds. */
+  collectEveryMs: 50,
+  /** How long a worker waits for room for a result before that is an error, asking all processes to collect meanwhile (ms; Ray: 2 s). */
+  roomWaitMs: 2_000,
+  /** How often it looks (ms). */
+  roomRetryMs: 20,
   /** Tasks kept by each owner for the state API after they ended. */
   finishedTasksKept: 1_000,
   /** How long a worker beyond the number of CPUs may be idle before it is sent away (ms; Ray: 1 s). */

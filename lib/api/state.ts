@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state API: lists of what there is, as plain objects.
 
+import { decodeError } from '../codec/error-value.js'
 import { currentOrStarted, jobOf } from './init.js'
 import { type NodeRow, nodes } from './context.js'
 
@@ -37,7 +38,10 @@ export const state = {
   listNodes: (): Promise<NodeRow[]> => nodes(),
   listWorkers: (): Promise<WorkerRow[]> => rows('workers'),
   listTasks: (): Promise<TaskRow[]> => rows('tasks'),
-  listActors: (): Promise<ActorRow[]> => rows('actors'),
+  listActors: async (): Promise<ActorRow[]> => {
+    const list = await rows<Omit<ActorRow, 'deathCause'> & { deathCause: Uint8Array | null }>('actors')
+    return list.map((row) => ({ ...row, deathCause: row.deathCause === null ? null : decodeError(row.deathCause).message }))
+  },
   listObjects: (): Promise<ObjectRow[]> => rows('objects'),
   listJobs: async (): Promise<JobRow[]> => {
     await currentOrStarted()

@@ -169,10 +169,13 @@ export class ActorHost {
       result = runInContext(context, () => this.invoke(method, args))
       const { references } = this.runtime.owner
       if (isThenable(result) || references.hasBorrowsToSend || references.unsettledBorrows(peer.workerId)) return this.settle(task, Promise.resolve(result))
-      this.replies.ok(task, result)
     } catch (error) {
       this.failed(task, error)
+      this.ended(task)
+      return null
     }
+    const waiting = this.replies.answer(task, context.name, result)
+    if (waiting !== null) return waiting.then(() => this.ended(task))
     this.ended(task)
     return null
   }
@@ -187,7 +190,7 @@ export class ActorHost {
       const value = await result
       await this.runtime.borrowsSettled(task.peer.workerId)
       if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
-      else this.replies.ok(task, value)
+      else await this.replies.answer(task, this.contexts.get(task)?.name ?? '', value)
     } catch (error) {
       await this.runtime.borrowsSettled(task.peer.workerId)
       if (task.cancelled) this.replies.plain(task, STATUS.cancelled)

@@ -161,10 +161,13 @@ export class Executor implements TaskRunner {
       if (this.runtime.owner.references.unsettledBorrows(peer.workerId) || this.runtime.owner.references.hasBorrowsToSend) {
         return this.settle(task, code, started, Promise.resolve(result))
       }
-      this.replies.ok(task, result)
     } catch (error) {
       this.replies.error(task, code.name, error)
+      this.ended(code, started)
+      return null
     }
+    const waiting = this.replies.answer(task, code.name, result)
+    if (waiting !== null) return waiting.then(() => this.ended(code, started))
     this.ended(code, started)
     return null
   }
@@ -174,7 +177,7 @@ export class Executor implements TaskRunner {
       const value = await result
       await this.runtime.borrowsSettled(task.peer.workerId)
       if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
-      else this.replies.ok(task, value)
+      else await this.replies.answer(task, code.name, value)
     } catch (error) {
       await this.runtime.borrowsSettled(task.peer.workerId)
       if (task.cancelled) this.replies.plain(task, STATUS.cancelled)

@@ -28,6 +28,7 @@ export class Puts {
     this.full(size, () => this.runtime.store.put(id, this.scratch, size))
     const entry = owner.stored(seq, size, null)
     entry.id = id
+    this.runtime.pressure.stored(size)
     return entry
   }
 
@@ -39,6 +40,7 @@ export class Puts {
     const entry = owner.stored(seq, encoded.byteLength, this.runtime.contained(encoded))
     entry.id = id
     entry.callSite = callSiteText()
+    this.runtime.pressure.stored(encoded.byteLength)
     return entry
   }
 
@@ -55,6 +57,7 @@ export class Puts {
       return attempt()
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ERR_EAGLERAY_OBJECT_STORE_FULL') throw error
+      this.runtime.makeRoom()
       throw this.fullError(requestedBytes, error as Error)
     }
   }

@@ -14,7 +14,7 @@ export class Reader {
   private readonly views = new WeakMap<ArrayBufferLike, string>()
   private readonly scratch = new Uint8Array(limits.copyOutBytesMax)
   private readonly view = new DataView(this.scratch.buffer)
-  private readonly part: PartOf = (bytes) => this.store.part(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength)
+  private readonly part: PartOf = bytes => this.store.part(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength)
 
   constructor(
     private readonly store: NativeStore,

@@ -5,6 +5,7 @@ import { encode } from '@msgpack/msgpack'
 import { encodeThrown } from '../codec/error-value.js'
 import { type Encoded, encodeSmall, writeEncoded } from '../codec/value.js'
 import type { Entry } from '../core/owner/entry.js'
+import { ObjectStoreFullError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { limits } from '../options.js'
 import { beginReply, endFrame, FORM, REPLY_FLAG, REPLY_HEADER_BYTES, STATUS, writeObjectId } from '../wire/frames.js'
@@ -18,8 +19,34 @@ const STRING_BYTES_MAX = 4096 * 3 + 32
 export class Replies {
   constructor(private readonly runtime: Runtime) {}
 
+  /** Answers with the value, or with why it cannot be sent. A promise while the store has no room for it. */
+  answer(task: IncomingTask, name: string, value: unknown): Promise<void> | null {
+    try {
+      this.ok(task, value)
+    } catch (error) {
+      if (error instanceof ObjectStoreFullError) return this.whenRoom(task, name, value, performance.now() + limits.roomWaitMs)
+      this.error(task, name, error)
+    }
+    return null
+  }
+
+  /** Everybody has been asked to collect garbage: try until there is room, or the time is over. */
+  private async whenRoom(task: IncomingTask, name: string, value: unknown, untilMs: number): Promise<void> {
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, limits.roomRetryMs))
+      try {
+        this.ok(task, value)
+        return
+      } catch (error) {
+        if (error instanceof ObjectStoreFullError && performance.now() < untilMs) continue
+        this.error(task, name, error)
+        return
+      }
+    }
+  }
+
   /** Answers with the returned value (or the values, one a ref). Throws what cannot be encoded; nothing was sent then. */
-  ok(task: IncomingTask, value: unknown): void {
+  private ok(task: IncomingTask, value: unknown): void {
     const { returns } = task.header
     if (returns === 1) return this.one(task, value)
     if (returns === 0) return this.plain(task, STATUS.ok)

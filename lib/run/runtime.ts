@@ -7,7 +7,7 @@ import type { FunctionContext } from '../codec/function.js'
 import { Decoder, type Encoded, Encoder } from '../codec/value.js'
 import type { Actor } from '../core/owner/actor-calls.js'
 import type { Effect } from '../core/owner/effects.js'
-import type { Entry } from '../core/owner/entry.js'
+import { type Entry, STATE } from '../core/owner/entry.js'
 import type { ContainedRef } from '../core/owner/outcome.js'
 import { Owner, type OwnerEvent } from '../core/owner/owner.js'
 import { TaskCancelledError } from '../errors.js'
@@ -19,6 +19,7 @@ import { FRAME, NO_CLAIM } from '../wire/frames.js'
 import type { ActorView, Control, Death, Welcome, WorkerId } from '../wire/messages.js'
 import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
 import { CLAIM, Dispatcher } from './dispatch.js'
+import { Pressure } from './pressure.js'
 import { Puts } from './puts.js'
 import { Reader } from './reader.js'
 import { type RefKeeper, watch } from './ref.js'
@@ -54,6 +55,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   readonly decoder: Decoder
   readonly reader: Reader
   readonly puts: Puts
+  readonly pressure: Pressure
   readonly arguments: ArgumentEncoder
   readonly requests: Requests
   readonly travel: ReferenceTravel
@@ -88,6 +90,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
     this.decoder = new Decoder(this.context)
     this.reader = new Reader(store, this.decoder, (entry) => this.idOf(entry))
     this.puts = new Puts(this)
+    this.pressure = new Pressure(store)
     this.arguments = new ArgumentEncoder(this)
     this.requests = new Requests(this)
     this.dispatcher = new Dispatcher(this.mesh, this)
@@ -257,6 +260,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
       case 'welcome':
         this.welcome = message
         return this.hooks.onWelcome(message)
+      case 'collect':
+        return this.pressure.collect()
       case 'workerDied':
         return this.bad(() => this.workerDied(message.workerId, message.death))
       case 'actorState':
@@ -376,7 +381,21 @@ export class Runtime implements ArgumentHost, RefKeeper {
     this.owner.references.share(entry)
   }
 
+  /** Asks for room in the store: here and in every other process. */
+  makeRoom(): void {
+    this.pressure.collect()
+    this.send(this.node, { is: 'collect' })
+  }
+
+  /** A turn of the event loop for what has been collected, when the store is well filled. */
+  async breathe(): Promise<void> {
+    this.pressure.high = false
+    // One turn for V8 to say what it has collected, one for the finalizers of views.
+    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
+  }
+
   private wake(entry: Entry): void {
+    if (entry.state === STATE.stored && entry.owner === null && entry.storedAs === null) this.pressure.stored(entry.sizeBytes)
     if (entry.firstRef !== null) {
       if (this.owner.references.setPrivate(entry)) entry.firstRef = null
       else watch(entry)

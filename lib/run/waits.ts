@@ -22,6 +22,7 @@ export function get(runtime: Runtime, refs: unknown, timeoutMs: number | undefin
 
 async function getOne(runtime: Runtime, ref: ObjectRef, timeoutMs: number | undefined): Promise<unknown> {
   const entry = entryOf(ref)
+  if (runtime.pressure.high) await runtime.breathe()
   if (!entry.settled) runtime.need(entry)
   if (entry.settled) return runtime.reader.value(entry)
   return runtime.waiting(
@@ -39,6 +40,7 @@ async function getOne(runtime: Runtime, ref: ObjectRef, timeoutMs: number | unde
 
 async function getAll(runtime: Runtime, refs: unknown[], entries: Entry[], timeoutMs: number | undefined): Promise<unknown[]> {
   const values: unknown[] = new Array(entries.length)
+  if (runtime.pressure.high) await runtime.breathe()
   let missing = 0
   for (const entry of entries) {
     if (!entry.settled) runtime.need(entry)

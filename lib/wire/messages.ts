@@ -105,6 +105,8 @@ export interface ActorExited { is: 'actorExited'; actorId: string; incarnation: 
 export interface Query { is: 'query'; request: number; what: 'nodes' | 'resources' | 'workers' | 'actors' | 'tasks' | 'objects' | 'explain'; argument: string }
 /** A worker's answer to `ask`. */
 export interface Told { is: 'told'; request: number; rows: unknown[] }
+/** The store is full. To N: ask every process to collect garbage; to P: do so. */
+export interface Collect { is: 'collect' }
 /** An owner asks the node to end a worker of its own lease (forced cancel). */
 export interface KillWorker { is: 'killWorker'; workerId: WorkerId; reason: string }
 /** The driver leaves: everything of its job ends. */
@@ -170,7 +172,7 @@ export type Control =
   | Hello | Want | LeaseReturn | Blocked | Unblock | Goodbye | ActorCreate | ActorWatch | ActorKill | ActorDrop | ActorByName | ActorStarted
   | ActorExited | Query | Told | EndJob | Welcome | Refused | Grant | Unplaceable | Reclaim | Resumed | WorkerDied | ActorStart | ActorStop
   | ActorState | ActorNamed | Log | Warning | Retire | Answer | Ask | CodeMessage | LeaseStart | Borrow | Borrowed | Unborrow | Fetch
-  | ReturnsHeld | CancelTask | CancelObject | LeaseBlocked | KillWorker
+  | ReturnsHeld | CancelTask | CancelObject | LeaseBlocked | KillWorker | Collect
 
 /** In `blocked`, `unblock` and `resumed`: not a lease, but what the sender's actor holds. */
 export const ACTOR_LEASE = 0

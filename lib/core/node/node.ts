@@ -13,6 +13,7 @@ import {
   type Unblock,
   type WorkerId,
 } from '../../wire/messages.js'
+import { limits } from '../../options.js'
 import { assert } from '../assert.js'
 import type { Machine, Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
@@ -39,6 +40,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #early = new Set<WorkerId>()
   /** The driver whose end is the end of everything. */
   #founder: WorkerId | null = null
+  #collectAgainAt: Millis = 0
 
   constructor(options: NodeOptions) {
     this.#options = options
@@ -229,6 +231,13 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   #goodbye(from: WorkerId): void {
     const worker = this.#workers.byId(from)
     if (worker !== undefined) this.#workers.saidGoodbye(worker)
+  }
+
+  /** The store is full: all but the one who says so are asked to collect garbage. */
+  #collect(from: WorkerId, now: Millis, out: NodeEffect[]): void {
+    if (now < this.#collectAgainAt) return
+    this.#collectAgainAt = now + limits.collectEveryMs
+    for (const to of this.#processes()) if (to !== from) out.push({ is: 'send', to, message: { is: 'collect' } })
   }
 
   #killLeased(from: WorkerId, workerId: WorkerId, reason: string, out: NodeEffect[]): void {

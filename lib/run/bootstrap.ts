@@ -13,6 +13,7 @@ import { limits } from '../options.js'
 import { NODE_PROGRAM } from '../own-files.js'
 import type { NodeId, WorkerId } from '../wire/messages.js'
 import { DAEMON_ENV, type DaemonReport, type DaemonSettings } from './daemon-settings.js'
+import { withoutLoaders } from './loader-flags.js'
 import { nodeResources, type ResourceOptions } from './node-resources.js'
 import { removeSession } from './session.js'
 
@@ -214,15 +215,18 @@ const VALUED = new Set([
 const UNWANTED =
   /^(-i|--interactive|-c|--check|--watch.*|--test.*|--inspect.*|--cpu-prof.*|--heap-prof.*|--prof|--run|--experimental-test.*)$/
 
-/** As `workerFlags`, of the text of NODE_OPTIONS. With quoted values, which only Node itself can split, it stays as it is. */
-export function workerNodeOptions(text: string): string {
-  if (text.includes('"')) return text
-  return workerFlags(text.split(/\s+/).filter(flag => flag !== '')).join(' ')
+/** As `workerFlags`, of the text of NODE_OPTIONS, with loaders apart. With quoted values, which only Node itself can split, it stays as it is. */
+export function workerNodeOptions(text: string): { text: string; loaders: string[] } {
+  if (text.includes('"')) return { text, loaders: [] }
+  const { flags, loaders } = withoutLoaders(workerFlags(text.split(/\s+/).filter(flag => flag !== '')))
+  return { text: flags.join(' '), loaders }
 }
 
 function settingsOf(options: StartOptions): DaemonSettings {
   const { total, gpuIds } = nodeResources(options, process.env)
   const cpus = Math.ceil((total.CPU ?? 0) / STEPS)
+  const own = withoutLoaders(workerFlags(process.execArgv))
+  const inherited = workerNodeOptions(process.env.NODE_OPTIONS ?? '')
   return {
     total,
     gpuIds,
@@ -233,8 +237,9 @@ function settingsOf(options: StartOptions): DaemonSettings {
     jobId: '00000001',
     namespace: options.namespace ?? `anonymous-${randomBytes(8).toString('hex')}`,
     cwd: process.cwd(),
-    execArgv: [...workerFlags(process.execArgv), ...(options.workerExecArgv ?? [])],
-    nodeOptions: workerNodeOptions(process.env.NODE_OPTIONS ?? ''),
+    execArgv: [...own.flags, ...(options.workerExecArgv ?? [])],
+    loaders: [...new Set([...inherited.loaders, ...own.loaders])],
+    nodeOptions: inherited.text,
   }
 }
 

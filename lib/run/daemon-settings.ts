@@ -21,6 +21,8 @@ export interface DaemonSettings {
   /** Of the workers: the driver's working directory, module flags and NODE_OPTIONS. */
   cwd: string
   execArgv: string[]
+  /** Loaders taken out of the flags (loader-flags.ts). */
+  loaders: string[]
   nodeOptions: string
 }
 
@@ -45,4 +47,6 @@ export interface WorkerSettings {
   /** To be shown in `hello`. */
   token: string
   spawnKey: string
+  /** To be registered when they are first needed. */
+  loaders: string[]
 }

@@ -2,6 +2,7 @@
 // Main program of a worker process: attaches to the node's store, says hello, and runs what it is sent.
 
 import '../api/remote.js'
+import { loadLate } from '../codec/function/late-loaders.js'
 import { native } from '../native.js'
 import { limits } from '../options.js'
 import { PROTOCOL_VERSION } from '../wire/messages.js'
@@ -15,6 +16,9 @@ const SIGKILL = 9
 
 function start(seat: WorkerSettings): void {
   if (!native.dieWithParent(process.ppid, SIGKILL)) process.exit(0)
+  loadLate(seat.loaders)
+  // What the user's code starts by `fork` has them from its start.
+  for (const loader of seat.loaders) process.execArgv.push('--import', loader)
   const store = native.openStore(seat.storePath)
   const runtime = new Runtime(
     store,

@@ -15,12 +15,15 @@ import { type CompiledFunction, type CompiledModule, compileModule } from './com
 import { compilerHelper } from './compiler-helpers.js'
 import { classOf, rememberClass, rememberSource, symbolOf } from './identity.js'
 import { resolveKnown } from './known-values.js'
+import { loadersFor } from './late-loaders.js'
 import { load, loadedValue, needsLoading } from './load.js'
 import { fileOf, localUrl } from './module-files.js'
 
 /** Loads what the code needs; null when nothing is left to load. */
 export function prepareFunction(bytes: Uint8Array, context: FunctionContext): Promise<void> | null {
   const bundle = readBundle(bytes)
+  const loaders = loadersFor(bundle)
+  if (loaders !== null) return loaders.then(() => prepareFunction(bytes, context) ?? undefined)
   const values = new RebuiltValues(context, () => null)
   const pending: Promise<void>[] = []
   for (const record of bundle.records) {

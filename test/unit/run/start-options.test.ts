@@ -64,7 +64,9 @@ suite('flags of the workers', () => {
   })
 
   test('NODE_OPTIONS likewise, but left alone where it has quotes', () => {
-    assert.equal(workerNodeOptions('--inspect  --max-old-space-size=100'), '--max-old-space-size=100')
-    assert.equal(workerNodeOptions('--require "./a b.js" --inspect'), '--require "./a b.js" --inspect')
+    assert.deepEqual(workerNodeOptions('--inspect  --max-old-space-size=100'), { text: '--max-old-space-size=100', loaders: [] })
+    assert.deepEqual(workerNodeOptions('--import tsx --max-old-space-size=100'), { text: '--max-old-space-size=100', loaders: ['tsx'] })
+    const quoted = '--require "./a b.js" --inspect'
+    assert.deepEqual(workerNodeOptions(quoted), { text: quoted, loaders: [] })
   })
 })

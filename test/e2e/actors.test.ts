@@ -22,7 +22,7 @@ import {
   TaskError,
   wait,
 } from 'eagleray'
-import { passed } from './programs/by-reference.js'
+import { collect, passed } from './programs/by-reference.js'
 import { begin, end, gate, processGone, waitFor } from './support.js'
 
 class Counter {
@@ -270,7 +270,10 @@ suite('actors', () => {
       })
     const door = gate()
     class Waits {
-      constructor(_: number) {}
+      readonly given: number
+      constructor(given: number) {
+        this.given = given
+      }
       run() {
         return 'ran'
       }
@@ -368,6 +371,46 @@ suite('actors', () => {
     await processGone(pid)
     await assert.rejects(get(leaver.add.remote()), ActorDiedError)
     assert.throws(() => exitActor(), 'not inside an actor')
+  })
+
+  test('a detached actor lives without handles until it is killed', async () => {
+    const start = async () => {
+      const detached = RemoteCounter.options({ name: 'detached', lifetime: 'detached' }).remote(5)
+      return get(detached.pid.remote())
+    }
+    const pid = await start()
+    await collect()
+    await collect()
+    const found = (await getActor('detached')) as ActorHandle<Counter>
+    assert.deepEqual(await get([found.pid.remote(), found.add.remote()]), [pid, 6])
+    kill(found)
+    await processGone(pid)
+    await waitFor(
+      () =>
+        getActor('detached').then(
+          () => false,
+          () => true,
+        ),
+      'the name free',
+    )
+  })
+
+  test('methods may return several refs by option; an async actor that waits holds nobody up, not even itself', async () => {
+    class Pairs {
+      pair(n: number): [number, number] {
+        return [n, n + 1]
+      }
+      async viaSelf(self: ActorHandle<Pairs>, n: number): Promise<number> {
+        return get(self.plus.remote(n, 1))
+      }
+      async plus(a: number, b: number): Promise<number> {
+        return a + b
+      }
+    }
+    const pairs = remote(Pairs, { methods: { pair: { numReturns: 2 } } }).remote()
+    const refs = pairs.pair.remote(4) as unknown as ObjectRef<number>[]
+    assert.deepEqual(await get(refs), [4, 5])
+    assert.equal(await get(pairs.viaSelf.remote(pairs, 6)), 7)
   })
 
   test('ActorPool hands work to whoever is free', async () => {

@@ -154,6 +154,8 @@ suite('context', () => {
       'failed',
     )
     assert.equal((await state.listJobs()).length, 1)
+    const summary = await state.summarizeTasks()
+    assert.ok(Object.values(summary.patient ?? {}).reduce((sum, count) => sum + count, 0) >= 1, JSON.stringify(summary))
   })
 
   test('explain says what a ref waits for', async () => {

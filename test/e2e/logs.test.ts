@@ -24,6 +24,8 @@ suite('logs', () => {
     has(stdout, /^\(last pid=\d+\) without a line end$/m)
     has(stderr, /^\(dying pid=\d+\) last words$/m)
     has(stdout, /^from the driver$/m)
+    has(stderr, /nobody looked.*unread/)
+    assert.doesNotMatch(stderr, /handled/, 'an error that somebody saw')
   })
 
   test('logToDriver: false keeps it away', async () => {

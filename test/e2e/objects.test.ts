@@ -170,6 +170,30 @@ suite('objects', () => {
     )
   })
 
+  test('thousands of refs: in a list to get, to wait for, inside a value', async () => {
+    const refs = Array.from({ length: 3000 }, (_, i) => (i % 3 === 0 ? put(i) : (identity.remote(i) as ObjectRef<number>)))
+    const numbers = Array.from({ length: 3000 }, (_, i) => i)
+    const [ready, pending] = await wait(refs, { numReturns: 3000 })
+    assert.deepEqual([ready.length, pending.length], [3000, 0])
+    assert.deepEqual(await get(refs), numbers)
+    const inside = await get(put({ refs }))
+    assert.deepEqual(await get(inside.refs), numbers)
+    const there = remote(async (list: ObjectRef<number>[]) => (await get(list)).reduce((a, b) => a + b, 0))
+    assert.equal(await get(there.remote(refs)), (3000 * 2999) / 2)
+  })
+
+  test('values around every limit of size arrive whole', async () => {
+    const length = remote((bytes: Uint8Array | string) => [bytes.length, bytes.at(-1)])
+    for (const size of [1, 4095, 4096, 4097, 16_383, 65_535, 100 * 1024 - 1, 100 * 1024, 100 * 1024 + 1, 131_072, 1 << 20]) {
+      const bytes = new Uint8Array(size).fill(7)
+      assert.deepEqual(await get(length.remote(bytes)), [size, 7])
+      assert.deepEqual(await get(identity.remote(bytes)), bytes)
+      const text = 'y'.repeat(size)
+      assert.deepEqual(await get(length.remote(text)), [size, 'y'])
+      assert.equal(await get(identity.remote(text)), text)
+    }
+  })
+
   test('large arrays are views of the store: no process has a copy of its own', async () => {
     const big = put(Float64Array.from({ length: 64 * 1024 }, (_, i) => i))
     const view = await get(big)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tasks and an actor that write to stdout and stderr.
 
-import { get, init, remote, shutdown } from 'eagleray'
+import { get, init, remote, shutdown, wait } from 'eagleray'
 
 const speak = remote(function speak() {
   console.log('hello')
@@ -21,6 +21,9 @@ const dying = remote(
   },
   { maxRetries: 0 },
 )
+const boom = remote(function boom(what) {
+  throw new Error(what)
+})
 class Speaker {
   say() {
     console.log('from an actor')
@@ -31,6 +34,10 @@ await init({ address: 'local', numCpus: 1, objectStoreBytes: 64 << 20, logToDriv
 await get(speak.remote())
 await get(speak.options({ name: 'named task' }).remote())
 await get(flood.remote())
+await get(boom.remote('handled')).catch(() => {})
+const unread = boom.remote('unread')
+await wait([unread])
+unread[Symbol.dispose]()
 await get(remote(Speaker).remote().say.remote())
 await get(last.remote())
 await get(dying.remote()).catch(() => {})

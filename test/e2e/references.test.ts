@@ -171,6 +171,16 @@ suite('references', () => {
     }
   })
 
+  test('garbage makes room by itself, here and in workers, with nothing disposed of', async () => {
+    const make = remote((n: number) => new Uint8Array(12 << 20).fill(n))
+    const keep = remote((n: number) => ({ inner: put(new Uint8Array(12 << 20).fill(n)) }))
+    for (let i = 0; i < 60; i++) {
+      const mine = put(new Uint8Array(12 << 20).fill(i))
+      const [a, b, c] = await get([mine, make.remote(i), keep.remote(i)])
+      assert.deepEqual([a[0], b.at(-1), (await get(c.inner))[1]], [i, i, i])
+    }
+  })
+
   test('an actor ends when its last handle is gone, and not before its calls', async () => {
     const door = gate()
     class Slow {

@@ -3,7 +3,6 @@
 // docs/functions.md tells the rules as a user sees them; the files in function/ hold one idea each, and `capture.ts` and
 // `rebuild.ts` are the two to read first.
 
-import { createHash } from 'node:crypto'
 import type { FunctionCodec } from './context.js'
 import { type BundleHead, writeBundle } from './function/bundle.js'
 import { Capture, type CaptureOptions } from './function/capture.js'
@@ -41,6 +40,8 @@ export function captureFunction(
 ): Code {
   const shape = shapeOf(fn)
   const { bytes, references } = (options.env ? null : sourceOf(fn)) ?? capture(fn, { ...options, path: null })
+  // Not imported: most workers capture nothing, and start sooner without.
+  const { createHash } = process.getBuiltinModule('node:crypto')
   return { hash: createHash('sha256').update(bytes).digest('hex').slice(0, 32), bytes, shape, references }
 }
 

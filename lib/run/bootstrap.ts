@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a driver starts the node daemon, and makes sure that nothing of it is left when it ends.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import type { ChildProcess } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readSync, unlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -80,7 +79,7 @@ export async function startDaemon(options: StartOptions): Promise<StartedDaemon>
 /** As `startDaemon`, but blocks this thread until the daemon is ready (some tens of milliseconds): for a first use of the API that is synchronous. */
 export function startDaemonNow(options: StartOptions): StartedDaemon {
   const settings = settingsOf(options)
-  const path = join(tmpdir(), `eagleray-start-${randomBytes(8).toString('hex')}`)
+  const path = join(tmpdir(), `eagleray-start-${randomName()}`)
   const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_APPEND, 0o600)
   unlinkSync(path)
   const { child, exit } = launch(settings, file)
@@ -90,6 +89,8 @@ export function startDaemonNow(options: StartOptions): StartedDaemon {
 
 /** `output`: where standard output and error go: pipes, or a file of its own that can be read while this thread is blocked. */
 function launch(settings: DaemonSettings, output: 'pipe' | number): { child: ChildProcess; exit: Promise<DaemonExit> } {
+  // Here and below not imported: workers have this module too, start nothing, and come up sooner without.
+  const { spawn } = process.getBuiltinModule('node:child_process')
   const child = spawn(process.execPath, [fileURLToPath(NODE_PROGRAM)], {
     // A session of its own: ctrl-C in the terminal reaches the driver alone.
     detached: true,
@@ -235,12 +236,16 @@ function settingsOf(options: StartOptions): DaemonSettings {
     prefault: options.prefault ?? false,
     prestart: options.prestart ?? Math.min(cpus, limits.workersMax >> 1),
     jobId: '00000001',
-    namespace: options.namespace ?? `anonymous-${randomBytes(8).toString('hex')}`,
+    namespace: options.namespace ?? `anonymous-${randomName()}`,
     cwd: process.cwd(),
     execArgv: [...own.flags, ...(options.workerExecArgv ?? [])],
     loaders: [...new Set([...inherited.loaders, ...own.loaders])],
     nodeOptions: inherited.text,
   }
+}
+
+function randomName(): string {
+  return process.getBuiltinModule('node:crypto').randomBytes(8).toString('hex')
 }
 
 function keepTail(child: ChildProcess): () => string {

@@ -4,7 +4,6 @@
 // A class gets an id for ever when it first travels by value. A worker that meets the id twice has one class, and the
 // process it came from gets its own class back, so `instanceof` holds everywhere. Nothing here keeps a class alive.
 
-import { randomBytes } from 'node:crypto'
 import type { BundleRecord, ModuleEntry } from './bundle.js'
 
 /** How a value that was loaded from a module came here, so that it can leave the same way. */
@@ -19,8 +18,15 @@ export interface Source {
   references: object[]
 }
 
-const process64 = randomBytes(8).toString('hex')
+let process64 = ''
 let nextId = 0
+
+/** Unique among all processes. */
+function freshId(): string {
+  if (process64 === '') process64 = process.getBuiltinModule('node:crypto').randomBytes(8).toString('hex')
+  return `${process64}.${nextId++}`
+}
+
 const classIds = new WeakMap<Function, string>()
 const classes = new Map<string, WeakRef<Function>>()
 const forgotten = new FinalizationRegistry<string>(id => {
@@ -35,7 +41,7 @@ const symbols = new Map<string, symbol>()
 export function classId(fn: Function): string {
   const known = classIds.get(fn)
   if (known !== undefined) return known
-  const id = `${process64}.${nextId++}`
+  const id = freshId()
   rememberClass(id, fn)
   return id
 }
@@ -55,7 +61,7 @@ export function classOf(id: string): Function | null {
 export function symbolId(symbol: symbol): string {
   const known = symbolIds.get(symbol)
   if (known !== undefined) return known
-  const id = `${process64}.${nextId++}`
+  const id = freshId()
   symbolIds.set(symbol, id)
   symbols.set(id, symbol)
   return id

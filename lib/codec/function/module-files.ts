@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Modules as files: which project they belong to, which one is the program's entry, and what is in them.
 
-import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, relative, sep } from 'node:path'
@@ -21,7 +20,7 @@ export function fileOf(url: string): string | null {
 export function fileHash(file: string): string {
   let hash = hashes.get(file)
   if (hash === undefined) {
-    hash = createHash('sha256').update(readFileSync(file)).digest('hex')
+    hash = process.getBuiltinModule('node:crypto').createHash('sha256').update(readFileSync(file)).digest('hex')
     hashes.set(file, hash)
   }
   return hash

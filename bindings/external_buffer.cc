@@ -60,7 +60,7 @@ napi_value ViewTable::wrap(napi_env env, const Store& store, const View& view) {
   return buffer;
 }
 
-napi_value ViewTable::part(napi_env env, const Client& client, napi_value buffer, uint64_t offset, uint64_t length) {
+napi_value ViewTable::part(napi_env env, const std::string& directory, napi_value buffer, uint64_t offset, uint64_t length) {
   void* data = nullptr;
   size_t size = 0;
   napi_value none = nullptr;
@@ -69,7 +69,7 @@ napi_value ViewTable::part(napi_env env, const Client& client, napi_value buffer
   const auto place = places_.find(data);
   if (place == places_.end() || place->second.live.empty()) return none;
   const Held whole = place->second.live.back();
-  if (whole.store.client().get() != &client) return none;
+  if (whole.store.client()->directory() != directory) return none;
   // Against the buffer's size: those at one address may be parts of different lengths, all of one object.
   if (offset > size || length > size - offset) return throw_error(env, Code::kInvalidArgument, "the part does not lie within the view");
   Store store = whole.store;

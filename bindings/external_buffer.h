@@ -11,6 +11,7 @@
 #include <node_api.h>
 
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -23,9 +24,9 @@ class ViewTable : public std::enable_shared_from_this<ViewTable> {
  public:
   // Takes the view over. Where external buffers are not allowed (Electron), a copy. Null with an exception pending on failure.
   napi_value wrap(napi_env env, const Store& store, const View& view);
-  // A part of a buffer that this table holds and `client` pinned, as a buffer with a pin of its own. JavaScript's null when `buffer`
-  // is none; null with an exception pending when the part does not lie within it, or on failure.
-  napi_value part(napi_env env, const Client& client, napi_value buffer, uint64_t offset, uint64_t length);
+  // A part of a buffer that this table holds and that is of the store in that directory, as a buffer with a pin of its own.
+  // JavaScript's null when `buffer` is none; null with an exception pending when the part does not lie within it, or on failure.
+  napi_value part(napi_env env, const std::string& directory, napi_value buffer, uint64_t offset, uint64_t length);
   // Detaches and unpins. False when `buffer` is no buffer of this table with a pin.
   bool release(napi_env env, napi_value buffer);
   // The environment is going down: no script looks at a buffer again, and not every finalizer is sure to come.

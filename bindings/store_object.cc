@@ -28,9 +28,9 @@ napi_value StoreObject::define(napi_env env) {
       getter("path", path),          getter("slot", slot),       getter("workerId", worker_id), method("put", put),
       method("putParts", put_parts), method("create", create),   method("seal", seal),          method("abort", abort),
       method("read", read),          method("view", view),       method("part", part),          method("release", release),
-      method("contains", contains),  method("delete", remove),   method("expect", expect),      method("list", list),
-      method("stats", stats),        method("clients", clients), method("reap", reap),          method("reapDead", reap_dead),
-      method("check", check),        method("close", close),
+      method("contains", contains),  method("delete", remove),   method("expect", expect),      method("expectAll", expect_all),
+      method("list", list),          method("stats", stats),     method("clients", clients),    method("reap", reap),
+      method("reapDead", reap_dead), method("check", check),     method("close", close),
   };
   napi_value klass = nullptr;
   napi_define_class(env, "NativeStore", NAPI_AUTO_LENGTH, construct, nullptr, std::size(properties), properties, &klass);
@@ -221,9 +221,9 @@ napi_value StoreObject::part(napi_env env, napi_callback_info info) {
   napi_value argv[3];
   uint64_t offset = 0;
   uint64_t length = 0;
-  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  StoreObject* self = receive<StoreObject>(env, info, argv);  // views outlive close, so this does too
   if (self == nullptr || !get_size(env, argv[1], "offset", &offset) || !get_size(env, argv[2], "length", &length)) return nullptr;
-  return env_state(env).views->part(env, *self->store_->client(), argv[0], offset, length);
+  return env_state(env).views->part(env, self->path_, argv[0], offset, length);
 }
 
 napi_value StoreObject::release(napi_env env, napi_callback_info info) {
@@ -255,6 +255,12 @@ napi_value StoreObject::expect(napi_env env, napi_callback_info info) {
   StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
   if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
   self->store_->expect(id);
+  return nullptr;
+}
+
+napi_value StoreObject::expect_all(napi_env env, napi_callback_info info) {
+  StoreObject* self = open(env, receive<StoreObject>(env, info));
+  if (self != nullptr) self->store_->expect_all();
   return nullptr;
 }
 

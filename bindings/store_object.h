@@ -58,6 +58,7 @@ class StoreObject {
   static napi_value contains(napi_env env, napi_callback_info info);
   static napi_value remove(napi_env env, napi_callback_info info);
   static napi_value expect(napi_env env, napi_callback_info info);
+  static napi_value expect_all(napi_env env, napi_callback_info info);
   static napi_value list(napi_env env, napi_callback_info info);
   static napi_value stats(napi_env env, napi_callback_info info);
   static napi_value clients(napi_env env, napi_callback_info info);

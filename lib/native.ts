@@ -69,7 +69,8 @@ export interface NativeStore {
   /**
    * `view[offset, + length)` of a live view of this store as one more external ArrayBuffer, with a pin of its own: it outlives
    * `view`, and each is released by itself. Null when `view` is none. A write into either shows in both, and in no other process
-   * (below a page, where a view is a copy, the part is one too). ERR_EAGLERAY_INVALID_ARGUMENT when it does not lie within.
+   * (below a page, where a view is a copy, the part is one too). Works after `close` too. ERR_EAGLERAY_INVALID_ARGUMENT when it does
+   * not lie within.
    */
   part(view: ArrayBuffer, offset: number, length: number): ArrayBuffer | null
   /** Ends a buffer that `view` or `part` gave: it and all its views become length 0 and the pin goes. False when it was not one, or gone already. */
@@ -80,6 +81,8 @@ export interface NativeStore {
   delete(id: string): boolean
   /** Asks that `onSealed` of the port's listener be called after an object of that id is sealed (spurious calls happen). Check again after calling. */
   expect(id: string): void
+  /** As `expect`, of every id and of deletions too. Once: call again after each `onSealed`. */
+  expectAll(): void
   list(): NativeObjectInfo[]
   stats(): NativeStoreStats
   clients(): NativeClientInfo[]

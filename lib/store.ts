@@ -5,12 +5,18 @@
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { Decoder, decodeSmall, Encoder, encodeArrayHeader, encodeSmall, NOT_SMALL, payloadOf } from './codec/value.js'
+import { join, resolve } from 'node:path'
+import { Decoder, Encoder, encodeArrayHeader, encodeSmall } from './codec/value.js'
 import { GetTimeoutError, ObjectExistsError, ObjectStoreFullError } from './errors.js'
 import { isObjectId } from './ids.js'
-import { type NativePort, type NativeStore, native } from './native.js'
+import { bellOf, type StoreBell } from './io/store-bell.js'
+import { type StoreEvent, StoreWatch } from './io/store-watch.js'
+import { Copied, Pinned, type StoredObject } from './io/stored-object.js'
+import { type NativeStore, native } from './native.js'
 import { limits } from './options.js'
+
+export type { StoreEvent } from './io/store-watch.js'
+export type { StoredObject } from './io/stored-object.js'
 
 /** 40 hex digits. */
 export type ObjectId = string
@@ -45,42 +51,40 @@ export interface StoreStats {
   clients: number
 }
 
-/** An object of the store, pinned until it is released or collected. */
-export interface StoredObject extends Disposable {
-  readonly id: ObjectId
-  /** Of a binary value exactly its bytes; of a table an Arrow IPC stream; of any other value its encoding. Length 0 after `release`. */
-  readonly bytes: Uint8Array
-  /** The value; arrays of 4 KiB and more are views over the store. */
-  value<T = unknown>(): T
-  /** Ends the view at once: arrays over it become length 0. A second time: no effect. */
-  release(): void
-}
-
-/** Writable shared memory on its way to an object. */
+/** Writable shared memory on its way to an object. After `seal` or `abort`, `bytes` has length 0. */
 export interface ObjectBuilder {
-  bytes: Uint8Array
+  readonly bytes: Uint8Array
+  /** Makes it an object, without a copy. */
   seal(): ObjectId
+  /** Gives the memory back. */
   abort(): void
 }
 
 const SMALL_BYTES = 16 * 1024
-const INBOX_BYTES = 4096
 const SHM = '/dev/shm'
+
+/** Directories to remove when this process ends: of the stores it made and did not close. */
+const made = new Set<string>()
+const remove = (path: string): void => rmSync(path, { recursive: true, force: true })
+const removeAll = (): void => made.forEach(remove)
 
 export class ObjectStore implements Disposable {
   private readonly encoder = new Encoder({ references: null, functions: null })
   private readonly decoder = new Decoder({ references: null, functions: null })
   private readonly scratch = new Uint8Array(SMALL_BYTES)
   private readonly view = new DataView(this.scratch.buffer)
-  private readonly waiting = new Map<ObjectId, Set<() => void>>()
-  private port: NativePort | null = null
+  private readonly out = new Uint8Array(limits.copyOutBytesMax)
+  private readonly bell: StoreBell
   private closed = false
 
   private constructor(
     private readonly store: NativeStore,
     private readonly isCreator: boolean,
   ) {
-    if (isCreator) process.on('exit', this.remove)
+    this.bell = bellOf(store)
+    if (!isCreator) return
+    if (made.size === 0) process.on('exit', removeAll)
+    made.add(store.path)
   }
 
   /**
@@ -89,20 +93,14 @@ export class ObjectStore implements Disposable {
    * @example const store = await ObjectStore.create({ capacityBytes: 1 << 30 })
    */
   static async create(options: CreateOptions): Promise<ObjectStore> {
-    const { capacityBytes } = options
-    for (const key of Object.keys(options)) {
-      if (!['path', 'capacityBytes', 'prefault', 'spillDir'].includes(key)) throw new TypeError(`ObjectStore.create(): unknown option ${key}`)
-    }
-    if (options.spillDir !== undefined && options.spillDir !== null) throw new TypeError('ObjectStore.create(): spilling to a directory is not supported by this version of eagleray; leave spillDir out or pass null')
-    if (!Number.isInteger(capacityBytes) || capacityBytes <= 0) throw new RangeError(`ObjectStore.create(): capacityBytes is ${String(capacityBytes)}; it must be a positive whole number of bytes`)
-    const path = options.path ?? join(process.platform === 'linux' ? SHM : tmpdir(), `eagleray-store-${process.pid}-${randomBytes(6).toString('hex')}`)
-    return new ObjectStore(native.createStore(path, capacityBytes, randomBytes(5).toString('hex'), options.prefault ?? false), true)
+    const { capacityBytes, path = defaultPath(), prefault = false } = checkedCreate(options)
+    return new ObjectStore(native.createStore(resolve(path), capacityBytes, randomBytes(5).toString('hex'), prefault), true)
   }
 
   /** Joins a store that another process of this user made. Rejects when there is none, or one of another version. */
   static async open(path: string): Promise<ObjectStore> {
     if (typeof path !== 'string') throw new TypeError('ObjectStore.open() takes the path of a store')
-    return new ObjectStore(native.openStore(path), false)
+    return new ObjectStore(native.openStore(resolve(path)), false)
   }
 
   get path(): string {
@@ -119,7 +117,9 @@ export class ObjectStore implements Disposable {
     if (size > 0) this.attempt(id, size, () => this.store.put(id, this.scratch, size))
     else {
       const encoded = this.encoder.encode(data, 'value')
-      this.attempt(id, encoded.byteLength, () => this.store.putParts(id, encoded.byteLength, [encoded.head, ...encoded.buffers], [0, ...encoded.offsets]))
+      this.attempt(id, encoded.byteLength, () =>
+        this.store.putParts(id, encoded.byteLength, [encoded.head, ...encoded.buffers], [0, ...encoded.offsets]),
+      )
     }
     return id
   }
@@ -127,36 +127,68 @@ export class ObjectStore implements Disposable {
   /** Writable shared memory of `byteLength` bytes, to be filled in place: no copy is made at all. */
   create(byteLength: number, id: ObjectId = newId()): ObjectBuilder {
     this.check(id)
-    if (!Number.isInteger(byteLength) || byteLength < 0) throw new RangeError(`create(): byteLength is ${byteLength}; it must be a whole number, 0 or more`)
+    if (!Number.isInteger(byteLength) || byteLength < 0)
+      throw new RangeError(`create(): byteLength is ${byteLength}; it must be a whole number, 0 or more`)
     const place = encodeArrayHeader(Uint8Array, byteLength)
     const buffer = this.attempt(id, place.byteLength, () => this.store.create(id, place.byteLength))
     new Uint8Array(buffer).set(place.head)
+    let open = true
+    const end = (what: string): void => {
+      this.checkOpen()
+      if (!open) throw new TypeError(`${what}: this object was sealed or aborted before`)
+      open = false
+    }
     const seal = (): ObjectId => {
+      end('seal()')
       this.store.seal(id)
       return id
     }
-    return { bytes: new Uint8Array(buffer, place.offset, byteLength), seal, abort: () => this.store.abort(id) }
+    const abort = (): void => {
+      end('abort()')
+      this.store.abort(id)
+    }
+    return { bytes: new Uint8Array(buffer, place.offset, byteLength), seal, abort }
   }
 
-  /** The object, once it is sealed. Rejects with GetTimeoutError after `timeoutMs`; without one it waits for ever. */
+  /**
+   * The object, once it is sealed. Rejects with GetTimeoutError after `timeoutMs` milliseconds (0: now or never); without it
+   * it waits for ever.
+   */
   async get(id: ObjectId, options: { timeoutMs?: number } = {}): Promise<StoredObject> {
-    const found = this.tryGet(id)
-    if (found !== null) return found
-    const { timeoutMs } = options
-    await this.sealed(id, timeoutMs)
-    const object = this.tryGet(id)
-    if (object === null) throw new GetTimeoutError(`the object ${id} was not sealed within ${timeoutMs} ms`, timeoutMs === undefined ? {} : { timeoutMs, pending: [id] })
+    const { timeoutMs = Number.POSITIVE_INFINITY } = checkedGet(options)
+    const object = this.find(id) ?? (await this.sealed(id, timeoutMs))
+    const preparing = object.prepare()
+    if (preparing !== null) await preparing
     return object
   }
 
   /** The object if it is sealed now, else null. Never waits. */
   tryGet(id: ObjectId): StoredObject | null {
+    return this.find(id)
+  }
+
+  private find(id: ObjectId): Copied | Pinned | null {
     this.check(id)
-    const length = this.store.read(id, this.scratch)
+    const length = this.store.read(id, this.out)
     if (length < 0) return null
-    if (length <= limits.copyOutBytesMax) return new Copied(id, this.scratch.slice(0, length), this.decoder)
+    if (length <= this.out.length) return new Copied(id, this.out.slice(0, length), this.decoder)
     const buffer = this.store.view(id)
     return buffer === null ? null : new Pinned(id, buffer, this.store, this.decoder)
+  }
+
+  /** Waits for the seal. An object that is deleted again before it was found is waited for on. */
+  private async sealed(id: ObjectId, timeoutMs: number): Promise<Copied | Pinned> {
+    const deadline = performance.now() + timeoutMs
+    for (;;) {
+      this.checkOpen()
+      this.bell.listen(this.store)
+      this.store.expect(id)
+      const object = this.find(id)
+      if (object !== null) return object
+      const leftMs = deadline - performance.now()
+      if (!(leftMs > 0)) throw new GetTimeoutError(`the object ${id} was not sealed within ${timeoutMs} ms`, { timeoutMs, pending: [id] })
+      await this.bell.rung(leftMs === Number.POSITIVE_INFINITY ? null : leftMs)
+    }
   }
 
   contains(id: ObjectId): boolean {
@@ -170,166 +202,131 @@ export class ObjectStore implements Disposable {
     return this.store.delete(id)
   }
 
+  /** Every object, also those being made, and those deleted that somebody still views. Gives back what dead processes held. */
   list(): ObjectInfo[] {
-    const pids = new Map(this.store.clients().map((client) => [client.slot, client.pid]))
-    return this.store.list().map(({ id, sizeBytes, state, createdAtMs, pinnedBy }) => ({ id, sizeBytes, state, createdAtMs, pinnedBy: pinnedBy.map((slot) => pids.get(slot) ?? 0) }))
+    this.checkOpen()
+    this.store.reapDead()
+    const pids = new Map(this.store.clients().map(client => [client.slot, client.pid]))
+    return this.store.list().map(({ id, sizeBytes, state, createdAtMs, pinnedBy }) => ({
+      id,
+      sizeBytes,
+      state,
+      createdAtMs,
+      pinnedBy: pinnedBy.map(slot => pids.get(slot) ?? 0),
+    }))
   }
 
+  /** Sizes and counts. Gives back what dead processes held. */
   stats(): StoreStats {
+    this.checkOpen()
+    this.store.reapDead()
     const { capacityBytes, usedBytes, largestFreeBytes, objects, sealed, pins, clients } = this.store.stats()
     return { capacityBytes, usedBytes, largestFreeBytes, objects, sealed, pins, clients }
+  }
+
+  /**
+   * What is sealed and deleted from this call on, by any process. Waiting is by doorbell, and keeps the process alive. The events
+   * are what differs between two looks: an object that came and went in between is not told. Ends with the store's `close`.
+   * @example for await (const { type, id } of store.watch()) console.log(type, id)
+   */
+  watch(): AsyncIterableIterator<StoreEvent> {
+    this.checkOpen()
+    return new StoreWatch(this.store, this.bell, () => this.closed)
   }
 
   /** Leaves the store; views that are alive stay readable. The creator's close removes it. May be called twice. */
   close(): void {
     if (this.closed) return
     this.closed = true
-    this.port?.close()
+    this.bell.leave()
     this.store.close()
     if (this.isCreator) {
-      process.off('exit', this.remove)
-      this.remove()
+      remove(this.store.path)
+      made.delete(this.store.path)
+      if (made.size === 0) process.off('exit', removeAll)
     }
-    for (const waiters of this.waiting.values()) for (const wake of waiters) wake()
   }
 
   [Symbol.dispose](): void {
     this.close()
   }
 
-  private readonly remove = (): void => rmSync(this.store.path, { recursive: true, force: true })
-
-  private check(id: ObjectId): void {
+  private checkOpen(): void {
     if (this.closed) throw new TypeError('the store was closed')
-    if (typeof id !== 'string' || !isObjectId(id)) throw new TypeError(`an object id has 40 hex digits, which ${JSON.stringify(id)} has not`)
   }
 
+  private check(id: ObjectId): void {
+    this.checkOpen()
+    if (typeof id !== 'string' || !isObjectId(id))
+      throw new TypeError(`an object id is a string of 40 lower-case hex digits, which ${JSON.stringify(id)} has not`)
+  }
+
+  /** What is in the way may be of a process that died: then once more without it. */
   private attempt<T>(id: ObjectId, requestedBytes: number, write: () => T): T {
     try {
       return write()
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException
-      if (code === 'ERR_EAGLERAY_OBJECT_EXISTS') throw new ObjectExistsError(`there is an object ${id} already`, { objectId: id, cause: error })
-      if (code !== 'ERR_EAGLERAY_OBJECT_STORE_FULL') throw error
-      const holders = this.list().sort((a, b) => b.sizeBytes - a.sizeBytes).slice(0, 10)
-      throw new ObjectStoreFullError(message, {
-        requestedBytes,
-        cause: error,
-        holders: holders.map((each) => ({ objectId: each.id, sizeBytes: each.sizeBytes, owner: '', reason: each.pinnedBy.length > 0 ? `viewed by pid ${each.pinnedBy.join(', ')}` : 'not deleted', callSite: 'unknown call site' })),
-      })
+      if (!inTheWay(error) || this.store.reapDead().length === 0) throw this.explained(error, id, requestedBytes)
     }
-  }
-
-  /** Resolves when the object may be there, or the time is over. */
-  private async sealed(id: ObjectId, timeoutMs: number | undefined): Promise<void> {
-    if (timeoutMs === 0) return
-    const port = this.listen()
-    const waiters = this.waiting.get(id) ?? new Set()
-    this.waiting.set(id, waiters)
-    port.ref()
-    const deadline = timeoutMs === undefined ? null : performance.now() + timeoutMs
     try {
-      for (;;) {
-        this.store.expect(id)
-        const left = deadline === null ? null : deadline - performance.now()
-        if (this.closed || this.store.contains(id) || (left !== null && left <= 0)) return
-        await bell(waiters, left)
-      }
-    } finally {
-      if (waiters.size === 0) this.waiting.delete(id)
-      if (this.waiting.size === 0 && !this.closed) port.unref()
+      return write()
+    } catch (error) {
+      throw this.explained(error, id, requestedBytes)
     }
   }
 
-  private listen(): NativePort {
-    this.port ??= native.openPort(
-      this.store,
-      {
-        onPackets: () => {},
-        onClosed: () => {},
-        onOpened: () => {},
-        onWritable: () => {},
-        onSealed: () => {
-          for (const waiters of this.waiting.values()) for (const wake of waiters) wake()
-        },
-      },
-      new Uint8Array(native.packetBytesMax + INBOX_BYTES),
-      new Int32Array(3),
-      0,
-    )
-    return this.port
+  private explained(error: unknown, id: ObjectId, requestedBytes: number): unknown {
+    if (!inTheWay(error)) return error
+    if (error.code === EXISTS) return new ObjectExistsError(`there is an object ${id} already`, { objectId: id, cause: error })
+    const largest = this.list().sort((a, b) => b.sizeBytes - a.sizeBytes)
+    const holders = largest.slice(0, 10).map(each => ({
+      objectId: each.id,
+      sizeBytes: each.sizeBytes,
+      owner: '',
+      reason: each.pinnedBy.length > 0 ? `viewed by pid ${each.pinnedBy.join(', ')}` : 'not deleted',
+      callSite: 'unknown call site',
+    }))
+    return new ObjectStoreFullError(error.message, { requestedBytes, cause: error, holders })
   }
 }
 
-function bell(waiters: Set<() => void>, leftMs: number | null): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = leftMs === null ? undefined : setTimeout(() => wake(), leftMs)
-    const wake = (): void => {
-      clearTimeout(timer)
-      waiters.delete(wake)
-      resolve()
-    }
-    waiters.add(wake)
-  })
+const EXISTS = 'ERR_EAGLERAY_OBJECT_EXISTS'
+const FULL = 'ERR_EAGLERAY_OBJECT_STORE_FULL'
+
+function inTheWay(error: unknown): error is Error & { code: string } {
+  return [EXISTS, FULL].includes((error as NodeJS.ErrnoException).code ?? '')
+}
+
+function defaultPath(): string {
+  return join(process.platform === 'linux' ? SHM : tmpdir(), `eagleray-store-${process.pid}-${randomBytes(6).toString('hex')}`)
+}
+
+function checkedCreate(options: CreateOptions): CreateOptions {
+  const wrong = (what: string): TypeError => new TypeError(`ObjectStore.create(): ${what}`)
+  if (typeof options !== 'object' || options === null) throw wrong('options must be an object')
+  for (const key of Object.keys(options))
+    if (!['path', 'capacityBytes', 'prefault', 'spillDir'].includes(key)) throw wrong(`unknown option ${key}`)
+  const { path, capacityBytes, prefault, spillDir } = options
+  if (spillDir !== undefined && spillDir !== null)
+    throw wrong('spilling to a directory is not supported by this version of eagleray; leave spillDir out or pass null')
+  if (path !== undefined && (typeof path !== 'string' || path === '')) throw wrong('path must be that of a directory to be made')
+  if (prefault !== undefined && typeof prefault !== 'boolean') throw wrong('prefault must be true or false')
+  if (typeof capacityBytes !== 'number') throw wrong('capacityBytes must be a number of bytes')
+  if (!Number.isSafeInteger(capacityBytes) || capacityBytes <= 0)
+    throw new RangeError(`ObjectStore.create(): capacityBytes is ${capacityBytes}; it must be a positive whole number of bytes`)
+  return options
 }
 
 function newId(): ObjectId {
   return randomBytes(20).toString('hex')
 }
 
-/** A small object, copied out. */
-class Copied implements StoredObject {
-  constructor(
-    readonly id: ObjectId,
-    private envelope: Uint8Array,
-    private readonly decoder: Decoder,
-  ) {}
-
-  get bytes(): Uint8Array {
-    return payloadOf(this.envelope)
-  }
-
-  value<T>(): T {
-    if (this.envelope.length === 0) throw new TypeError(`the object ${this.id} was released`)
-    const small = decodeSmall(this.envelope, new DataView(this.envelope.buffer, this.envelope.byteOffset), 0, this.envelope.length)
-    return (small === NOT_SMALL ? this.decoder.decode(this.envelope, false) : small) as T
-  }
-
-  release(): void {
-    this.envelope = new Uint8Array(0)
-  }
-
-  [Symbol.dispose](): void {
-    this.release()
-  }
-}
-
-class Pinned implements StoredObject {
-  private readonly envelope: Uint8Array
-
-  constructor(
-    readonly id: ObjectId,
-    private readonly buffer: ArrayBuffer,
-    private readonly store: NativeStore,
-    private readonly decoder: Decoder,
-  ) {
-    this.envelope = new Uint8Array(buffer)
-  }
-
-  get bytes(): Uint8Array {
-    return this.envelope.length === 0 ? this.envelope : payloadOf(this.envelope)
-  }
-
-  value<T>(): T {
-    if (this.envelope.length === 0) throw new TypeError(`the object ${this.id} was released`)
-    return this.decoder.decode(this.envelope, true) as T
-  }
-
-  release(): void {
-    this.store.release(this.buffer)
-  }
-
-  [Symbol.dispose](): void {
-    this.release()
-  }
+function checkedGet(options: { timeoutMs?: number }): { timeoutMs?: number } {
+  if (typeof options !== 'object' || options === null) throw new TypeError('get(): options must be an object')
+  for (const key of Object.keys(options)) if (key !== 'timeoutMs') throw new TypeError(`get(): unknown option ${key}`)
+  const { timeoutMs } = options
+  if (timeoutMs === undefined) return options
+  if (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs)) throw new TypeError('get(): timeoutMs must be a number of milliseconds')
+  if (timeoutMs < 0) throw new RangeError(`get(): timeoutMs is ${timeoutMs}; it must be 0 or more`)
+  return options
 }

@@ -93,6 +93,8 @@ class Store {
   // Asks that the store's `ring` hook be called for this client after an object of that id is sealed, once; spurious calls happen.
   // The caller looks for the object again after this returns.
   void expect(const ObjectId& id);
+  // As `expect`, of every id and of deletions too.
+  void expect_all();
 
   Result<std::vector<ObjectInfo>> list();
   Result<StoreStats> stats();
@@ -127,6 +129,7 @@ class Store {
   FoundEntry find(const ObjectId& id);
   // `for_view`: the caller will look at it in the private mapping.
   Result<Pin> pin(const ObjectId& id, bool for_view);
+  Result<bool> mark_deleted(const ObjectId& id);
   Result<View> copied_view(View view, const std::byte* bytes);
   void unpin(uint32_t index, uint64_t generation);
   void free_if_last(uint32_t index, uint64_t generation);

@@ -155,6 +155,12 @@ void Store::release(const View& view) {
 bool Store::contains(const ObjectId& id) { return find(id).index != kNone; }
 
 Result<bool> Store::remove(const ObjectId& id) {
+  const Result<bool> removed = mark_deleted(id);
+  if (removed.ok() && removed.value()) ring_waiters(*client_, id);  // without the lock
+  return removed;
+}
+
+Result<bool> Store::mark_deleted(const ObjectId& id) {
   Segment& segment = this->segment();
   EAGLERAY_FAULT("delete.before");
   SegmentLock lock(segment, client_->slot(), client_->generation());
@@ -172,6 +178,8 @@ Result<bool> Store::remove(const ObjectId& id) {
 }
 
 void Store::expect(const ObjectId& id) { expect_seal(*client_, id); }
+
+void Store::expect_all() { eagleray::expect_all(*client_); }
 
 Result<bool> Store::reap(uint32_t slot) { return reap_client(*client_, slot); }
 

@@ -32,6 +32,16 @@ void expect_seal(Client& client, const ObjectId& id) {
   full_fence();  // before the caller's look-up, whose loads are weaker
 }
 
+void expect_all(Client& client) {
+  for (uint32_t i = 0; i < kWaiterBuckets; i++) {
+    std::atomic<uint64_t>& word = client.segment().waiters(i).clients[client.slot() / 64];
+    const uint64_t bit = 1ull << (client.slot() % 64);
+    // Most marks stand since the last time: then this is a read.
+    if ((word.load(std::memory_order_seq_cst) & bit) == 0) word.fetch_or(bit, std::memory_order_seq_cst);
+  }
+  full_fence();  // as above
+}
+
 void ring_waiters(Client& client, const ObjectId& id) { ring_bucket(client, bucket_of(client.segment(), id)); }
 
 void ring_all_waiters(Client& client) {

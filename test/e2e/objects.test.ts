@@ -203,6 +203,13 @@ suite('objects', () => {
     assert.ok(Buffer.isBuffer(inside.deep[0]!.buffer))
     assert.equal(privatePages(inside.deep[0]!.buffer), 0)
     assert.equal(privatePages(inside.deep[0]!.floats), 0)
+    for (const value of [{ raw: new Uint8Array(8192).fill(3).buffer }, { raw: new ArrayBuffer(8192), beside: new Uint8Array(8192) }]) {
+      const { raw } = await get(put(value))
+      assert.equal(raw.byteLength, 8192)
+      assert.equal(privatePages(new Uint8Array(raw)), 0)
+      release({ raw })
+      assert.equal(raw.byteLength, 0)
+    }
   })
 
   test('a stray write stays with the one who made it, and goes with the view', async () => {

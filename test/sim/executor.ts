@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// What runs bodies in a simulated process, as lib/run/executor.ts and lib/run/lease.ts do it: one task at a time; a wait
+// gives the CPU back; the answer leaves once every borrow with others than the caller is known to its owner.
+
+import { type Entry, STATE } from '#lib/core/owner/entry.js'
+import type { Outcome } from '#lib/core/owner/outcome.js'
+import { objectId } from '#lib/ids.js'
+import type { LeaseStart, WorkerId } from '#lib/wire/messages.js'
+import { CLAIM, type Encoded, type TaskFrame } from './frames.js'
+import type { Ref, SimProcess } from './process.js'
+import { type Body, body, type Value } from './program.js'
+
+interface Running {
+  from: WorkerId
+  frame: TaskFrame
+  steps: Body<Ref>
+  /** Gives the body its next value; null while it waits. */
+  next: (() => void) | null
+}
+
+export class SimExecutor {
+  readonly queue: { from: WorkerId; frame: TaskFrame }[] = []
+  running: Running | null = null
+  retiring = false
+  #lease: { id: number; owner: WorkerId } | null = null
+  #onResumed: (() => void) | null = null
+
+  constructor(readonly process: SimProcess) {}
+
+  leaseStarted(owner: WorkerId, message: LeaseStart): void {
+    this.#lease = { id: message.leaseId, owner }
+  }
+
+  resumed(): void {
+    const go = this.#onResumed
+    this.#onResumed = null
+    go?.()
+  }
+
+  callerDied(worker: WorkerId): void {
+    for (let i = this.queue.length - 1; i >= 0; i--) if (this.queue[i]?.from === worker) this.queue.splice(i, 1)
+  }
+
+  get runnable(): boolean {
+    return this.running === null ? this.queue.length > 0 : this.running.next !== null
+  }
+
+  get idle(): boolean {
+    return this.running === null && this.queue.length === 0
+  }
+
+  /** One step: begins the next task, or goes on with the one that runs. */
+  step(): void {
+    const { running } = this
+    if (running === null) return this.#begin(this.queue.shift() as { from: WorkerId; frame: TaskFrame })
+    const next = running.next as () => void
+    running.next = null
+    next()
+  }
+
+  #begin({ from, frame }: { from: WorkerId; frame: TaskFrame }): void {
+    const { process } = this
+    const words = process.world.claims(from, process.id)
+    if (words[frame.claim] !== CLAIM.queued) {
+      words[frame.claim] = CLAIM.free
+      return this.#reply(from, frame, 'revoked', [], [])
+    }
+    words[frame.claim] = CLAIM.claimed
+    const args: Value<Ref>[] = []
+    for (const argument of frame.args) {
+      const encoded = 'stored' in argument ? process.world.store.get(argument.stored) : argument.inline
+      if (encoded === undefined) process.world.missing(`argument ${'stored' in argument ? argument.stored : ''} of a task`)
+      args.push(process.decode(encoded ?? { n: 0, refs: [] }))
+    }
+    const steps = body<Ref>(process, frame.seed, frame.depth, args)
+    this.running = { from, frame, steps, next: null }
+    this.running.next = () => this.advance(() => steps.next())
+  }
+
+  /** Runs the body up to its next `get`. */
+  advance(go: () => IteratorResult<Ref, Value<Ref>>): void {
+    const running = this.running as Running
+    let step: IteratorResult<Ref, Value<Ref>>
+    try {
+      step = go()
+    } catch (error) {
+      return this.#whenBorrowsAreKnown(running.from, () => this.#failed(running, error as Error))
+    }
+    if (step.done) return this.#whenBorrowsAreKnown(running.from, () => this.#answered(running, step.value as Value<Ref>))
+    const { entry } = step.value
+    const go_ = () => {
+      running.next = () => this.advance(() => this.process.feed(running.steps, entry))
+    }
+    this.process.need(entry)
+    if (entry.settled) return go_()
+    this.#wait(entry, go_)
+  }
+
+  #wait(entry: Entry, go: () => void): void {
+    const { process } = this
+    const lease = this.#lease as { id: number; owner: WorkerId }
+    process.control(process.world.node, { is: 'blocked', leaseId: lease.id })
+    process.control(lease.owner, { is: 'leaseBlocked', leaseId: lease.id })
+    process.whenSettled(entry, () => {
+      this.#onResumed = go
+      process.control(process.world.node, { is: 'unblock', leaseId: lease.id })
+    })
+  }
+
+  #whenBorrowsAreKnown(caller: WorkerId, go: () => void): void {
+    const { process } = this
+    const { references } = process.owner
+    if (references.hasBorrowsToSend) process.act({ is: 'flush' })
+    if (references.unsettledBorrows(caller)) process.whenAcked(go)
+    else go()
+  }
+
+  #answered({ from, frame }: Running, value: Value<Ref>): void {
+    const { process } = this
+    const entries = value.refs.map(ref => ref.entry)
+    const encoded: Encoded = process.encode(value)
+    if (entries.length > 0) process.owner.references.holdForCaller(from, frame.task, entries)
+    let outcome: Outcome = { form: 'plain', value: encoded }
+    if (process.world.chance(0.4)) {
+      process.world.store.set(objectId(from, frame.task), encoded)
+      outcome = { form: 'stored', sizeBytes: 1 }
+    }
+    this.#reply(from, frame, 'ok', [outcome], encoded.refs)
+    this.#ended()
+  }
+
+  #failed({ from, frame }: Running, error: Error): void {
+    this.#reply(from, frame, 'error', [{ form: 'failed', error: new TextEncoder().encode(error.message) }], [])
+    this.#ended()
+  }
+
+  #ended(): void {
+    this.running = null
+    this.process.discardAll()
+  }
+
+  #reply(from: WorkerId, { claim, task }: TaskFrame, status: 'ok' | 'error' | 'revoked', results: Outcome[], refs: Encoded['refs']): void {
+    const contained = refs.length > 0 ? [refs] : null
+    this.process.send(from, { is: 'reply', from: this.process.id, claim, task, status, results, contained, retry: false })
+  }
+}
+
+/** The value of a settled entry, or its failure. */
+export function outcomeOf(entry: Entry, store: Map<string, Encoded>, id: string): Encoded | Error | null {
+  if (entry.state === STATE.failed)
+    return entry.error instanceof Error ? entry.error : new Error(new TextDecoder().decode(entry.error as Uint8Array))
+  if (entry.state === STATE.stored) return store.get(id) ?? null
+  return entry.plain as Encoded
+}

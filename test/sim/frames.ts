@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What travels between simulated processes: the frames of the mesh as data, and values as a number with refs.
+
+import type { ContainedRef, Outcome } from '#lib/core/owner/outcome.js'
+import type { TaskReply } from '#lib/core/owner/tasks.js'
+import type { Control, WorkerId } from '#lib/wire/messages.js'
+
+export interface Encoded {
+  n: number
+  refs: ContainedRef[]
+}
+
+export type SentArgument = { inline: Encoded } | { stored: string }
+
+export interface TaskFrame {
+  is: 'task'
+  claim: number
+  task: number
+  seed: number
+  depth: number
+  args: SentArgument[]
+}
+
+export type Frame = { is: 'control'; message: Control } | TaskFrame | TaskReply | { is: 'value'; seq: number; outcome: Outcome }
+
+/** States of a claim word, as the shells have them. */
+export const CLAIM = { free: 0, queued: 1, claimed: 2, revoked: 3 } as const
+
+/** What a process needs of the world around it. */
+export interface Surroundings {
+  readonly now: number
+  readonly node: WorkerId
+  /** By id. */
+  readonly store: Map<string, Encoded>
+  /** Words of the tasks that `from` sends to `to`. */
+  claims(from: WorkerId, to: WorkerId): Int32Array
+  alive(process: WorkerId): boolean
+  send(from: WorkerId, to: WorkerId, frame: Frame): void
+  chance(probability: number): boolean
+  /** The process ends by itself. */
+  leave(process: WorkerId): void
+  /** An object that somebody may still read is not there. */
+  missing(what: string): void
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// A simulated driver or worker: the owner's machines as they ship, and around them what lib/run/runtime.ts does, without
+// bytes. Refs that nobody can reach any more become garbage, which is collected at a time of the world's choosing.
+
+import type { Effect } from '#lib/core/owner/effects.js'
+import { type Entry, STATE } from '#lib/core/owner/entry.js'
+import type { Lane } from '#lib/core/owner/lane.js'
+import type { Outcome } from '#lib/core/owner/outcome.js'
+import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
+import { type Argument, Task } from '#lib/core/owner/task.js'
+import { objectId } from '#lib/ids.js'
+import type { Control, WorkerDied, WorkerId } from '#lib/wire/messages.js'
+import { CPU } from '../fakes/owner.js'
+import { outcomeOf, SimExecutor } from './executor.js'
+import { CLAIM, type Encoded, type Frame, type SentArgument, type Surroundings } from './frames.js'
+import type { Child, Context, Value } from './program.js'
+
+export class Ref {
+  live = true
+  constructor(readonly entry: Entry) {
+    entry.local++
+  }
+}
+
+export class SimProcess implements Context<Ref> {
+  readonly owner: Owner
+  readonly executor: SimExecutor
+  /** Refs in the hands of the body that runs, and those nobody has any more. */
+  readonly refs = new Set<Ref>()
+  readonly garbage: Ref[] = []
+  dirty = false
+  readonly #out: Effect[] = []
+  #acting = false
+  readonly #settled = new Map<Entry, (() => void)[]>()
+  #acked: (() => void)[] = []
+
+  constructor(
+    readonly world: Surroundings,
+    readonly id: WorkerId,
+    readonly isDriver: boolean,
+  ) {
+    this.owner = new Owner(id, world.node, bytes => new Error(new TextDecoder().decode(bytes)))
+    this.executor = new SimExecutor(this)
+  }
+
+  // What bodies do -----------------------------------------------------------------------------------------------------
+
+  put(value: Value<Ref>): Ref {
+    const seq = this.owner.nextSeq(1)
+    const encoded = this.encode(value)
+    this.world.store.set(objectId(this.id, seq), encoded)
+    const entry = this.owner.stored(seq, 1, encoded.refs.length > 0 ? encoded.refs : null)
+    return this.#ref(entry)
+  }
+
+  submit({ seed, depth, args }: Child<Ref>): Ref {
+    const held: Entry[] = []
+    const pieces: Argument[] = args.map(each => {
+      if ('ref' in each) {
+        this.#probe(each.ref.entry)
+        held.push(each.ref.entry)
+        return each.ref.entry
+      }
+      held.push(...each.value.refs.map(ref => ref.entry))
+      return new TextEncoder().encode(JSON.stringify(this.encode(each.value)))
+    })
+    for (const entry of held) entry.holds++
+    const code = { hash: JSON.stringify({ seed, depth }), bytes: new Uint8Array(0), name: 'f' }
+    const task = new Task(this.owner.nextSeq(1), 'f', code, CPU, pieces, args.length, 1, -1, false, held, null)
+    // No checks in between: the refs of what fails at once are made here.
+    this.owner.handle({ is: 'submit', task }, this.world.now, this.#out)
+    const ref = this.#ref(task.entries[0] as Entry)
+    this.#carryOut()
+    return ref
+  }
+
+  again(ref: Ref): Ref {
+    return this.#ref(ref.entry)
+  }
+
+  drop(ref: Ref): void {
+    this.refs.delete(ref)
+    this.garbage.push(ref)
+  }
+
+  /** A value without the refs in it, which are of no use any more to whoever gave it. */
+  encode(value: Value<Ref>): Encoded {
+    const refs = value.refs.map(({ entry }) => ({ owner: entry.owner ?? this.id, seq: entry.seq, isActor: false }))
+    for (const ref of value.refs) this.drop(ref)
+    return { n: value.n, refs }
+  }
+
+  decode(encoded: Encoded): Value<Ref> {
+    this.dirty = true
+    return { n: encoded.n, refs: encoded.refs.map(({ owner, seq }) => this.#ref(this.owner.references.refer(owner, seq, false))) }
+  }
+
+  /** Goes on with a body that asked for a value. */
+  feed<T>(steps: Generator<Ref, T, Value<Ref>>, entry: Entry): IteratorResult<Ref, T> {
+    const outcome = outcomeOf(entry, this.world.store, this.#idOf(entry))
+    if (outcome === null) this.world.missing(`object ${this.#idOf(entry)}, which was got`)
+    return outcome instanceof Error || outcome === null ? steps.throw(outcome ?? new Error('gone')) : steps.next(this.decode(outcome))
+  }
+
+  need(entry: Entry): void {
+    this.#probe(entry)
+    if (entry.settled) return
+    this.owner.values.need(entry)
+    this.dirty = true
+  }
+
+  whenSettled(entry: Entry, go: () => void): void {
+    this.#settled.set(entry, [...(this.#settled.get(entry) ?? []), go])
+  }
+
+  whenAcked(go: () => void): void {
+    this.#acked.push(go)
+  }
+
+  collect(which: number): void {
+    const [ref] = this.garbage.splice(which, 1) as [Ref]
+    ref.live = false
+    this.owner.unref(ref.entry, this.#out)
+    this.#carryOut()
+  }
+
+  discardAll(): void {
+    for (const ref of [...this.refs]) this.drop(ref)
+  }
+
+  // What the shell does ------------------------------------------------------------------------------------------------
+
+  act(event: OwnerEvent): void {
+    this.owner.handle(event, this.world.now, this.#out)
+    this.#carryOut()
+    if (event.is === 'flush') this.dirty = false
+  }
+
+  send(to: WorkerId, frame: Frame): void {
+    this.world.send(this.id, to, frame)
+  }
+
+  control(to: WorkerId, message: Control): void {
+    this.send(to, { is: 'control', message })
+  }
+
+  receive(from: WorkerId, frame: Frame): void {
+    this.dirty = true
+    if (frame.is === 'task') this.executor.queue.push({ from, frame })
+    else if (frame.is === 'reply') this.act(frame)
+    else if (frame.is === 'value') this.act({ is: 'value', from, seq: frame.seq, outcome: frame.outcome })
+    else if (frame.message.is === 'leaseStart') this.executor.leaseStarted(from, frame.message)
+    else if (frame.message.is === 'resumed') this.executor.resumed()
+    else if (frame.message.is === 'retire') this.executor.retiring = true
+    else if (frame.message.is === 'workerDied') this.#workerDied(frame.message)
+    else this.act({ is: 'message', from, message: frame.message })
+  }
+
+  /** Leaves when it was asked to and nobody needs it. */
+  settle(): void {
+    if (this.executor.retiring && this.executor.idle && this.garbage.length === 0 && this.owner.atRest) this.world.leave(this.id)
+  }
+
+  #workerDied({ workerId, death }: WorkerDied): void {
+    const claims = this.world.claims(this.id, workerId).slice()
+    this.executor.callerDied(workerId)
+    this.act({ is: 'workerDied', workerId, death, begun: claim => claims[claim] === CLAIM.claimed })
+  }
+
+  #ref(entry: Entry): Ref {
+    const ref = new Ref(entry)
+    this.refs.add(ref)
+    return ref
+  }
+
+  #idOf(entry: Entry): string {
+    return objectId(entry.owner ?? this.id, entry.seq)
+  }
+
+  #probe(entry: Entry): void {
+    if (entry.owner === null || entry.settled || !this.world.store.has(this.#idOf(entry))) return
+    this.act({ is: 'value', from: entry.owner, seq: entry.seq, outcome: { form: 'stored', sizeBytes: 0 } })
+  }
+
+  #carryOut(): void {
+    if (this.#acting) return
+    this.#acting = true
+    this.dirty = true
+    for (let i = 0; i < this.#out.length; i++) this.#effect(this.#out[i] as Effect)
+    this.#out.length = 0
+    this.#acting = false
+    this.owner.invariants()
+  }
+
+  #effect(effect: Effect): void {
+    if (effect.is === 'dispatch') this.#dispatch(effect.task, effect.lane)
+    else if (effect.is === 'send') this.control(effect.to, effect.message)
+    else if (effect.is === 'value') this.send(effect.to, { is: 'value', seq: effect.entry.seq, outcome: sentOutcome(effect.entry) })
+    else if (effect.is === 'revoke') {
+      const { task, lane } = effect
+      const words = this.world.claims(this.id, lane.workerId)
+      const ok = task.lane === lane && this.world.alive(lane.workerId) && words[task.claim] === CLAIM.queued
+      if (ok) words[task.claim] = CLAIM.revoked
+      this.owner.handle({ is: 'revoked', task, lane, ok }, this.world.now, this.#out)
+    } else if (effect.is === 'settled') {
+      const waiting = this.#settled.get(effect.entry) ?? []
+      this.#settled.delete(effect.entry)
+      for (const go of waiting) go()
+    } else if (effect.is === 'drop') {
+      if (effect.entry.owner === null && effect.entry.state === STATE.stored) this.world.store.delete(this.#idOf(effect.entry))
+    } else if (effect.is === 'acked') {
+      const waiting = this.#acked
+      this.#acked = []
+      for (const go of waiting) go()
+    }
+  }
+
+  #dispatch(task: Task, lane: Lane): void {
+    if (!this.world.alive(lane.workerId)) return
+    if (!lane.announced) {
+      lane.announced = true
+      this.control(lane.workerId, { is: 'leaseStart', leaseId: lane.leaseId, gpuIds: lane.gpuIds, resources: task.scheduling.resources })
+    }
+    this.world.claims(this.id, lane.workerId)[task.claim] = CLAIM.queued
+    const args = (task.args as Argument[]).map((argument): SentArgument => {
+      if (argument instanceof Uint8Array) return { inline: JSON.parse(new TextDecoder().decode(argument)) as Encoded }
+      return argument.state === STATE.stored ? { stored: this.#idOf(argument) } : { inline: argument.plain as Encoded }
+    })
+    const { seed, depth } = JSON.parse(task.code.hash) as { seed: number; depth: number }
+    this.send(lane.workerId, { is: 'task', claim: task.claim, task: task.seq, seed, depth, args })
+  }
+}
+
+function sentOutcome(entry: Entry): Outcome {
+  if (entry.state === STATE.failed) {
+    const text = entry.error instanceof Error ? entry.error.message : new TextDecoder().decode(entry.error as Uint8Array)
+    return { form: 'failed', error: new TextEncoder().encode(text) }
+  }
+  return entry.state === STATE.stored ? { form: 'stored', sizeBytes: 1 } : { form: 'plain', value: entry.plain }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random programs of tasks. A body decides by its seed and its arguments alone, so it comes out the same on the cluster
+// and run straight through; it may only differ in when things happen.
+
+import { Random } from './random.js'
+
+/** What a program can hold: a number, and refs inside. `R` is how the runner of the body has refs. */
+export interface Value<R> {
+  n: number
+  refs: R[]
+}
+
+export interface Child<R> {
+  seed: number
+  depth: number
+  /** A ref at top level stands for its value. */
+  args: ({ value: Value<R> } | { ref: R })[]
+}
+
+/** What a body does; all but `get` happens at once. */
+export interface Context<R> {
+  put(value: Value<R>): R
+  submit(child: Child<R>): R
+  /** Another ref to the same object. */
+  again(ref: R): R
+  drop(ref: R): void
+}
+
+/** Yields a ref when it needs its value, and goes on with that. Throws when that failed. */
+export type Body<R> = Generator<R, Value<R>, Value<R>>
+
+const MIX = 0x9e3779b1
+
+export function* body<R>(context: Context<R>, seed: number, depth: number, args: Value<R>[]): Body<R> {
+  const random = new Random(seed)
+  const hand: R[] = args.flatMap(each => each.refs)
+  let n = args.reduce((sum, each) => (Math.imul(sum, 31) + each.n) | 0, seed)
+  const take = () => hand.splice(random.int(hand.length), 1)[0] as R
+  const steps = random.int(depth === 0 ? 3 : 6)
+  for (let i = 0; i < steps; i++) {
+    const what = random.int(10)
+    if (what < 2) hand.push(context.put({ n: random.int(100), refs: random.some(hand, 0.4).map(ref => context.again(ref)) }))
+    else if (what < 6 && depth > 0) hand.push(context.submit(child(context, random, depth, hand)))
+    else if (what < 8 && hand.length > 0) {
+      const got = yield random.pick(hand)
+      n = (Math.imul(n ^ got.n, MIX) + i) | 0
+      hand.push(...got.refs)
+    } else if (hand.length > 0) context.drop(take())
+  }
+  if (random.chance(0.05)) {
+    for (const ref of hand) context.drop(ref)
+    throw new Error('thrown by the body')
+  }
+  const refs: R[] = []
+  while (hand.length > 0) {
+    const ref = take()
+    if (random.chance(0.5)) refs.push(ref)
+    else context.drop(ref)
+  }
+  return { n, refs }
+}
+
+function child<R>(context: Context<R>, random: Random, depth: number, hand: R[]): Child<R> {
+  const args: Child<R>['args'] = []
+  for (let i = random.int(3); i > 0; i--) {
+    if (hand.length > 0 && random.chance(0.5)) args.push({ ref: random.pick(hand) })
+    else args.push({ value: { n: random.int(100), refs: random.some(hand, 0.4).map(ref => context.again(ref)) } })
+  }
+  return { seed: random.int(1 << 30), depth: depth - 1, args }
+}
+
+/** What everything that a result leads to comes out as: `null` for what failed. */
+export type Tree = { n: number; refs: Tree[] } | null
+
+type Plain = { value: Value<Plain> | null }
+
+/** The result of a program run straight through, each task where it is submitted. */
+export function sequential(seed: number, depth: number): Tree {
+  return treeOf(run({ seed, depth, args: [] }))
+}
+
+function run({ seed, depth, args }: Child<Plain>): Plain {
+  const values = args.map(each => ('ref' in each ? each.ref.value : each.value))
+  if (values.includes(null)) return { value: null }
+  // Each time a value is got, its refs are other ones.
+  const copies = (values as Value<Plain>[]).map(each => ({ n: each.n, refs: [...each.refs] }))
+  const context: Context<Plain> = { put: value => ({ value }), submit: run, again: ref => ref, drop: () => {} }
+  const steps = body(context, seed, depth, copies)
+  try {
+    let step = steps.next()
+    while (!step.done) {
+      const got = step.value.value
+      step = got === null ? steps.throw(new Error('failed')) : steps.next({ n: got.n, refs: [...got.refs] })
+    }
+    return { value: step.value }
+  } catch {
+    return { value: null }
+  }
+}
+
+function treeOf({ value }: Plain): Tree {
+  return value === null ? null : { n: value.n, refs: value.refs.map(treeOf) }
+}

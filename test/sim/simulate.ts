@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// One seed from start to rest.
+
+import { sequential, type Tree } from './program.js'
+import { Random } from './random.js'
+import { checkReachable, leftovers } from './references.js'
+import { allReturned, checkGranted } from './resources.js'
+import { checkResult } from './results.js'
+import { World } from './world.js'
+
+const STEPS_MAX = 200_000
+/** Larger programs find no more, and take long. */
+const NODES_MAX = 400
+
+/** Throws what is wrong; gives the number of steps it took. */
+export function simulate(seed: number): number {
+  const random = new Random(seed)
+  const depth = 1 + random.int(4)
+  const kills = random.chance(0.4) ? 1 + random.int(3) : 0
+  const expected = sequential(seed, depth)
+  if (nodes(expected) > NODES_MAX) return 0
+  const world = new World(seed, depth, { kills, cpus: 1 + random.int(3) })
+  for (let steps = 0; ; steps++) {
+    if (steps > STEPS_MAX) throw new Error(`stuck: not at rest after ${steps} steps: ${leftovers(world).join('; ')}`)
+    if (!world.step()) {
+      if (world.driver.done && leftovers(world).length === 0 && allReturned(world)) {
+        checkResult(world.driver.result, expected, world.killed > 0)
+        return steps
+      }
+      if (!world.skip())
+        throw new Error(`stuck: nothing can happen any more; driver done: ${world.driver.done}; ${leftovers(world).join('; ')}`)
+    }
+    if (world.faults.length > 0) throw new Error(world.faults.join('; '))
+    checkReachable(world)
+    checkGranted(world)
+  }
+}
+
+function nodes(tree: Tree): number {
+  return tree === null ? 1 : tree.refs.reduce((sum, each) => sum + nodes(each), 1)
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// One node: its daemon's machines, a driver and workers, and channels that keep their order and nothing else. Everything
+// that can happen next is a candidate, and the seed picks; so a seed is one course of events, and gives it again.
+
+import { Head } from '#lib/core/head/head.js'
+import { Daemon, type DaemonEffect, type DaemonEvent } from '#lib/core/node/daemon.js'
+import { Node } from '#lib/core/node/node.js'
+import { toAmounts } from '#lib/core/resources.js'
+import { type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
+import { NODE_ID, TOKEN, workerIdOf } from '../fakes/cluster.js'
+import { SimDriver } from './driver.js'
+import type { Encoded, Frame, Surroundings } from './frames.js'
+import { SimProcess } from './process.js'
+import { Random } from './random.js'
+
+export interface Faults {
+  /** Workers that may be killed. */
+  kills: number
+  cpus: number
+}
+
+export class World implements Surroundings {
+  now = 0
+  readonly node = workerIdOf(0)
+  readonly store = new Map<string, Encoded>()
+  readonly processes = new Map<WorkerId, SimProcess>()
+  readonly daemon: Daemon
+  readonly driver: SimDriver
+  readonly total: Record<string, number>
+  /** What must not have happened, as words. */
+  readonly faults: string[] = []
+  killed = 0
+  readonly #random: Random
+  readonly #channels = new Map<string, { from: WorkerId; to: WorkerId; frames: Frame[] }>()
+  readonly #claims = new Map<string, Int32Array>()
+  readonly #starting = new Map<string, number>()
+  readonly #keys = new Map<WorkerId, string>()
+  /** Children that ended, by key, and whether by themselves. */
+  readonly #ended = new Map<string, { workerId: WorkerId | null; killed: boolean }>()
+  #next = 1
+
+  constructor(
+    readonly seed: number,
+    depth: number,
+    readonly options: Faults,
+  ) {
+    this.#random = new Random(seed ^ 0x5eed)
+    this.total = { CPU: options.cpus }
+    const common = { nodeId: NODE_ID, jobId: '00000001', namespace: 'default' }
+    const node = {
+      nodeIp: '127.0.0.1',
+      sessionDir: '/s',
+      token: TOKEN,
+      total: toAmounts(this.total),
+      gpuIds: [],
+      labels: {},
+      prestart: options.cpus,
+    }
+    this.daemon = new Daemon(
+      new Node({ ...common, ...node }),
+      new Head({ ...common, encodeError: error => new TextEncoder().encode(error.message) }),
+    )
+    this.#daemon({ is: 'tick' })
+    this.driver = new SimDriver(this.#process(true), seed, depth)
+  }
+
+  // Surroundings -------------------------------------------------------------------------------------------------------
+
+  claims(from: WorkerId, to: WorkerId): Int32Array {
+    let words = this.#claims.get(from + to)
+    if (words === undefined) this.#claims.set(from + to, (words = new Int32Array(256)))
+    return words
+  }
+
+  alive(process: WorkerId): boolean {
+    return this.processes.has(process)
+  }
+
+  send(from: WorkerId, to: WorkerId, frame: Frame): void {
+    if (to !== this.node && !this.alive(to)) return
+    const key = from + to
+    const channel = this.#channels.get(key)
+    if (channel === undefined) this.#channels.set(key, { from, to, frames: [frame] })
+    else channel.frames.push(frame)
+  }
+
+  chance(probability: number): boolean {
+    return this.#random.chance(probability)
+  }
+
+  leave(process: WorkerId): void {
+    this.#end(process, false)
+  }
+
+  missing(what: string): void {
+    // A ref on its way through a process that is killed may come too late; otherwise nothing may be missing.
+    if (this.killed === 0) this.faults.push(`${what} is missing`)
+  }
+
+  // Steps --------------------------------------------------------------------------------------------------------------
+
+  /** One thing happens; false when nothing can but time passing. */
+  step(): boolean {
+    this.now += this.#random.next()
+    const doable: (() => void)[] = []
+    for (const channel of this.#channels.values()) if (channel.frames.length > 0) doable.push(() => this.#deliver(channel))
+    for (const process of this.processes.values()) {
+      const { executor, garbage } = process
+      if (process.dirty) doable.push(() => process.act({ is: 'flush' }))
+      if (executor.runnable) doable.push(() => executor.step())
+      if (garbage.length > 0) doable.push(() => process.collect(this.#random.int(garbage.length)))
+      const due = process.owner.deadline()
+      if (due !== null && due <= this.now) doable.push(() => process.act({ is: 'tick' }))
+    }
+    if (this.driver.runnable) doable.push(() => this.driver.step())
+    for (const key of this.#starting.keys()) doable.push(() => this.#start(key))
+    for (const key of this.#ended.keys()) doable.push(() => this.#exited(key))
+    const due = this.daemon.deadline()
+    if (due !== null && due <= this.now) doable.push(() => this.#daemon({ is: 'tick' }))
+    if (doable.length === 0) return false
+    if (this.killed < this.options.kills && this.chance(0.01)) this.#kill()
+    else this.#random.pick(doable)()
+    for (const process of [...this.processes.values()]) process.settle()
+    return true
+  }
+
+  /** Goes to the next time that something is due; false when nothing ever is. */
+  skip(): boolean {
+    let next = this.daemon.deadline()
+    for (const { owner } of this.processes.values()) {
+      const due = owner.deadline()
+      if (due !== null && (next === null || due < next)) next = due
+    }
+    if (next === null) return false
+    this.now = Math.max(this.now, next)
+    return true
+  }
+
+  get inFlight(): number {
+    let count = 0
+    for (const { frames } of this.#channels.values()) count += frames.length
+    return count
+  }
+
+  #deliver(channel: { from: WorkerId; to: WorkerId; frames: Frame[] }): void {
+    const frame = channel.frames.shift() as Frame
+    if (channel.to === this.node) {
+      if (frame.is === 'control') this.#daemon({ is: 'message', from: channel.from, message: frame.message })
+      return
+    }
+    const process = this.processes.get(channel.to)
+    if (process === undefined) return
+    // Bad news is handled after everything that came before it, on whichever channel.
+    if (frame.is === 'control' && frame.message.is === 'workerDied') this.#drain(frame.message.workerId, channel.to)
+    process.receive(channel.from, frame)
+  }
+
+  #drain(from: WorkerId, to: WorkerId): void {
+    const channel = this.#channels.get(from + to)
+    while (channel !== undefined && channel.frames.length > 0) this.#deliver(channel)
+    this.#channels.delete(from + to)
+  }
+
+  #daemon(event: DaemonEvent): void {
+    const out: DaemonEffect[] = []
+    this.daemon.handle(event, this.now, out)
+    this.daemon.invariants()
+    for (const effect of out) {
+      if (effect.is === 'send') this.send(this.node, effect.to, { is: 'control', message: effect.message })
+      else if (effect.is === 'spawn') {
+        this.#starting.set(effect.key, 1000 + this.#next)
+        this.#daemon({ is: 'spawned', key: effect.key, pid: 1000 + this.#next++ })
+      } else if (effect.is === 'kill') this.#killChild(effect.key)
+      else if (effect.is === 'end') this.faults.push(`the session ended: ${effect.reason}`)
+    }
+  }
+
+  #process(isDriver: boolean): SimProcess {
+    const process = new SimProcess(this, workerIdOf(this.#next), isDriver)
+    this.processes.set(process.id, process)
+    const hello: Control = {
+      is: 'hello',
+      protocol: PROTOCOL_VERSION,
+      workerId: process.id,
+      pid: this.#next++,
+      kind: isDriver ? 'driver' : 'worker',
+      token: TOKEN,
+    }
+    process.control(this.node, hello)
+    return process
+  }
+
+  #start(key: string): void {
+    const pid = this.#starting.get(key) as number
+    this.#starting.delete(key)
+    const process = new SimProcess(this, workerIdOf(this.#next++), false)
+    this.processes.set(process.id, process)
+    this.#keys.set(process.id, key)
+    process.control(this.node, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: process.id, pid, kind: 'worker', token: TOKEN })
+  }
+
+  #kill(): void {
+    const workers = [...this.processes.values()].filter(process => !process.isDriver)
+    if (workers.length === 0) return
+    this.killed++
+    this.#end(this.#random.pick(workers).id, true)
+  }
+
+  #killChild(key: string): void {
+    const worker = [...this.#keys].find(([, each]) => each === key)
+    if (worker !== undefined) this.#end(worker[0], true)
+    else if (this.#starting.delete(key)) this.#ended.set(key, { workerId: null, killed: true })
+  }
+
+  #end(workerId: WorkerId, killed: boolean): void {
+    const key = this.#keys.get(workerId)
+    if (key === undefined) return
+    this.#keys.delete(workerId)
+    this.processes.delete(workerId)
+    for (const channel of this.#channels.values()) if (channel.to === workerId) channel.frames.length = 0
+    this.#ended.set(key, { workerId, killed })
+  }
+
+  #exited(key: string): void {
+    const { workerId, killed } = this.#ended.get(key) as { workerId: WorkerId | null; killed: boolean }
+    this.#ended.delete(key)
+    if (workerId !== null) this.#drain(workerId, this.node)
+    this.#daemon({ is: 'workerExited', key, exitCode: killed ? null : 0, signal: killed ? 'SIGKILL' : null, stderrTail: '' })
+  }
+}

@@ -28,6 +28,8 @@ export const limits = {
   stderrTailLines: 20,
   /** How long a worker may take to say hello (ms; Ray: 60 s). */
   workerStartMs: 60_000,
+  /** Workers that fail to start in a row, while none is alive, before the node gives up. */
+  workerStartFailuresMax: 8,
   /** How long an actor may take to finish what was submitted before it is killed, once out of scope or exiting (ms; Ray: 30 s). */
   actorStopMs: 30_000,
   /** Microseconds a process polls its rings after the last packet before it sleeps. */

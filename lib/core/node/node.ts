@@ -276,6 +276,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#welcome(out)
     const end = worker.endReason ?? (how.signal === null ? `exit code ${how.exitCode}` : `signal ${how.signal}`)
     const tail = how.stderrTail === '' ? '' : `\n${how.stderrTail}`
+    const failures = this.#workers.failures
+    if (failures >= limits.workerStartFailuresMax && ![...this.#workers.all()].some((each) => each.workerId !== null)) {
+      // A hang would be worse: nothing that waits can ever run.
+      out.push({ is: 'end', reason: `${failures} worker processes in a row did not get started (${end})${tail}` })
+      return
+    }
     this.#warn(`A worker process did not get started (${end}); ${this.#workers.failures} in a row by now. It is tried again.${tail}`, out)
   }
 

@@ -319,6 +319,14 @@ export class Runtime implements ArgumentHost, RefKeeper {
     this.hooks.onMessage({ is: 'workerDied', workerId, death })
   }
 
+  /** Of the end of a process that ended before this one began, nobody tells. */
+  private unreachable(to: WorkerId): void {
+    if (this.closed || this.mesh.known(to) !== null || this.owner.references.isDead(to)) return
+    if (this.store.clients().some((client) => client.workerId === to)) return
+    const death: Death = { exitCode: null, signal: null, stderrTail: '', reason: 'it had ended before its object was asked for' }
+    this.bad(() => this.act({ is: 'workerDied', workerId: to, death, begun: () => false }))
+  }
+
   private carryOut(): void {
     if (this.acting) return
     this.acting = true
@@ -346,7 +354,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
         this.wake(effect.entry)
         break
       case 'send':
-        this.mesh.send(effect.to, effect.message)
+        if (!this.mesh.send(effect.to, effect.message)) this.unreachable(effect.to)
         break
       case 'revoke': {
         const ok = effect.task.lane === effect.lane && this.dispatcher.revoke(effect.task, effect.lane)

@@ -232,6 +232,11 @@ export class References {
     return [...(this.borrowed.get(worker)?.values() ?? [])]
   }
 
+  /** Whether the end of that process has been told. */
+  isDead(worker: WorkerId): boolean {
+    return this.deadOwners.has(worker)
+  }
+
   get quiet(): boolean {
     return this.toBorrow.size + this.toUnborrow.size + this.toConfirm.size === 0
   }

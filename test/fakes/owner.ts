@@ -2,7 +2,7 @@
 // One owner's machines with nothing around them: workers are names, claim words a map, and every step checks the
 // invariants. Tests say what happens and read what the owner asked for.
 
-import { Actor, ActorCall } from '#lib/core/owner/actor-calls.js'
+import { type Actor, ActorCall } from '#lib/core/owner/actor-calls.js'
 import type { Effect } from '#lib/core/owner/effects.js'
 import type { Entry } from '#lib/core/owner/entry.js'
 import type { Lane } from '#lib/core/owner/lane.js'
@@ -91,7 +91,19 @@ export class FakeOwner {
     const held = [...(args ?? []).filter(each => !(each instanceof Uint8Array)), ...nested] as Entry[]
     for (const entry of held) entry.holds++
     const seq = this.owner.nextSeq(returns)
-    const task = new Task(seq, name, CODE, options.class ?? CPU, args ?? new Uint8Array(0), args?.length ?? 0, returns, retries, retryExceptions, held, parent)
+    const task = new Task(
+      seq,
+      name,
+      CODE,
+      options.class ?? CPU,
+      args ?? new Uint8Array(0),
+      args?.length ?? 0,
+      returns,
+      retries,
+      retryExceptions,
+      held,
+      parent,
+    )
     this.#handle({ is: 'submit', task })
     for (const entry of task.entries) entry.local++
     this.owner.invariants()
@@ -124,7 +136,10 @@ export class FakeOwner {
   }
 
   /** The task's worker answers. */
-  reply(task: Task, more: { status?: 'ok' | 'error' | 'cancelled'; results?: Outcome[]; contained?: ContainedRef[][]; retry?: boolean; lane?: Lane } = {}): void {
+  reply(
+    task: Task,
+    more: { status?: 'ok' | 'error' | 'cancelled'; results?: Outcome[]; contained?: ContainedRef[][]; retry?: boolean; lane?: Lane } = {},
+  ): void {
     const { status = 'ok', contained = null, retry = false } = more
     const lane = more.lane ?? (task.lane as Lane)
     const ok: Outcome[] = task.entries.map(() => ({ form: 'plain', value: task.seq }))
@@ -162,9 +177,17 @@ export class FakeOwner {
     return call
   }
 
-  answer(call: ActorCall, from: WorkerId, more: { status?: 'ok' | 'error' | 'cancelled'; results?: Outcome[]; retry?: boolean; contained?: ContainedRef[][] } = {}): void {
+  answer(
+    call: ActorCall,
+    from: WorkerId,
+    more: { status?: 'ok' | 'error' | 'cancelled'; results?: Outcome[]; retry?: boolean; contained?: ContainedRef[][] } = {},
+  ): void {
     const { status = 'ok', retry = false, contained = null } = more
-    const results = more.results ?? (status === 'ok' ? call.entries.map(() => ({ form: 'plain', value: call.seq }) as const) : [{ form: 'failed', error: new Error('body') } as const])
+    const results =
+      more.results ??
+      (status === 'ok'
+        ? call.entries.map(() => ({ form: 'plain', value: call.seq }) as const)
+        : [{ form: 'failed', error: new Error('body') } as const])
     const out: Effect[] = []
     this.owner.callReplied({ from, task: call.seq, status, results, contained, retry }, this.now, out)
     this.carryOut(out)

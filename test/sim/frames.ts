@@ -35,8 +35,11 @@ export interface Surroundings {
   /** Words of the tasks that `from` sends to `to`. */
   claims(from: WorkerId, to: WorkerId): Int32Array
   alive(process: WorkerId): boolean
-  send(from: WorkerId, to: WorkerId, frame: Frame): void
+  /** False when there is no such process. */
+  send(from: WorkerId, to: WorkerId, frame: Frame): boolean
   chance(probability: number): boolean
+  /** Hands over everything that `from` has sent to `to`. */
+  drain(from: WorkerId, to: WorkerId): void
   /** The process ends by itself. */
   leave(process: WorkerId): void
   /** An object that somebody may still read is not there. */

@@ -28,6 +28,8 @@ export class SimProcess implements Context<Ref> {
   /** Refs in the hands of the body that runs, and those nobody has any more. */
   readonly refs = new Set<Ref>()
   readonly garbage: Ref[] = []
+  /** Processes that were found to be gone. */
+  readonly badNews: WorkerId[] = []
   dirty = false
   readonly #out: Effect[] = []
   #acting = false
@@ -136,8 +138,15 @@ export class SimProcess implements Context<Ref> {
     if (event.is === 'flush') this.dirty = false
   }
 
+  /** Of the end of a process that ended before this one began, nobody tells. */
   send(to: WorkerId, frame: Frame): void {
-    this.world.send(this.id, to, frame)
+    if (!this.world.send(this.id, to, frame) && !this.owner.references.isDead(to)) this.badNews.push(to)
+  }
+
+  hearBadNews(): void {
+    const workerId = this.badNews.shift() as WorkerId
+    this.world.drain(workerId, this.id)
+    this.#workerDied({ is: 'workerDied', workerId, death: { exitCode: null, signal: null, stderrTail: '', reason: 'gone' } })
   }
 
   control(to: WorkerId, message: Control): void {

@@ -8,7 +8,7 @@ const FROM = Number(process.env.SIM_FROM ?? 1)
 const SEEDS = Number(process.env.SIM_SEEDS ?? 200)
 
 /** Seeds that once failed, with what was wrong. */
-const regressions: [number, string][] = []
+const regressions: [number, string][] = [[57, 'a ref of an owner that died before its reader began']]
 
 function run(seed: number): number {
   try {

@@ -76,12 +76,19 @@ export class World implements Surroundings {
     return this.processes.has(process)
   }
 
-  send(from: WorkerId, to: WorkerId, frame: Frame): void {
-    if (to !== this.node && !this.alive(to)) return
+  send(from: WorkerId, to: WorkerId, frame: Frame): boolean {
+    if (to !== this.node && !this.alive(to)) return false
     const key = from + to
     const channel = this.#channels.get(key)
     if (channel === undefined) this.#channels.set(key, { from, to, frames: [frame] })
     else channel.frames.push(frame)
+    return true
+  }
+
+  drain(from: WorkerId, to: WorkerId): void {
+    const channel = this.#channels.get(from + to)
+    while (channel !== undefined && channel.frames.length > 0) this.#deliver(channel)
+    this.#channels.delete(from + to)
   }
 
   chance(probability: number): boolean {
@@ -107,6 +114,7 @@ export class World implements Surroundings {
     for (const process of this.processes.values()) {
       const { executor, garbage } = process
       if (process.dirty) doable.push(() => process.act({ is: 'flush' }))
+      if (process.badNews.length > 0) doable.push(() => process.hearBadNews())
       if (executor.runnable) doable.push(() => executor.step())
       if (garbage.length > 0) doable.push(() => process.collect(this.#random.int(garbage.length)))
       const due = process.owner.deadline()
@@ -151,14 +159,8 @@ export class World implements Surroundings {
     const process = this.processes.get(channel.to)
     if (process === undefined) return
     // Bad news is handled after everything that came before it, on whichever channel.
-    if (frame.is === 'control' && frame.message.is === 'workerDied') this.#drain(frame.message.workerId, channel.to)
+    if (frame.is === 'control' && frame.message.is === 'workerDied') this.drain(frame.message.workerId, channel.to)
     process.receive(channel.from, frame)
-  }
-
-  #drain(from: WorkerId, to: WorkerId): void {
-    const channel = this.#channels.get(from + to)
-    while (channel !== undefined && channel.frames.length > 0) this.#deliver(channel)
-    this.#channels.delete(from + to)
   }
 
   #daemon(event: DaemonEvent): void {
@@ -224,7 +226,7 @@ export class World implements Surroundings {
   #exited(key: string): void {
     const { workerId, killed } = this.#ended.get(key) as { workerId: WorkerId | null; killed: boolean }
     this.#ended.delete(key)
-    if (workerId !== null) this.#drain(workerId, this.node)
+    if (workerId !== null) this.drain(workerId, this.node)
     this.#daemon({ is: 'workerExited', key, exitCode: killed ? null : 0, signal: killed ? 'SIGKILL' : null, stderrTail: '' })
   }
 }

@@ -10,6 +10,7 @@ import { BufferPlan } from './buffers.js'
 import type { CodecContext } from './context.js'
 import { writeBigint, writeSpecial } from './encode-rich.js'
 import { extension } from './extensions.js'
+import { unwrap } from './function/reference.js'
 import { FunctionTable } from './function-table.js'
 import { Identities } from './identities.js'
 import { Path } from './path.js'
@@ -84,9 +85,11 @@ export class ValueWriter extends Writer {
   }
 
   private object(value: object): void {
+    const prototype = Object.getPrototypeOf(value)
+    // What remote() gave goes the way of functions, which are not numbered.
+    if (prototype !== Object.prototype && prototype !== Array.prototype && unwrap(value) !== null) return this.function(value as Function)
     const known = this.identities.see(value)
     if (known >= 0) return this.back(known)
-    const prototype = Object.getPrototypeOf(value)
     if (prototype === Object.prototype) this.fields(value, Object.keys(value))
     else if (prototype === Array.prototype && Array.isArray(value)) this.array(value)
     else writeSpecial(this, value, prototype)

@@ -11,12 +11,12 @@ import { GetTimeoutError, ObjectExistsError, ObjectStoreFullError } from './erro
 import { isObjectId } from './ids.js'
 import { bellOf, type StoreBell } from './io/store-bell.js'
 import { type StoreEvent, StoreWatch } from './io/store-watch.js'
-import { Copied, Pinned, type StoredObject } from './io/stored-object.js'
 import { type NativeStore, native } from './native.js'
 import { limits } from './options.js'
+import { Copied, Pinned, type StoredObject } from './run/stored-object.js'
 
 export type { StoreEvent } from './io/store-watch.js'
-export type { StoredObject } from './io/stored-object.js'
+export type { StoredObject } from './run/stored-object.js'
 
 /** 40 hex digits. */
 export type ObjectId = string

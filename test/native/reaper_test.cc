@@ -201,6 +201,23 @@ TEST_F(ReaperTest, WhoeverWaitsIsRung) {
   EXPECT_EQ(rings[0], 3);
 }
 
+TEST_F(ReaperTest, WhoeverWaitsForAllIsRungOnceByASealOrADeletion) {
+  Store store = make();
+  store.expect_all();
+  ASSERT_TRUE(store.put(id_of(1), "x", 1).ok());
+  ASSERT_TRUE(store.put(id_of(1001), "x", 1).ok());
+  EXPECT_EQ(rings[0], 2);  // each in its bucket
+  ASSERT_TRUE(store.remove(id_of(1)).value());
+  EXPECT_EQ(rings[0], 2);
+  store.expect_all();
+  ASSERT_TRUE(store.remove(id_of(1001)).value());
+  EXPECT_EQ(rings[0], 3);
+  EXPECT_FALSE(store.remove(id_of(7)).value());
+  ASSERT_TRUE(store.create(id_of(8), 10).ok());
+  ASSERT_TRUE(store.abort(id_of(8)).ok());
+  EXPECT_EQ(rings[0], 3);  // what was never there goes without a word
+}
+
 TEST_F(ReaperTest, AFullStoreReapsTheDeadBeforeItGivesUp) {
   Store store = make(1 << 20);
   kill_hard(child_that_stays([this] {

@@ -70,6 +70,29 @@ TEST_F(StoreTest, AnIdExistsOnceUntilItIsDeleted) {
   expect_empty(store);
 }
 
+TEST_F(StoreTest, PartsOfAViewHavePinsOfTheirOwn) {
+  Store store = make();
+  for (const uint64_t size : {1000ull, 100'000ull}) {
+    const ObjectId id = id_of(size);
+    const std::vector<uint8_t> bytes = pattern(size, size);
+    ASSERT_TRUE(store.put(id, bytes.data(), size).ok());
+    const View view = store.view(id).value();
+    const View part = store.part(view, 64, 500).value();
+    EXPECT_EQ(part.size, 500u);
+    EXPECT_EQ(part.is_copy, view.is_copy);
+    EXPECT_EQ(!view.is_copy, part.data == view.data + 64);
+    const View inner = store.part(part, 0, 0).value();
+    ASSERT_TRUE(store.remove(id).value());
+    store.release(view);
+    store.release(inner);
+    EXPECT_EQ(std::memcmp(part.data, bytes.data() + 64, 500), 0);
+    EXPECT_EQ(store.stats().value().pins, 1u);
+    store.release(part);
+    EXPECT_EQ(store.stats().value().objects, 0u);
+  }
+  expect_empty(store);
+}
+
 TEST_F(StoreTest, CreateIsInvisibleUntilSealed) {
   Store store = make();
   std::byte* bytes = store.create(id_of(1), 8192).value();

@@ -13,8 +13,8 @@ export interface ReferenceCodec {
 
 /** Functions and classes, by reference to their module or by source and captures. */
 export interface FunctionCodec {
-  /** Throws SerializationError, which names `path`, for what cannot travel. */
-  encode(fn: Function, path: string): Uint8Array
+  /** Throws SerializationError, which names `path`, for what cannot travel. Adds the refs and handles it captures to `references`. */
+  encode(fn: Function, path: string, references: object[]): Uint8Array
   /** Loads what a function needs (imports); resolves before `decode` may be called. null when nothing needs loading. */
   prepare(bytes: Uint8Array): Promise<void> | null
   decode(bytes: Uint8Array): Function

@@ -176,7 +176,7 @@ export class ValueWriter extends Writer {
       throw this.refuse(
         `${what} cannot be serialised here: functions and classes travel only with tasks and actors; use registerSerializer for instances`,
       )
-    return this.functions.add(value, functions.encode(value, this.path.render()), optional)
+    return this.functions.add(value, functions.encode(value, this.path.render(), this.references), optional)
   }
 
   /** The error for a culprit at the present path. */

@@ -58,11 +58,12 @@ export async function rebuildFunction(bytes: Uint8Array, context: FunctionContex
 export function makeFunctionCodec(context: () => FunctionContext): FunctionCodec {
   const settled = new WeakMap<Function, Uint8Array>()
   return {
-    encode(fn, path) {
+    encode(fn, path, held) {
       const known = settled.get(fn)
       if (known) return known
       const { bytes, references, isSettled } =
         (unwrap(fn) ? null : sourced(fn)) ?? capture(fn, { env: null, site: null, context: context(), path })
+      held.push(...references)
       if (isSettled && references.length === 0) settled.set(fn, bytes)
       return bytes
     },

@@ -106,6 +106,26 @@ suite('references', () => {
     await objectsGone(ids)
   })
 
+  test('a ref that a function captures lives as long as the function does, wherever that is', async () => {
+    const ids: string[] = []
+    const make = () => {
+      const ref = put(new Uint8Array(100_000).fill(9))
+      ids.push(ref.id)
+      return put({ read: async () => (await get(ref))[0] })
+    }
+    await (async () => {
+      const box = make()
+      await collect()
+      await collect()
+      assert.ok(await isListed(ids[0]!))
+      const there = remote(async (inside: { read(): Promise<number | undefined> }) => inside.read())
+      assert.equal(await get(there.remote(box)), 9)
+      const { read } = await get(box)
+      assert.equal(await read(), 9)
+    })()
+    await objectsGone(ids, bothWorkers)
+  })
+
   test('a ref that a task returns belongs to its worker and lives while the caller holds it', async () => {
     const ids: string[] = []
     const make = remote(() => ({ inner: put(new Uint8Array(100_000).fill(6)) }))

@@ -3,13 +3,12 @@
 // cluster. Nothing stands between a program and the shared memory: every operation works on the segment directly.
 
 import { randomBytes } from 'node:crypto'
-import { rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { Decoder, Encoder, encodeArrayHeader, encodeSmall } from './codec/value.js'
 import { GetTimeoutError, ObjectExistsError, ObjectStoreFullError } from './errors.js'
 import { isObjectId } from './ids.js'
 import { bellOf, type StoreBell } from './io/store-bell.js'
+import { removeAtEnd, removeNow, unnamedPath } from './io/store-home.js'
 import { type StoreEvent, StoreWatch } from './io/store-watch.js'
 import { type NativeStore, native } from './native.js'
 import { limits } from './options.js'
@@ -61,12 +60,6 @@ export interface ObjectBuilder {
 }
 
 const SMALL_BYTES = 16 * 1024
-const SHM = '/dev/shm'
-
-/** Directories to remove when this process ends: of the stores it made and did not close. */
-const made = new Set<string>()
-const remove = (path: string): void => rmSync(path, { recursive: true, force: true })
-const removeAll = (): void => made.forEach(remove)
 
 export class ObjectStore implements Disposable {
   private readonly encoder = new Encoder({ references: null, functions: null })
@@ -82,9 +75,7 @@ export class ObjectStore implements Disposable {
     private readonly isCreator: boolean,
   ) {
     this.bell = bellOf(store)
-    if (!isCreator) return
-    if (made.size === 0) process.on('exit', removeAll)
-    made.add(store.path)
+    if (isCreator) removeAtEnd(store.path)
   }
 
   /**
@@ -93,7 +84,7 @@ export class ObjectStore implements Disposable {
    * @example const store = await ObjectStore.create({ capacityBytes: 1 << 30 })
    */
   static async create(options: CreateOptions): Promise<ObjectStore> {
-    const { capacityBytes, path = defaultPath(), prefault = false } = checkedCreate(options)
+    const { capacityBytes, path = unnamedPath(), prefault = false } = checkedCreate(options)
     return new ObjectStore(native.createStore(resolve(path), capacityBytes, randomBytes(5).toString('hex'), prefault), true)
   }
 
@@ -240,11 +231,7 @@ export class ObjectStore implements Disposable {
     this.closed = true
     this.bell.leave()
     this.store.close()
-    if (this.isCreator) {
-      remove(this.store.path)
-      made.delete(this.store.path)
-      if (made.size === 0) process.off('exit', removeAll)
-    }
+    if (this.isCreator) removeNow(this.store.path)
   }
 
   [Symbol.dispose](): void {
@@ -295,10 +282,6 @@ const FULL = 'ERR_EAGLERAY_OBJECT_STORE_FULL'
 
 function inTheWay(error: unknown): error is Error & { code: string } {
   return [EXISTS, FULL].includes((error as NodeJS.ErrnoException).code ?? '')
-}
-
-function defaultPath(): string {
-  return join(process.platform === 'linux' ? SHM : tmpdir(), `eagleray-store-${process.pid}-${randomBytes(6).toString('hex')}`)
 }
 
 function checkedCreate(options: CreateOptions): CreateOptions {

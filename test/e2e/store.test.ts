@@ -41,10 +41,17 @@ class Other {
     return (await this.said()).result
   }
 
-  async kill(): Promise<void> {
+  /** Gives its exit code and the signal that ended it. */
+  async exit(code: number): Promise<unknown[]> {
+    const gone = once(this.child, 'exit')
+    this.child.send({ order: 'exit', args: [code] })
+    return await gone
+  }
+
+  async kill(): Promise<unknown[]> {
     const gone = once(this.child, 'exit')
     this.child.kill('SIGKILL')
-    await gone
+    return await gone
   }
 }
 
@@ -97,9 +104,16 @@ suite('eagleray/store', () => {
     const peer = await other()
     const made = (await peer.does('make')) as string
     assert.ok(existsSync(made))
-    peer.child.send({ order: 'exit', args: [0] })
-    await once(peer.child, 'exit')
+    await peer.exit(0)
     assert.equal(existsSync(made), false)
+    const [killed, next] = [await other(), await other()]
+    const left = (await killed.does('make')) as string
+    await killed.kill()
+    assert.equal(existsSync(left), true)
+    await next.does('make')
+    assert.equal(existsSync(left), false, 'the next one to make a store clears up')
+    await next.exit(0)
+    assert.ok(existsSync(unnamed.path))
   })
 
   test('put, tryGet, contains, delete, between programs', async () => {
@@ -342,10 +356,7 @@ suite('eagleray/store', () => {
       const peer = await other()
       await peer.does('hold', id(1))
       await peer.does('create', 10_000, id(2))
-      const gone = once(peer.child, 'exit')
-      if (how === 'kill') peer.child.kill('SIGKILL')
-      else peer.child.send({ order: 'exit', args: [3] })
-      assert.deepEqual(await gone, how === 'kill' ? [null, 'SIGKILL'] : [3, null])
+      assert.deepEqual(how === 'kill' ? await peer.kill() : await peer.exit(3), how === 'kill' ? [null, 'SIGKILL'] : [3, null])
       store.put('the id is free', id(2))
       store.delete(id(2))
       const { objects, pins, clients } = store.stats()

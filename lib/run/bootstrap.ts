@@ -95,7 +95,7 @@ function launch(settings: DaemonSettings, output: 'pipe' | number): { child: Chi
     // A session of its own: ctrl-C in the terminal reaches the driver alone.
     detached: true,
     stdio: ['pipe', output, output],
-    env: { ...process.env, NODE_OPTIONS: '', [DAEMON_ENV]: JSON.stringify(settings) },
+    env: { ...process.env, NODE_OPTIONS: '', NODE_EXTRA_CA_CERTS: undefined, [DAEMON_ENV]: JSON.stringify(settings) },
   })
   const tail = output === 'pipe' ? keepTail(child) : () => textOf(output)
   const exit = new Promise<DaemonExit>((resolve) => {
@@ -241,6 +241,7 @@ function settingsOf(options: StartOptions): DaemonSettings {
     execArgv: [...own.flags, ...(options.workerExecArgv ?? [])],
     loaders: [...new Set([...inherited.loaders, ...own.loaders])],
     nodeOptions: inherited.text,
+    extraCaCerts: process.env.NODE_EXTRA_CA_CERTS ?? null,
   }
 }
 

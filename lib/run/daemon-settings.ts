@@ -24,6 +24,8 @@ export interface DaemonSettings {
   /** Loaders taken out of the flags (loader-flags.ts). */
   loaders: string[]
   nodeOptions: string
+  /** NODE_EXTRA_CA_CERTS of the workers. The daemon has no use for it, and Node 20 reads all root certificates at once where it is set. */
+  extraCaCerts: string | null
 }
 
 /** The daemon's one line on standard output. */

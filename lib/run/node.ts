@@ -85,6 +85,7 @@ function workerCommand(settings: DaemonSettings, worker: WorkerSettings): Comman
   const env: Command['env'] = { ...process.env, [WORKER_ENV]: JSON.stringify(worker) }
   delete env[DAEMON_ENV]
   if (settings.nodeOptions !== '') env.NODE_OPTIONS = settings.nodeOptions
+  if (settings.extraCaCerts !== null) env.NODE_EXTRA_CA_CERTS = settings.extraCaCerts
   return { program: process.execPath, args: [...settings.execArgv, fileURLToPath(WORKER_PROGRAM)], env, cwd: settings.cwd }
 }
 

@@ -85,6 +85,8 @@ const steps = {
   unit: suite('unit'),
   bindings: suite('bindings'),
   e2e: suite('e2e'),
+  sim: suite('sim'),
+  storm: () => check('storm, 5 s', bin('tsx'), ['test/storm/storm.ts', '--seconds', '5']),
   package: suite('package'),
 }
 

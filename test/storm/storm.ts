@@ -5,12 +5,12 @@
 //   npx tsx test/storm/storm.ts [--seconds 60] [--callers 10] [--kills 1] [--seed N]      exit 0 when all held, 1 when not
 
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { availableResources, clusterResources, get, init, remote, shutdown, state } from 'eagleray'
 import { native } from '#lib/native.js'
 import { collect } from '../e2e/programs/by-reference.ts'
-import { Traces, waitFor } from '../e2e/support.ts'
+import { waitFor } from '../e2e/support.ts'
 import { Caller, Tally } from './caller.ts'
 
 const { values } = parseArgs({
@@ -85,10 +85,10 @@ async function left(store: ReturnType<typeof native.openStore>): Promise<string[
 }
 
 console.log(`seed=${seed} seconds=${seconds} callers=${callers} kills=${kills}`)
-await init({ address: 'local', numCpus: 2, objectStoreBytes: 512 << 20 })
-const traces = new Traces(process.env.EAGLERAY_E2E_MARK ?? '', '')
-traces.note()
-const folder = traces.folders.find(each => existsSync(join(each, 'segment'))) ?? join(traces.folders[0]!, 'store')
+const { sessionDir } = await init({ address: 'local', numCpus: 2, objectStoreBytes: 512 << 20 })
+const inMemory = join('/dev/shm', basename(dirname(sessionDir)), basename(sessionDir))
+const folder = [inMemory, join(inMemory, 'store'), sessionDir, join(sessionDir, 'store')].find(each => existsSync(join(each, 'segment')))
+if (folder === undefined) throw new Error(`no segment of the session ${sessionDir} was found`)
 const store = native.openStore(folder)
 try {
   const done = await storm()

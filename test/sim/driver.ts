@@ -42,9 +42,9 @@ export class SimDriver {
     } catch {
       return null
     }
+    this.process.drop(ref)
     const refs: Tree[] = []
     for (const each of value.refs) refs.push(yield* this.#tree(each))
-    this.process.drop(ref)
     return { n: value.n, refs }
   }
 

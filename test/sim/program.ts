@@ -36,14 +36,17 @@ export function* body<R>(context: Context<R>, seed: number, depth: number, args:
   const hand: R[] = args.flatMap(each => each.refs)
   let n = args.reduce((sum, each) => (Math.imul(sum, 31) + each.n) | 0, seed)
   const take = () => hand.splice(random.int(hand.length), 1)[0] as R
-  const steps = random.int(depth === 0 ? 3 : 6)
+  const steps = depth === 0 ? random.int(4) : 2 + random.int(5)
   for (let i = 0; i < steps; i++) {
     const what = random.int(10)
     if (what < 2) hand.push(context.put({ n: random.int(100), refs: random.some(hand, 0.4).map(ref => context.again(ref)) }))
     else if (what < 6 && depth > 0) hand.push(context.submit(child(context, random, depth, hand)))
     else if (what < 8 && hand.length > 0) {
-      const got = yield random.pick(hand)
+      const at = random.int(hand.length)
+      const got = yield hand[at] as R
       n = (Math.imul(n ^ got.n, MIX) + i) | 0
+      // What was inside lives on without what it was in.
+      if (random.chance(0.6)) context.drop(hand.splice(at, 1)[0] as R)
       hand.push(...got.refs)
     } else if (hand.length > 0) context.drop(take())
   }

@@ -29,6 +29,12 @@ export class Random {
     return list[this.int(list.length)] as T
   }
 
+  weighted<T extends { weight: number }>(list: readonly T[]): T {
+    let at = this.next() * list.reduce((sum, each) => sum + each.weight, 0)
+    for (const each of list) if ((at -= each.weight) < 0) return each
+    return list[list.length - 1] as T
+  }
+
   some<T>(list: readonly T[], probability: number): T[] {
     return list.filter(() => this.chance(probability))
   }

@@ -5,7 +5,7 @@
 import { simulate } from './simulate.js'
 
 const FROM = Number(process.env.SIM_FROM ?? 1)
-const SEEDS = Number(process.env.SIM_SEEDS ?? 200)
+const SEEDS = Number(process.env.SIM_SEEDS ?? 1000)
 
 /** Seeds that once failed, with what was wrong. */
 const regressions: [number, string][] = [[57, 'a ref of an owner that died before its reader began']]

@@ -19,6 +19,14 @@ export interface Faults {
   cpus: number
 }
 
+interface Channel {
+  from: WorkerId
+  to: WorkerId
+  frames: Frame[]
+  /** Some channels are much slower than others. */
+  weight: number
+}
+
 export class World implements Surroundings {
   now = 0
   readonly node = workerIdOf(0)
@@ -30,8 +38,10 @@ export class World implements Surroundings {
   /** What must not have happened, as words. */
   readonly faults: string[] = []
   killed = 0
+  /** How readily things happen; in each course of events some of them are slow. */
+  readonly pace: { flush: number; run: number; collect: number }
   readonly #random: Random
-  readonly #channels = new Map<string, { from: WorkerId; to: WorkerId; frames: Frame[] }>()
+  readonly #channels = new Map<string, Channel>()
   readonly #claims = new Map<string, Int32Array>()
   readonly #starting = new Map<string, number>()
   readonly #keys = new Map<WorkerId, string>()
@@ -45,6 +55,8 @@ export class World implements Surroundings {
     readonly options: Faults,
   ) {
     this.#random = new Random(seed ^ 0x5eed)
+    const speed = () => this.#random.pick([3, 1, 1, 0.05])
+    this.pace = { flush: speed(), run: speed(), collect: speed() }
     this.total = { CPU: options.cpus }
     const common = { nodeId: NODE_ID, jobId: '00000001', namespace: 'default' }
     const node = {
@@ -80,7 +92,7 @@ export class World implements Surroundings {
     if (to !== this.node && !this.alive(to)) return false
     const key = from + to
     const channel = this.#channels.get(key)
-    if (channel === undefined) this.#channels.set(key, { from, to, frames: [frame] })
+    if (channel === undefined) this.#channels.set(key, { from, to, frames: [frame], weight: this.#random.pick([1, 1, 1, 0.02]) })
     else channel.frames.push(frame)
     return true
   }
@@ -109,25 +121,27 @@ export class World implements Surroundings {
   /** One thing happens; false when nothing can but time passing. */
   step(): boolean {
     this.now += this.#random.next()
-    const doable: (() => void)[] = []
-    for (const channel of this.#channels.values()) if (channel.frames.length > 0) doable.push(() => this.#deliver(channel))
+    const { pace } = this
+    const doable: { weight: number; go: () => void }[] = []
+    const can = (weight: number, go: () => void) => doable.push({ weight, go })
+    for (const channel of this.#channels.values()) if (channel.frames.length > 0) can(channel.weight, () => this.#deliver(channel))
     for (const process of this.processes.values()) {
       const { executor, garbage } = process
-      if (process.dirty) doable.push(() => process.act({ is: 'flush' }))
-      if (process.badNews.length > 0) doable.push(() => process.hearBadNews())
-      if (executor.runnable) doable.push(() => executor.step())
-      if (garbage.length > 0) doable.push(() => process.collect(this.#random.int(garbage.length)))
+      if (process.dirty) can(pace.flush, () => process.act({ is: 'flush' }))
+      if (process.badNews.length > 0) can(1, () => process.hearBadNews())
+      if (executor.runnable) can(pace.run, () => executor.step())
+      if (garbage.length > 0) can(pace.collect, () => process.collect(this.#random.int(garbage.length)))
       const due = process.owner.deadline()
-      if (due !== null && due <= this.now) doable.push(() => process.act({ is: 'tick' }))
+      if (due !== null && due <= this.now) can(1, () => process.act({ is: 'tick' }))
     }
-    if (this.driver.runnable) doable.push(() => this.driver.step())
-    for (const key of this.#starting.keys()) doable.push(() => this.#start(key))
-    for (const key of this.#ended.keys()) doable.push(() => this.#exited(key))
+    if (this.driver.runnable) can(pace.run, () => this.driver.step())
+    for (const key of this.#starting.keys()) can(1, () => this.#start(key))
+    for (const key of this.#ended.keys()) can(1, () => this.#exited(key))
     const due = this.daemon.deadline()
-    if (due !== null && due <= this.now) doable.push(() => this.#daemon({ is: 'tick' }))
+    if (due !== null && due <= this.now) can(1, () => this.#daemon({ is: 'tick' }))
     if (doable.length === 0) return false
     if (this.killed < this.options.kills && this.chance(0.01)) this.#kill()
-    else this.#random.pick(doable)()
+    else this.#random.weighted(doable).go()
     for (const process of [...this.processes.values()]) process.settle()
     return true
   }
@@ -150,7 +164,7 @@ export class World implements Surroundings {
     return count
   }
 
-  #deliver(channel: { from: WorkerId; to: WorkerId; frames: Frame[] }): void {
+  #deliver(channel: Channel): void {
     const frame = channel.frames.shift() as Frame
     if (channel.to === this.node) {
       if (frame.is === 'control') this.#daemon({ is: 'message', from: channel.from, message: frame.message })

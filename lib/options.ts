@@ -67,6 +67,8 @@ export const limits = {
   holdBackMs: [500, 30_000],
   /** How long a process may take to answer a question of the state API before the answer goes without it (ms). */
   questionMs: 1_000,
+  /** How often a worker that may leave looks whether others still need what it owns (ms). */
+  leaveAgainMs: 100,
   /** Dead actors kept for late callers and the state API. */
   deadActorsKept: 10_000,
   /** First and longest pause before an actor that died right after its start is restarted (ms). */

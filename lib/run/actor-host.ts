@@ -10,10 +10,10 @@ import type { Peer } from '../io/mesh.js'
 import { STATUS } from '../wire/frames.js'
 import type { ActorSpec, ActorStart } from '../wire/messages.js'
 import { setAccelerators, setAssignedResources } from './accelerators.js'
-import { decodeShape, type ActorShape } from './handle.js'
+import { type ActorShape, decodeShape } from './handle.js'
 import { argumentsOf, decodeArguments, type IncomingTask } from './incoming.js'
-import type { Replies } from './reply.js'
 import type { Lease } from './lease.js'
+import type { Replies } from './reply.js'
 import { GROUP_STEP } from './requests.js'
 import type { Runtime } from './runtime.js'
 import { runInContext, setCurrentContext, TaskContext, useConcurrentContexts } from './task-context.js'
@@ -74,7 +74,9 @@ export class ActorHost {
       await this.runtime.borrowsSettled(message.ownerId)
     } catch (thrown) {
       const cause = thrown instanceof Error ? thrown : new Error(String(thrown))
-      error = encodeError(new ActorDiedError(`the constructor of ${spec.className} threw ${cause.name}: ${cause.message}`, { actorId: spec.actorId, cause }))
+      error = encodeError(
+        new ActorDiedError(`the constructor of ${spec.className} threw ${cause.name}: ${cause.message}`, { actorId: spec.actorId, cause }),
+      )
     }
     this.runtime.send(this.runtime.node, { is: 'actorStarted', actorId: spec.actorId, incarnation, error })
     const early = this.early ?? []
@@ -102,7 +104,7 @@ export class ActorHost {
   /** Gives false when the call is not of this actor. */
   cancel(from: Peer, seq: number, recursive: boolean): boolean {
     for (const group of this.groups) {
-      const at = group.waiting.findIndex((task) => task.peer === from && task.header.task === seq)
+      const at = group.waiting.findIndex(task => task.peer === from && task.header.task === seq)
       if (at < 0) continue
       const [task] = group.waiting.splice(at, 1)
       this.replies.plain(task as IncomingTask, STATUS.cancelled)
@@ -130,7 +132,7 @@ export class ActorHost {
     shape.methods.forEach((method, i) => {
       this.methodGroup[i] = method.concurrencyGroup === null ? 0 : shape.groups.indexOf(method.concurrencyGroup) + 1
     })
-    if (this.groups.some((group) => group.limit > 1) || this.groups.length > 1) useConcurrentContexts()
+    if (this.groups.some(group => group.limit > 1) || this.groups.length > 1) useConcurrentContexts()
   }
 
   /** Runs waiting calls of a group until none is left or the limit is reached. */
@@ -147,7 +149,7 @@ export class ActorHost {
         this.lastTurn = performance.now()
       } else if (performance.now() - this.lastTurn > TURN_MS) {
         this.runtime.mesh.flush()
-        await new Promise((resolve) => setImmediate(resolve))
+        await new Promise(resolve => setImmediate(resolve))
         this.lastTurn = performance.now()
       }
     }
@@ -165,10 +167,15 @@ export class ActorHost {
     let result: unknown
     try {
       const args = argumentsOf(task, this.runtime.reader)
-      if (args instanceof Promise) return this.settle(task, args.then((values) => runInContext(context, () => this.invoke(method, values))))
+      if (args instanceof Promise)
+        return this.settle(
+          task,
+          args.then(values => runInContext(context, () => this.invoke(method, values))),
+        )
       result = runInContext(context, () => this.invoke(method, args))
       const { references } = this.runtime.owner
-      if (isThenable(result) || references.hasBorrowsToSend || references.unsettledBorrows(peer.workerId)) return this.settle(task, Promise.resolve(result))
+      if (isThenable(result) || references.hasBorrowsToSend || references.unsettledBorrows(peer.workerId))
+        return this.settle(task, Promise.resolve(result))
     } catch (error) {
       this.failed(task, error)
       this.ended(task)
@@ -214,14 +221,12 @@ export class ActorHost {
   private exit(): void {
     this.exiting = true
     this.runtime.send(this.runtime.node, { is: 'actorExited', actorId: this.spec?.actorId as string, incarnation: this.incarnation })
-    this.runtime.mesh.flush()
-    setImmediate(() => process.exit(0))
+    this.runtime.leave()
   }
 
   private leaveWhenIdle(): void {
-    if (this.groups.some((group) => group.running > 0 || group.waiting.length > 0)) return
-    this.runtime.mesh.flush()
-    setImmediate(() => process.exit(0))
+    if (this.groups.some(group => group.running > 0 || group.waiting.length > 0)) return
+    this.runtime.leave()
   }
 }
 

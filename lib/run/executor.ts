@@ -81,7 +81,7 @@ export class Executor implements TaskRunner {
         return true
       case 'retire':
         this.retiring = true
-        if (!this.looping && this.queue.length === 0) this.leave()
+        if (!this.looping && this.queue.length === 0) this.runtime.leave()
         return true
       default:
         return false
@@ -96,12 +96,6 @@ export class Executor implements TaskRunner {
     return this.running === null && this.actorId === null ? promise : this.lease.waiting(promise)
   }
 
-  /** Ends this process once what it has to say is said. */
-  leave(): void {
-    this.runtime.mesh.flush()
-    process.exit(0)
-  }
-
   private async loop(): Promise<void> {
     this.looping = true
     this.lastTurn = performance.now()
@@ -110,18 +104,21 @@ export class Executor implements TaskRunner {
       if (under !== null) await under
       if (this.queue.length > 0 && performance.now() - this.lastTurn > TURN_MS) {
         this.runtime.mesh.flush()
-        await new Promise((resolve) => setImmediate(resolve))
+        await new Promise(resolve => setImmediate(resolve))
         this.lastTurn = performance.now()
       }
     }
     this.looping = false
-    if (this.retiring) this.leave()
+    if (this.retiring) this.runtime.leave()
   }
 
   /** Starts a task; null when it has ended already. */
   private begin(task: IncomingTask): Promise<void> | null {
     const { header, peer } = task
-    if (header.claim !== NO_CLAIM && Atomics.compareExchange(peer.claims.theirs, header.claim, CLAIM.queued, CLAIM.claimed) !== CLAIM.queued) {
+    if (
+      header.claim !== NO_CLAIM &&
+      Atomics.compareExchange(peer.claims.theirs, header.claim, CLAIM.queued, CLAIM.claimed) !== CLAIM.queued
+    ) {
       Atomics.store(peer.claims.theirs, header.claim, CLAIM.free)
       this.replies.plain(task, STATUS.revoked)
       return null
@@ -155,7 +152,13 @@ export class Executor implements TaskRunner {
     let result: unknown
     try {
       const args = argumentsOf(task, this.runtime.reader)
-      if (args instanceof Promise) return this.settle(task, code, started, args.then((values) => code.fn?.(...values)))
+      if (args instanceof Promise)
+        return this.settle(
+          task,
+          code,
+          started,
+          args.then(values => code.fn?.(...values)),
+        )
       result = (code.fn as Function)(...args)
       if (isThenable(result)) return this.settle(task, code, started, result)
       if (this.runtime.owner.references.unsettledBorrows(peer.workerId) || this.runtime.owner.references.hasBorrowsToSend) {
@@ -206,7 +209,7 @@ export class Executor implements TaskRunner {
     let code = this.byHash.get(key)
     if (code === undefined) {
       const fresh: ReceivedCode = { name, fn: null, loading: null, averageMs: 2 * QUICK_MS }
-      fresh.loading = rebuildFunction(bytes, this.runtime.context).then((fn) => {
+      fresh.loading = rebuildFunction(bytes, this.runtime.context).then(fn => {
         fresh.fn = fn
       })
       fresh.loading.catch(() => {})

@@ -88,7 +88,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
     useContextForErrors(this.context)
     this.encoder = new Encoder(this.context)
     this.decoder = new Decoder(this.context)
-    this.reader = new Reader(store, this.decoder, (entry) => this.idOf(entry))
+    this.reader = new Reader(store, this.decoder, entry => this.idOf(entry))
     this.puts = new Puts(this)
     this.pressure = new Pressure(store)
     this.arguments = new ArgumentEncoder(this)
@@ -146,7 +146,9 @@ export class Runtime implements ArgumentHost, RefKeeper {
 
   contained(encoded: Encoded): ContainedRef[] | null {
     if (encoded.references.length === 0) return null
-    return this.travel.entriesOf(encoded.references).map((entry) => ({ owner: entry.owner ?? this.self, seq: entry.seq, isActor: entry.isActor }))
+    return this.travel
+      .entriesOf(encoded.references)
+      .map(entry => ({ owner: entry.owner ?? this.self, seq: entry.seq, isActor: entry.isActor }))
   }
 
   /** Keeps the event loop alive from now on: a worker has nothing else that does. */
@@ -188,8 +190,21 @@ export class Runtime implements ArgumentHost, RefKeeper {
   actorFailed(actor: Actor, error: Error): void {
     const { actorId, className } = actor
     const view: ActorView = {
-      actorId, className, name: null, namespace: '', phase: 'dead', workerId: null, pid: null, nodeId: null, incarnation: 0, restartsLeft: 0,
-      deathCause: encodeError(error), shape: new Uint8Array(0), maxTaskRetries: 0, maxPendingCalls: -1, isAsync: false,
+      actorId,
+      className,
+      name: null,
+      namespace: '',
+      phase: 'dead',
+      workerId: null,
+      pid: null,
+      nodeId: null,
+      incarnation: 0,
+      restartsLeft: 0,
+      deathCause: encodeError(error),
+      shape: new Uint8Array(0),
+      maxTaskRetries: 0,
+      maxPendingCalls: -1,
+      isAsync: false,
     }
     this.act({ is: 'message', from: this.node, message: { is: 'actorState', actorId, view } })
     this.mesh.scheduleFlush()
@@ -208,20 +223,33 @@ export class Runtime implements ArgumentHost, RefKeeper {
     const { references } = this.owner
     if (references.hasBorrowsToSend) this.act({ is: 'flush' })
     if (!references.unsettledBorrows(except)) return null
-    return new Promise((resolve) => this.ackWaiters.push(resolve))
+    return new Promise(resolve => this.ackWaiters.push(resolve))
   }
 
   /** Everything that waits fails with this: the session is over. */
   fail(error: Error): void {
-    for (const entry of [...this.owner.references.owned.values(), ...[...this.owner.references.borrowed.values()].flatMap((table) => [...table.values()])]) {
+    for (const entry of [
+      ...this.owner.references.owned.values(),
+      ...[...this.owner.references.borrowed.values()].flatMap(table => [...table.values()]),
+    ]) {
       if (entry.settled || entry.isActor) continue
       entry.seen = true
       this.owner.values.settle(entry, { form: 'failed', error }, this.out)
     }
     this.requests.fail(error)
-    const waiters = this.out.filter((effect) => effect.is === 'settled')
+    const waiters = this.out.filter(effect => effect.is === 'settled')
     this.out.length = 0
     for (const effect of waiters) if (effect.is === 'settled') this.wake(effect.entry)
+  }
+
+  /** Ends this process, once others no longer need what it owns and all it has to say is said. */
+  leave(): void {
+    if (this.owner.needed) {
+      setTimeout(() => this.leave(), limits.leaveAgainMs)
+      return
+    }
+    this.mesh.flush()
+    setImmediate(() => process.exit(0))
   }
 
   close(): void {
@@ -311,7 +339,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
     const peer = this.mesh.known(workerId)
     const claims = peer === null ? this.endedClaims.get(workerId) : Int32Array.from(peer.claims.mine)
     this.endedClaims.delete(workerId)
-    this.act({ is: 'workerDied', workerId, death, begun: (claim) => claims?.[claim] === CLAIM.claimed })
+    this.act({ is: 'workerDied', workerId, death, begun: claim => claims?.[claim] === CLAIM.claimed })
     if (peer !== null) {
       this.runner?.onPeerClosed(peer)
       this.mesh.forget(peer)
@@ -322,7 +350,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   /** Of the end of a process that ended before this one began, nobody tells. */
   private unreachable(to: WorkerId): void {
     if (this.closed || this.mesh.known(to) !== null || this.owner.references.isDead(to)) return
-    if (this.store.clients().some((client) => client.workerId === to)) return
+    if (this.store.clients().some(client => client.workerId === to)) return
     const death: Death = { exitCode: null, signal: null, stderrTail: '', reason: 'it had ended before its object was asked for' }
     this.bad(() => this.act({ is: 'workerDied', workerId: to, death, begun: () => false }))
   }
@@ -399,7 +427,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   async breathe(): Promise<void> {
     this.pressure.high = false
     // One turn for V8 to say what it has collected, one for the finalizers of views.
-    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
+    for (let turn = 0; turn < 2; turn++) await new Promise(resolve => setImmediate(resolve))
   }
 
   private wake(entry: Entry): void {
@@ -416,8 +444,15 @@ export class Runtime implements ArgumentHost, RefKeeper {
 
   private dropped(entry: Entry): void {
     if (entry.isActor) return this.requests.actorDropped(entry)
-    if (entry.owner === null && entry.sizeBytes > 0 && entry.envelope === null && entry.storedAs === null) this.store.delete(this.idOf(entry))
-    if (entry.error !== null && !entry.seen && entry.owner === null && this.runner === null && !(entry.error instanceof TaskCancelledError)) {
+    if (entry.owner === null && entry.sizeBytes > 0 && entry.envelope === null && entry.storedAs === null)
+      this.store.delete(this.idOf(entry))
+    if (
+      entry.error !== null &&
+      !entry.seen &&
+      entry.owner === null &&
+      this.runner === null &&
+      !(entry.error instanceof TaskCancelledError)
+    ) {
       const error = this.reader.failure(entry)
       process.stderr.write(`eagleray: a task failed and nobody looked at its result: ${error.message}\n`)
     }

@@ -141,6 +141,30 @@ suite('references', () => {
     await objectsGone(ids, bothWorkers)
   })
 
+  test('a process that may go stays while others need what it owns', async () => {
+    class Maker {
+      make() {
+        return { mine: put(new Uint8Array(100_000).fill(7)), pid: process.pid }
+      }
+    }
+    const once = remote(() => ({ mine: put(new Uint8Array(100_000).fill(7)), other: RemoteKeeper.remote(), pid: process.pid }), {
+      maxCalls: 1,
+    })
+    const use = async () => {
+      const byTask = await get(once.remote())
+      const byActor = await get(remote(Maker).remote().make.remote())
+      await collect()
+      await bothWorkers()
+      await collect()
+      assert.equal((await get(byTask.mine))[0], 7)
+      assert.ok((await get(byTask.other.pid.remote())) > 0)
+      assert.equal((await get(byActor.mine))[0], 7)
+      return [byTask.pid, byActor.pid]
+    }
+    const pids = await use()
+    await waitFor(() => collect().then(() => !pids.some(isAlive)), 'gone when nobody needs them')
+  })
+
   test('an actor that keeps a ref keeps the object', async () => {
     const keeper = RemoteKeeper.remote()
     const give = async () => {

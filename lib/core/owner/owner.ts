@@ -102,7 +102,8 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         this.cancel(event.entry, event, now, out)
         break
       case 'cancelChildren':
-        for (const task of [...this.tasks.pending.values()]) if (task.parent === event.parent) this.tasks.cancel(task, now, out, { force: false, recursive: true })
+        for (const task of [...this.tasks.pending.values()])
+          if (task.parent === event.parent) this.tasks.cancel(task, now, out, { force: false, recursive: true })
         for (const call of [...this.calls.pending()]) if (call.parent === event.parent) this.calls.cancel(call, out, { recursive: true })
         break
       case 'workerDied':
@@ -149,7 +150,17 @@ export class Owner implements Machine<OwnerEvent, Effect> {
 
   /** Nothing pending, nothing kept, nothing to send: what a program that dropped everything must reach. */
   get atRest(): boolean {
-    return this.tasks.pending.size + this.calls.pendingCount + this.references.owned.size + this.references.borrowed.size === 0 && this.references.quiet
+    return (
+      this.tasks.pending.size + this.calls.pendingCount + this.references.owned.size + this.references.borrowed.size === 0 &&
+      this.references.quiet
+    )
+  }
+
+  /** Whether others need this process to live: they hold what it owns, or it waits for what it has asked for. */
+  get needed(): boolean {
+    if (this.tasks.pending.size > 0 || this.calls.pendingCount > 0) return true
+    for (const entry of this.references.owned.values()) if (entry.holds > 0 || (entry.borrowers?.size ?? 0) > 0) return true
+    return false
   }
 
   private message(from: WorkerId, message: Control, now: Millis, out: Effect[]): void {
@@ -218,7 +229,11 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   private lost(entry: Entry, out: Effect[]): void {
     if (entry.isActor || entry.settled) return
     const id = objectId(entry.owner as WorkerId, entry.seq)
-    this.values.settle(entry, { form: 'failed', error: new ObjectFreedError(`the object ${id} was freed before this process could borrow it`, { objectId: id }) }, out)
+    this.values.settle(
+      entry,
+      { form: 'failed', error: new ObjectFreedError(`the object ${id} was freed before this process could borrow it`, { objectId: id }) },
+      out,
+    )
   }
 
   private release(entry: Entry, now: Millis, out: Effect[]): void {

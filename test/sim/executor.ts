@@ -69,8 +69,12 @@ export class SimExecutor {
     const args: Value<Ref>[] = []
     for (const argument of frame.args) {
       const encoded = 'stored' in argument ? process.world.store.get(argument.stored) : argument.inline
-      if (encoded === undefined) process.world.missing(`argument ${'stored' in argument ? argument.stored : ''} of a task`)
-      args.push(process.decode(encoded ?? { n: 0, refs: [] }))
+      if (encoded !== undefined) args.push(process.decode(encoded))
+      else process.world.missing(`argument ${'stored' in argument ? argument.stored : ''} of a task`)
+    }
+    if (args.length < frame.args.length) {
+      this.#reply(from, frame, 'error', [{ form: 'failed', error: new TextEncoder().encode('an argument is lost') }], [])
+      return process.discardAll()
     }
     const steps = body<Ref>(process, frame.seed, frame.depth, args)
     this.running = { from, frame, steps, next: null }

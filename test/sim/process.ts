@@ -165,9 +165,11 @@ export class SimProcess implements Context<Ref> {
     else this.act({ is: 'message', from, message: frame.message })
   }
 
-  /** Leaves when it was asked to and nobody needs it. */
+  /** Leaves when it was asked to and nobody needs it; its idle leases go back first, or the workers would be ended with it. */
   settle(): void {
-    if (this.executor.retiring && this.executor.idle && this.garbage.length === 0 && this.owner.atRest) this.world.leave(this.id)
+    if (!this.executor.retiring || !this.executor.idle || this.garbage.length > 0 || !this.owner.atRest) return
+    this.act({ is: 'message', from: this.world.node, message: { is: 'reclaim' } })
+    this.world.leave(this.id)
   }
 
   #workerDied({ workerId, death }: WorkerDied): void {

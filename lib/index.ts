@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // eagleray: tasks, actors and immutable objects on shared memory.
 
-export { type ActorClass, type ActorHandle, type ActorOptions, type MethodOptions, type RemoteMethod } from './api/actor-class.js'
+export type { ActorClass, ActorHandle, ActorOptions, MethodOptions, RemoteMethod } from './api/actor-class.js'
 export { exitActor, getActor, kill, ready } from './api/actors.js'
 export {
   availableResources,

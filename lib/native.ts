@@ -35,7 +35,12 @@ export interface NativeStoreStats {
   tableCapacity: number
 }
 
-export interface NativeClientInfo { slot: number; pid: number; workerId: string; live: boolean }
+export interface NativeClientInfo {
+  slot: number
+  pid: number
+  workerId: string
+  live: boolean
+}
 
 /**
  * An attached segment: this process's place in it (a client slot) and the objects.

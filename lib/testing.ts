@@ -13,8 +13,9 @@ export async function waitFor<T>(condition: () => T | Promise<T>, options: { tim
   for (;;) {
     const value = await condition()
     if (value) return value as NonNullable<T>
-    if (performance.now() > deadline) throw new GetTimeoutError(`the condition did not hold within ${timeoutMs} ms: ${String(condition)}`, { timeoutMs })
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    if (performance.now() > deadline)
+      throw new GetTimeoutError(`the condition did not hold within ${timeoutMs} ms: ${String(condition)}`, { timeoutMs })
+    await new Promise(resolve => setTimeout(resolve, POLL_MS))
   }
 }
 
@@ -33,7 +34,7 @@ export class SignalActor {
 
   async wait(): Promise<void> {
     if (this.sent) return
-    await new Promise<void>((resolve) => this.waiting.push(resolve))
+    await new Promise<void>(resolve => this.waiting.push(resolve))
   }
 
   /** How many wait. */
@@ -56,7 +57,7 @@ export class Semaphore {
       this.free--
       return
     }
-    await new Promise<void>((resolve) => this.waiting.push(resolve))
+    await new Promise<void>(resolve => this.waiting.push(resolve))
   }
 
   async release(): Promise<void> {

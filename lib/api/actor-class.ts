@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Actor classes: `.remote()` makes an actor and gives its handle at once.
 
-import { callSite, captureFunction, type Code, type FunctionShape } from '../codec/function.js'
+import { type Code, callSite, captureFunction, type FunctionShape } from '../codec/function.js'
 import { Entry, STATE } from '../core/owner/entry.js'
 import type { Argument } from '../core/owner/task.js'
 import { toAmounts } from '../core/resources.js'
@@ -9,14 +9,23 @@ import { ActorDiedError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { limits } from '../options.js'
 import { resolvedArgument } from '../run/arguments.js'
-import { type ActorHandle as Handle, type ActorShape, encodeShape, makeHandle } from '../run/handle.js'
+import { type ActorShape, encodeShape, type ActorHandle as Handle, makeHandle } from '../run/handle.js'
 import type { ObjectRef } from '../run/ref.js'
 import { checkArity } from '../run/requests.js'
 import type { Runtime } from '../run/runtime.js'
 import type { ActorSpec } from '../wire/messages.js'
 import { current, namespaceOf } from './init.js'
 import { REMOTE, REMOTE_OPTIONS, type RemoteArguments, type Returned } from './remote-function.js'
-import { checkEnv, checkName, checkResources, checkStrategy, count, type ResourceOptions, refuseUnknown, resourcesOf } from './task-options.js'
+import {
+  checkEnv,
+  checkName,
+  checkResources,
+  checkStrategy,
+  count,
+  type ResourceOptions,
+  refuseUnknown,
+  resourcesOf,
+} from './task-options.js'
 
 export interface MethodOptions {
   numReturns?: number
@@ -50,8 +59,23 @@ export interface ActorOptions extends ResourceOptions {
 }
 
 const KEYS = [
-  'numCpus', 'numGpus', 'memoryBytes', 'resources', 'name', 'namespace', 'lifetime', 'getIfExists', 'maxRestarts', 'maxTaskRetries', 'maxConcurrency',
-  'maxPendingCalls', 'concurrencyGroups', 'methods', 'allowOutOfOrderExecution', 'schedulingStrategy', 'env',
+  'numCpus',
+  'numGpus',
+  'memoryBytes',
+  'resources',
+  'name',
+  'namespace',
+  'lifetime',
+  'getIfExists',
+  'maxRestarts',
+  'maxTaskRetries',
+  'maxConcurrency',
+  'maxPendingCalls',
+  'concurrencyGroups',
+  'methods',
+  'allowOutOfOrderExecution',
+  'schedulingStrategy',
+  'env',
 ]
 
 /** Any class; `never` parameters so that classes with typed ones are taken too. */
@@ -66,7 +90,9 @@ export interface RemoteMethod<A extends readonly unknown[], R, N = 1> {
 
 /** A handle on an actor of class T: its methods, each with `.remote()`. */
 export type ActorHandle<T = unknown> = {
-  readonly [K in keyof T as T[K] extends (...args: never[]) => unknown ? K : never]: T[K] extends (...args: infer A) => infer R ? RemoteMethod<A, R> : never
+  readonly [K in keyof T as T[K] extends (...args: never[]) => unknown ? K : never]: T[K] extends (...args: infer A) => infer R
+    ? RemoteMethod<A, R>
+    : never
 } & Disposable & { readonly __actor?: T }
 
 export interface ActorClass<C extends AnyClass> {
@@ -109,7 +135,8 @@ export class ActorClassImpl {
       if (shape.methods?.[name] === undefined) throw new TypeError(`${what}: methods names ${name}, which the class does not have`)
       refuseUnknown(`${what}.methods.${name}`, method, ['numReturns', 'concurrencyGroup', 'maxTaskRetries'])
       const group = method.concurrencyGroup
-      if (group !== undefined && options.concurrencyGroups?.[group] === undefined) throw new RangeError(`${what}: method ${name} is in the concurrency group ${group}, which concurrencyGroups does not name`)
+      if (group !== undefined && options.concurrencyGroups?.[group] === undefined)
+        throw new RangeError(`${what}: method ${name} is in the concurrency group ${group}, which concurrencyGroups does not name`)
     }
     return new ActorClassImpl(Class, shape, options)
   }
@@ -124,7 +151,8 @@ export class ActorClassImpl {
 
   options(overrides: ActorOptions): ActorClassImpl {
     checkActorOptions(`${this.shape.name}.options()`, overrides)
-    for (const key of ['concurrencyGroups', 'env'] as const) if (overrides[key] !== undefined) throw new RangeError(`${this.shape.name}.options(): ${key} belongs to remote()`)
+    for (const key of ['concurrencyGroups', 'env'] as const)
+      if (overrides[key] !== undefined) throw new RangeError(`${this.shape.name}.options(): ${key} belongs to remote()`)
     return new ActorClassImpl(this.Class, this.shape, { ...this.actorOptions, ...overrides }, this.site)
   }
 
@@ -150,9 +178,12 @@ export class ActorClassImpl {
     }
     // What the constructor takes is held as long as the actor may be made again.
     entry.contained = held
-    whenSettled(runtime, encoded, create, (failed) => {
+    whenSettled(runtime, encoded, create, failed => {
       const cause = runtime.reader.failure(failed)
-      const error = new ActorDiedError(`the actor ${shape.className} was not made: an argument of its constructor failed: ${cause.message}`, { actorId, cause })
+      const error = new ActorDiedError(
+        `the actor ${shape.className} was not made: an argument of its constructor failed: ${cause.message}`,
+        { actorId, cause },
+      )
       runtime.actorFailed(actor, error)
     })
     return handle
@@ -196,7 +227,7 @@ export class ActorClassImpl {
   private spec(actorId: string, shape: ActorShape, code: Code, args: Uint8Array): ActorSpec {
     const { actorOptions } = this
     const held = toAmounts(resourcesOf(actorOptions, 0))
-    const named = ['numCpus', 'numGpus', 'memoryBytes', 'resources'].some((key) => key in actorOptions)
+    const named = ['numCpus', 'numGpus', 'memoryBytes', 'resources'].some(key => key in actorOptions)
     return {
       actorId,
       className: shape.className,
@@ -223,7 +254,10 @@ export class ActorClassImpl {
 
 /** u16 count, then the arguments as in a task frame. */
 function argumentBytes(encoded: Uint8Array | Argument[], argCount: number, runtime: Runtime): Uint8Array {
-  const pieces = encoded instanceof Uint8Array ? [encoded] : encoded.map((piece) => (piece instanceof Uint8Array ? piece : resolvedArgument(piece, runtime)))
+  const pieces =
+    encoded instanceof Uint8Array
+      ? [encoded]
+      : encoded.map(piece => (piece instanceof Uint8Array ? piece : resolvedArgument(piece, runtime)))
   const bytes = Buffer.concat([new Uint8Array(2), ...pieces])
   bytes.writeUInt16LE(argCount, 0)
   return bytes

@@ -4,7 +4,7 @@
 import { rebuildTaskError } from '../codec/error-value.js'
 import { ActorDiedError } from '../errors.js'
 import { ActorExit } from '../run/actor-host.js'
-import { ActorHandle as Handle, actorOf, decodeShape, makeHandle } from '../run/handle.js'
+import { actorOf, decodeShape, ActorHandle as Handle, makeHandle } from '../run/handle.js'
 import { session } from '../run/runtime.js'
 import { currentContext } from '../run/task-context.js'
 import type { ActorHandle } from './actor-class.js'
@@ -21,10 +21,12 @@ export async function ready(handle: ActorHandle): Promise<void> {
   const runtime = await currentOrStarted()
   const actor = actorOf(handleOf('ready()', handle))
   await runtime.waiting(
-    runtime.actorSettled(actor, (view) => {
+    runtime.actorSettled(actor, view => {
       if (view.phase === 'alive') return true
       if (view.phase !== 'dead') return false
-      throw view.deathCause === null ? new ActorDiedError(`the actor ${actor.className} is dead`, { actorId: actor.actorId }) : rebuildTaskError(view.deathCause)
+      throw view.deathCause === null
+        ? new ActorDiedError(`the actor ${actor.className} is dead`, { actorId: actor.actorId })
+        : rebuildTaskError(view.deathCause)
     }),
   )
 }

@@ -78,10 +78,10 @@ function sum(rows: NodeRow[], pick: (row: NodeRow) => Record<string, number>): R
 
 /** All resources of all live nodes. */
 export async function clusterResources(): Promise<Record<string, number>> {
-  return sum(await nodes(), (row) => row.resources)
+  return sum(await nodes(), row => row.resources)
 }
 
 /** What is not held by a task or actor now. */
 export async function availableResources(): Promise<Record<string, number>> {
-  return sum(await nodes(), (row) => row.available)
+  return sum(await nodes(), row => row.available)
 }

@@ -4,7 +4,7 @@
 import { ClusterConnectionError, NodeDiedError } from '../errors.js'
 import { native } from '../native.js'
 import { type StartedDaemon, startDaemon, startDaemonNow } from '../run/bootstrap.js'
-import { Runtime, session, SPIN_MICROS } from '../run/runtime.js'
+import { Runtime, SPIN_MICROS, session } from '../run/runtime.js'
 import { type Control, PROTOCOL_VERSION, type Welcome } from '../wire/messages.js'
 import { checkResources, refuseUnknown } from './task-options.js'
 
@@ -31,7 +31,19 @@ export interface InitOptions {
   ignoreReinitError?: boolean
 }
 
-const KEYS = ['address', 'numCpus', 'numGpus', 'memoryBytes', 'resources', 'labels', 'objectStoreBytes', 'namespace', 'logToDriver', 'dashboard', 'ignoreReinitError']
+const KEYS = [
+  'address',
+  'numCpus',
+  'numGpus',
+  'memoryBytes',
+  'resources',
+  'labels',
+  'objectStoreBytes',
+  'namespace',
+  'logToDriver',
+  'dashboard',
+  'ignoreReinitError',
+]
 
 /** What init() gives; `await using` shuts the session down at the end of the block. */
 export interface ClusterContext extends AsyncDisposable {
@@ -61,7 +73,8 @@ let lost: Error | null = null
  */
 export async function init(options: InitOptions = {}): Promise<ClusterContext> {
   checkInit(options)
-  if (session.runtime !== null && live === null) throw new Error('init() was called inside a task or actor, which belong to a session already')
+  if (session.runtime !== null && live === null)
+    throw new Error('init() was called inside a task or actor, which belong to a session already')
   if (live !== null || starting !== null) {
     if (options.ignoreReinitError) return starting ?? (live as Session).context
     throw new Error('init() was called twice; call shutdown() first, or pass ignoreReinitError: true')
@@ -77,15 +90,21 @@ export async function init(options: InitOptions = {}): Promise<ClusterContext> {
 
 function checkInit(options: InitOptions): void {
   refuseUnknown('init()', options, [...KEYS, 'spillDir', 'spill', 'runtimeEnv'])
-  for (const key of ['spillDir', 'spill', 'runtimeEnv'] as const) if (key in options) throw new TypeError(`init(): the option ${key} is not supported by this version of eagleray`)
+  for (const key of ['spillDir', 'spill', 'runtimeEnv'] as const)
+    if (key in options) throw new TypeError(`init(): the option ${key} is not supported by this version of eagleray`)
   checkResources('init()', options)
   if (options.address !== undefined && typeof options.address !== 'string') throw new TypeError('init(): address must be a string')
   const address = options.address ?? process.env.EAGLERAY_ADDRESS ?? 'local'
-  const own = (['numCpus', 'numGpus', 'memoryBytes', 'resources', 'objectStoreBytes'] as const).find((key) => options[key] !== undefined)
-  if (address !== 'local' && own !== undefined) throw new TypeError(`init(): ${own} is decided where a cluster is started, not when attaching to ${address}`)
-  if (address !== 'local') throw new ClusterConnectionError(`init(): there is no cluster to attach to at ${address}: this version of eagleray runs on one machine, with address 'local'`)
+  const own = (['numCpus', 'numGpus', 'memoryBytes', 'resources', 'objectStoreBytes'] as const).find(key => options[key] !== undefined)
+  if (address !== 'local' && own !== undefined)
+    throw new TypeError(`init(): ${own} is decided where a cluster is started, not when attaching to ${address}`)
+  if (address !== 'local')
+    throw new ClusterConnectionError(
+      `init(): there is no cluster to attach to at ${address}: this version of eagleray runs on one machine, with address 'local'`,
+    )
   const bytes = options.objectStoreBytes
-  if (bytes !== undefined && (!Number.isInteger(bytes) || bytes <= 0)) throw new RangeError(`init(): objectStoreBytes is ${bytes}; it must be a positive whole number of bytes`)
+  if (bytes !== undefined && (!Number.isInteger(bytes) || bytes <= 0))
+    throw new RangeError(`init(): objectStoreBytes is ${bytes}; it must be a positive whole number of bytes`)
 }
 
 async function begin(options: InitOptions): Promise<ClusterContext> {
@@ -100,27 +119,49 @@ function attach(daemon: StartedDaemon, options: InitOptions): { runtime: Runtime
   if (daemon.warning !== null) process.emitWarning(daemon.warning)
   const store = native.openStore(daemon.storePath)
   let welcomed: (message: Welcome) => void = () => {}
-  const welcome = new Promise<Welcome>((resolve) => {
+  const welcome = new Promise<Welcome>(resolve => {
     welcomed = resolve
   })
   const runtime: Runtime = new Runtime(
     store,
     daemon.nodeWorkerId,
-    { onWelcome: (message) => welcomed(message), onMessage: (message) => onMessage(message, options.logToDriver ?? true), onNodeLost: (reason) => nodeLost(runtime, reason) },
+    {
+      onWelcome: message => welcomed(message),
+      onMessage: message => onMessage(message, options.logToDriver ?? true),
+      onNodeLost: reason => nodeLost(runtime, reason),
+    },
     SPIN_MICROS,
   )
   const context = contextOf(daemon)
   live = { runtime, daemon, context, logToDriver: options.logToDriver ?? true }
   session.runtime = runtime
-  runtime.send(daemon.nodeWorkerId, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: store.workerId, pid: process.pid, kind: 'driver', token: daemon.token })
-  void daemon.ended.then((exit) => {
-    if (live?.runtime === runtime) nodeLost(runtime, `it ended with ${exit.signal ?? `exit code ${exit.exitCode}`}${exit.stderrTail === '' ? '' : `: ${exit.stderrTail}`}`)
+  runtime.send(daemon.nodeWorkerId, {
+    is: 'hello',
+    protocol: PROTOCOL_VERSION,
+    workerId: store.workerId,
+    pid: process.pid,
+    kind: 'driver',
+    token: daemon.token,
+  })
+  void daemon.ended.then(exit => {
+    if (live?.runtime === runtime)
+      nodeLost(
+        runtime,
+        `it ended with ${exit.signal ?? `exit code ${exit.exitCode}`}${exit.stderrTail === '' ? '' : `: ${exit.stderrTail}`}`,
+      )
   })
   return { runtime, welcome, context }
 }
 
 function contextOf(daemon: StartedDaemon): ClusterContext {
-  return { address: 'local', nodeId: daemon.nodeId, jobId: daemon.jobId, sessionDir: daemon.sessionDir, dashboardUrl: null, [Symbol.asyncDispose]: shutdown }
+  return {
+    address: 'local',
+    nodeId: daemon.nodeId,
+    jobId: daemon.jobId,
+    sessionDir: daemon.sessionDir,
+    dashboardUrl: null,
+    [Symbol.asyncDispose]: shutdown,
+  }
 }
 
 function onMessage(message: Control, logToDriver: boolean): void {

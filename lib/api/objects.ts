@@ -4,7 +4,7 @@
 import { encodeArrayHeader } from '../codec/value.js'
 import type { Entry } from '../core/owner/entry.js'
 import { objectId } from '../ids.js'
-import { explainEntry, type Explanation } from '../run/explain.js'
+import { type Explanation, explainEntry } from '../run/explain.js'
 import { entryOf, ObjectRef } from '../run/ref.js'
 import { type Runtime, session } from '../run/runtime.js'
 import * as waits from '../run/waits.js'
@@ -81,14 +81,24 @@ export function cancel(ref: ObjectRef, options: { force?: boolean; recursive?: b
   refuseUnknown('cancel()', options, ['force', 'recursive'])
   const runtime = current()
   const entry = entryOf(ref)
-  if (options.force && entry.task !== null && 'actor' in entry.task) throw new RangeError('cancel(): force is not for calls on actors; use kill(handle)')
+  if (options.force && entry.task !== null && 'actor' in entry.task)
+    throw new RangeError('cancel(): force is not for calls on actors; use kill(handle)')
   runtime.act({ is: 'cancel', entry, force: options.force ?? false, recursive: options.recursive ?? true })
   runtime.mesh.scheduleFlush()
 }
 
 export type TypedArray =
-  | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array
-  | Float32Array | Float64Array | BigInt64Array | BigUint64Array
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array
 export interface TypedArrayConstructor<A extends TypedArray = TypedArray> {
   new (length: number): A
   new (buffer: ArrayBuffer, byteOffset: number, length: number): A
@@ -110,7 +120,8 @@ export interface ArrayBuilder<A extends TypedArray = TypedArray> {
  * @example const b = createArray(Float64Array, 1e8); b.array.fill(1); const ref = b.seal()
  */
 export function createArray<A extends TypedArray>(type: TypedArrayConstructor<A>, length: number): ArrayBuilder<A> {
-  if (typeof type !== 'function' || !(type.BYTES_PER_ELEMENT > 0)) throw new TypeError('createArray() takes a typed array constructor, such as Float64Array')
+  if (typeof type !== 'function' || !(type.BYTES_PER_ELEMENT > 0))
+    throw new TypeError('createArray() takes a typed array constructor, such as Float64Array')
   count('createArray()', 'length', length, 0)
   const runtime = current()
   const { head, offset, byteLength } = encodeArrayHeader(type, length)
@@ -184,7 +195,7 @@ export async function* asCompleted<T>(refs: Iterable<ObjectRef<T>>): AsyncGenera
   for (; left > 0; left--) {
     if (done.length === 0) {
       await runtime.waiting(
-        new Promise<void>((resolve) => {
+        new Promise<void>(resolve => {
           wake = resolve
         }),
       )
@@ -199,7 +210,11 @@ export interface Mappable<I, R> {
 }
 
 /** Calls `fn.remote` for each item, at most `maxPending` (100) at a time, and yields the values as they come. */
-export async function* mapUnordered<I, R>(fn: Mappable<I, R>, items: Iterable<I> | AsyncIterable<I>, options: { maxPending?: number } = {}): AsyncGenerator<R, void, undefined> {
+export async function* mapUnordered<I, R>(
+  fn: Mappable<I, R>,
+  items: Iterable<I> | AsyncIterable<I>,
+  options: { maxPending?: number } = {},
+): AsyncGenerator<R, void, undefined> {
   refuseUnknown('mapUnordered()', options, ['maxPending'])
   count('mapUnordered()', 'maxPending', options.maxPending, 1)
   const maxPending = options.maxPending ?? 100

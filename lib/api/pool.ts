@@ -62,10 +62,10 @@ export class ActorPool<A extends object> {
     if (!this.hasNext()) throw new RangeError('getNextUnordered(): nothing was submitted')
     const running = [...this.running.values()]
     const [[first]] = await wait(
-      running.map((each) => each.ref),
+      running.map(each => each.ref),
       options,
     )
-    const done = running.find((each) => each.ref === first)
+    const done = running.find(each => each.ref === first)
     if (done === undefined) throw timeout(options.timeoutMs)
     return this.take<R>(done)
   }
@@ -86,7 +86,8 @@ export class ActorPool<A extends object> {
 
   /** Adds an actor. */
   push(handle: A): void {
-    if (this.idle.includes(handle) || [...this.running.values()].some((each) => each.actor === handle)) throw new RangeError('push(): the actor is in the pool already')
+    if (this.idle.includes(handle) || [...this.running.values()].some(each => each.actor === handle))
+      throw new RangeError('push(): the actor is in the pool already')
     this.idle.push(handle)
     this.assign()
   }
@@ -117,7 +118,7 @@ export class ActorPool<A extends object> {
 
   /** Waits until some running item is done and its actor has taken the next; the result stays. */
   private async oneDone(timeoutMs: number | undefined): Promise<void> {
-    const refs = [...this.running.values()].map((each) => each.ref)
+    const refs = [...this.running.values()].map(each => each.ref)
     const [ready] = await wait(refs, timeoutMs === undefined ? {} : { timeoutMs })
     if (ready.length === 0) throw timeout(timeoutMs)
   }

@@ -2,11 +2,11 @@
 // Queue: a first-in-first-out queue that tasks and actors share, as ray.util.queue.Queue. It is an actor; passing the
 // queue passes the handle.
 
-import { QueueEmptyError, QueueFullError } from '../errors.js'
-import { type ActorHandle, ActorClassImpl, type ActorClass } from './actor-class.js'
-import { get } from './objects.js'
-import { kill } from './actors.js'
 import { shapeOf } from '../codec/function.js'
+import { QueueEmptyError, QueueFullError } from '../errors.js'
+import { type ActorClass, ActorClassImpl, type ActorHandle } from './actor-class.js'
+import { kill } from './actors.js'
+import { get } from './objects.js'
 
 export interface QueueOptions {
   /** Items it holds at most; 0 for no limit. */
@@ -47,7 +47,7 @@ export class QueueActor {
       const left = deadline - performance.now()
       if (left <= 0) return false
       let timer: NodeJS.Timeout | undefined
-      await new Promise<void>((resolve) => {
+      await new Promise<void>(resolve => {
         line.push(resolve)
         if (Number.isFinite(left)) {
           timer = setTimeout(() => {
@@ -77,7 +77,8 @@ export class Queue<T = unknown> {
 
   constructor(options: QueueOptions = {}) {
     const { maxSize = 0 } = options
-    if (!Number.isInteger(maxSize) || maxSize < 0) throw new RangeError(`Queue: maxSize is ${maxSize}; it must be a whole number, 0 or more`)
+    if (!Number.isInteger(maxSize) || maxSize < 0)
+      throw new RangeError(`Queue: maxSize is ${maxSize}; it must be a whole number, 0 or more`)
     actorClass ??= ActorClassImpl.define(QueueActor, shapeOf(QueueActor), { numCpus: 0 }) as unknown as ActorClass<typeof QueueActor>
     this.actor = actorClass.remote(maxSize)
     this.maxSize = maxSize
@@ -85,7 +86,8 @@ export class Queue<T = unknown> {
 
   /** Appends an item; waits for room. Rejects with QueueFullError after `timeoutMs`. */
   async put(item: T, options: Waiting = {}): Promise<void> {
-    if (!(await get(this.actor.put.remote(item, timeoutOf(options))))) throw new QueueFullError(`the queue holds ${this.maxSize} items and had no room within ${options.timeoutMs} ms`)
+    if (!(await get(this.actor.put.remote(item, timeoutOf(options)))))
+      throw new QueueFullError(`the queue holds ${this.maxSize} items and had no room within ${options.timeoutMs} ms`)
   }
 
   /** The oldest item; waits for one. Rejects with QueueEmptyError after `timeoutMs`. */

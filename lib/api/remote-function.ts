@@ -2,8 +2,8 @@
 // Remote functions: `.remote()` submits a task and gives its ref at once.
 
 import { callSite, captureFunction, type FunctionShape } from '../codec/function.js'
-import { type CodeRef, Task } from '../core/owner/task.js'
 import type { Entry } from '../core/owner/entry.js'
+import { type CodeRef, Task } from '../core/owner/task.js'
 import { limits } from '../options.js'
 import type { ObjectRef } from '../run/ref.js'
 import { checkArity, refsOf } from '../run/requests.js'
@@ -92,7 +92,10 @@ export class RemoteFunctionImpl {
 
   static define(fn: Function, shape: FunctionShape, options: TaskOptions): RemoteFunctionImpl {
     checkTaskOptions(`remote(${shape.name || 'function'})`, options)
-    if (shape.isGenerator) throw new TypeError(`remote(${shape.name || 'function'}): generator functions are not supported by this version of eagleray; return an array with numReturns, or use an actor`)
+    if (shape.isGenerator)
+      throw new TypeError(
+        `remote(${shape.name || 'function'}): generator functions are not supported by this version of eagleray; return an array with numReturns, or use an actor`,
+      )
     return new RemoteFunctionImpl(new Definition(fn, shape, options.env ?? null), options)
   }
 
@@ -144,7 +147,8 @@ export class RemoteFunctionImpl {
 
   options(overrides: TaskOptions): RemoteFunctionImpl {
     checkTaskOptions(`${this.name}.options()`, overrides)
-    if (overrides.env !== undefined) throw new TypeError(`${this.name}.options(): env belongs to remote(), where the function's captures are decided`)
+    if (overrides.env !== undefined)
+      throw new TypeError(`${this.name}.options(): env belongs to remote(), where the function's captures are decided`)
     return new RemoteFunctionImpl(this.definition, { ...this.taskOptions, ...overrides })
   }
 }

@@ -2,11 +2,24 @@
 // The state API: lists of what there is, as plain objects.
 
 import { decodeError } from '../codec/error-value.js'
-import { currentOrStarted, jobOf } from './init.js'
 import { type NodeRow, nodes } from './context.js'
+import { currentOrStarted, jobOf } from './init.js'
 
-export interface WorkerRow { workerId: string; pid: number; nodeId: string; state: string }
-export interface TaskRow { taskId: string; name: string; state: string; attempt: number; nodeId: string; workerId: string | null; error: string | null }
+export interface WorkerRow {
+  workerId: string
+  pid: number
+  nodeId: string
+  state: string
+}
+export interface TaskRow {
+  taskId: string
+  name: string
+  state: string
+  attempt: number
+  nodeId: string
+  workerId: string | null
+  error: string | null
+}
 export interface ActorRow {
   actorId: string
   name: string | null
@@ -28,7 +41,10 @@ export interface ObjectRow {
   nodeIds: string[]
   spilled: boolean
 }
-export interface JobRow { jobId: string; state: string }
+export interface JobRow {
+  jobId: string
+  state: string
+}
 
 async function rows<T>(what: 'workers' | 'tasks' | 'actors' | 'objects'): Promise<T[]> {
   return (await (await currentOrStarted()).requests.query(what)) as T[]
@@ -40,7 +56,7 @@ export const state = {
   listTasks: (): Promise<TaskRow[]> => rows('tasks'),
   listActors: async (): Promise<ActorRow[]> => {
     const list = await rows<Omit<ActorRow, 'deathCause'> & { deathCause: Uint8Array | null }>('actors')
-    return list.map((row) => ({ ...row, deathCause: row.deathCause === null ? null : decodeError(row.deathCause).message }))
+    return list.map(row => ({ ...row, deathCause: row.deathCause === null ? null : decodeError(row.deathCause).message }))
   },
   listObjects: (): Promise<ObjectRow[]> => rows('objects'),
   listJobs: async (): Promise<JobRow[]> => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The options of remote functions and actor classes: what they are, and what is refused at the call.
 
-import type { SchedulingClass } from '../wire/messages.js'
 import { describeAmounts, toAmounts } from '../core/resources.js'
+import type { SchedulingClass } from '../wire/messages.js'
 
 /** A class of errors, as `retryExceptions` takes them. */
 export type ErrorClass = abstract new (...args: never[]) => Error
@@ -56,7 +56,8 @@ function number(what: string, name: string, value: unknown): number {
 function quantity(what: string, name: string, value: unknown): number {
   const amount = number(what, name, value)
   if (amount < 0 || !Number.isFinite(amount)) throw new RangeError(`${what}: ${name} is ${amount}; it must be 0 or more`)
-  if (Math.abs(amount * 10_000 - Math.round(amount * 10_000)) > 1e-6) throw new RangeError(`${what}: ${name} is ${amount}; the smallest step is 0.0001`)
+  if (Math.abs(amount * 10_000 - Math.round(amount * 10_000)) > 1e-6)
+    throw new RangeError(`${what}: ${name} is ${amount}; the smallest step is 0.0001`)
   return amount
 }
 
@@ -64,11 +65,14 @@ export function checkResources(what: string, options: ResourceOptions): void {
   if (options.numCpus !== undefined) quantity(what, 'numCpus', options.numCpus)
   if (options.numGpus !== undefined) {
     const gpus = quantity(what, 'numGpus', options.numGpus)
-    if (gpus > 1 && !Number.isInteger(gpus)) throw new RangeError(`${what}: numGpus is ${gpus}; more than one GPU must be a whole number, because a fraction is of one device`)
+    if (gpus > 1 && !Number.isInteger(gpus))
+      throw new RangeError(`${what}: numGpus is ${gpus}; more than one GPU must be a whole number, because a fraction is of one device`)
   }
-  if (options.memoryBytes !== undefined && number(what, 'memoryBytes', options.memoryBytes) < 0) throw new RangeError(`${what}: memoryBytes must be 0 or more`)
+  if (options.memoryBytes !== undefined && number(what, 'memoryBytes', options.memoryBytes) < 0)
+    throw new RangeError(`${what}: memoryBytes must be 0 or more`)
   if (options.resources === undefined) return
-  if (typeof options.resources !== 'object' || options.resources === null) throw new TypeError(`${what}: resources must be an object of numbers by name`)
+  if (typeof options.resources !== 'object' || options.resources === null)
+    throw new TypeError(`${what}: resources must be an object of numbers by name`)
   for (const [name, value] of Object.entries(options.resources)) {
     if (name === 'CPU' || name === 'GPU' || name === 'memory') {
       throw new RangeError(`${what}: ${name} does not belong into resources; use numCpus, numGpus or memoryBytes`)
@@ -93,7 +97,7 @@ export function checkTaskOptions(what: string, options: TaskOptions): void {
   count(what, 'maxCalls', options.maxCalls, 0)
   checkName(what, options.name)
   const retry = options.retryExceptions
-  if (retry !== undefined && typeof retry !== 'boolean' && !(Array.isArray(retry) && retry.every((each) => typeof each === 'function'))) {
+  if (retry !== undefined && typeof retry !== 'boolean' && !(Array.isArray(retry) && retry.every(each => typeof each === 'function'))) {
     throw new TypeError(`${what}: retryExceptions must be true, false or an array of error classes`)
   }
   checkStrategy(what, options.schedulingStrategy)
@@ -107,12 +111,14 @@ export function checkName(what: string, name: unknown): void {
 }
 
 export function checkEnv(what: string, env: unknown): void {
-  if (env !== undefined && (typeof env !== 'object' || env === null)) throw new TypeError(`${what}: env must be an object of captures by name`)
+  if (env !== undefined && (typeof env !== 'object' || env === null))
+    throw new TypeError(`${what}: env must be an object of captures by name`)
 }
 
 export function checkStrategy(what: string, strategy: unknown): void {
   if (strategy === undefined || strategy === 'DEFAULT' || strategy === 'SPREAD') return
-  if (typeof strategy === 'object') throw new TypeError(`${what}: node affinity and placement groups are not supported by this version of eagleray`)
+  if (typeof strategy === 'object')
+    throw new TypeError(`${what}: node affinity and placement groups are not supported by this version of eagleray`)
   throw new RangeError(`${what}: schedulingStrategy is ${JSON.stringify(strategy)}; it must be 'DEFAULT' or 'SPREAD'`)
 }
 
@@ -125,6 +131,8 @@ export function schedulingClass(options: TaskOptions): SchedulingClass {
   const resources = toAmounts(resourcesOf(options, 1))
   const freshWorker = (options.numGpus ?? 0) > 0 && options.maxCalls !== 0
   const maxCalls = options.maxCalls ?? 0
-  const key = [describeAmounts(resources), freshWorker ? 'fresh' : '', maxCalls > 0 ? `maxCalls:${maxCalls}` : ''].filter((part) => part !== '').join(' ')
+  const key = [describeAmounts(resources), freshWorker ? 'fresh' : '', maxCalls > 0 ? `maxCalls:${maxCalls}` : '']
+    .filter(part => part !== '')
+    .join(' ')
   return { key: key === '' ? 'none' : key, resources, freshWorker, maxCalls: freshWorker && maxCalls === 0 ? 1 : maxCalls }
 }

@@ -28,9 +28,9 @@ import { refusal } from './refusals.js'
 import { decodeSmall, encodeSmall, encodeText, NOT_SMALL } from './small.js'
 import { utf8BytesMax } from './text.js'
 
+export type { PartOf } from './buffers.js'
 export { deregisterSerializer, registerSerializer, type Serializer } from './classes.js'
 export type { CodecContext, FunctionCodec, ReferenceCodec } from './context.js'
-export type { PartOf } from './buffers.js'
 export { type Encoded, writeEncoded } from './envelope.js'
 export { decodeSmall, encodeSmall, NOT_SMALL }
 

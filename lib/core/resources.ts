@@ -40,6 +40,6 @@ export function add(to: Amounts, given: Amounts): void {
 export function describeAmounts(amounts: Amounts): string {
   return Object.keys(amounts)
     .sort()
-    .map((name) => `${name}:${IN_BYTES.has(name) ? amounts[name] : (amounts[name] as number) / STEPS}`)
+    .map(name => `${name}:${IN_BYTES.has(name) ? amounts[name] : (amounts[name] as number) / STEPS}`)
     .join(',')
 }

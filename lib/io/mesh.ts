@@ -86,10 +86,10 @@ export class Mesh {
     this.port = openPort(
       store,
       {
-        onPackets: (count) => this.receive(count),
+        onPackets: count => this.receive(count),
         onClosed: (channel, reason) => this.closed(channel, reason),
         onOpened: (channel, slot) => this.opened(channel, slot),
-        onWritable: (channel) => this.writable(channel),
+        onWritable: channel => this.writable(channel),
         onSealed: () => this.onSealed(),
       },
       this.inbox,
@@ -280,7 +280,7 @@ export class Mesh {
 
   private opened(channel: number, slot: number): void {
     if (this.byChannel.has(channel)) return
-    const client = this.store.clients().find((candidate) => candidate.slot === slot)
+    const client = this.store.clients().find(candidate => candidate.slot === slot)
     if (client === undefined) return this.port.disconnect(channel)
     this.admit(channel, client.workerId)
   }
@@ -310,7 +310,8 @@ export class Mesh {
     while (at < end) {
       if (end - at < FRAME_HEADER_BYTES) return new WireError(`a frame header is cut short: ${end - at} bytes`)
       const next = at + 4 + view.getUint32(at, true)
-      if (next > end || next < at + FRAME_HEADER_BYTES) return new WireError(`a frame claims ${next - at} bytes, the packet has ${end - at}`)
+      if (next > end || next < at + FRAME_HEADER_BYTES)
+        return new WireError(`a frame claims ${next - at} bytes, the packet has ${end - at}`)
       const error = this.frame(peer, view.getUint8(at + 4), bytes, view, at + FRAME_HEADER_BYTES, next)
       if (error !== null) return error
       at = next

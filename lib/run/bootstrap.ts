@@ -98,8 +98,8 @@ function launch(settings: DaemonSettings, output: 'pipe' | number): { child: Chi
     env: { ...process.env, NODE_OPTIONS: '', NODE_EXTRA_CA_CERTS: undefined, [DAEMON_ENV]: JSON.stringify(settings) },
   })
   const tail = output === 'pipe' ? keepTail(child) : () => textOf(output)
-  const exit = new Promise<DaemonExit>((resolve) => {
-    child.on('error', (error) => resolve({ exitCode: null, signal: null, stderrTail: error.message }))
+  const exit = new Promise<DaemonExit>(resolve => {
+    child.on('error', error => resolve({ exitCode: null, signal: null, stderrTail: error.message }))
     child.on('exit', (exitCode, signal) => resolve({ exitCode, signal, stderrTail: tail() }))
   })
   child.stdin?.on('error', () => {})
@@ -112,7 +112,10 @@ function reportIn(file: number, pid: number): DaemonReport {
   const never = new Int32Array(new SharedArrayBuffer(4))
   while (performance.now() < untilMs) {
     const gone = hasEnded(pid)
-    const line = textOf(file).split('\n').slice(0, -1).find((each) => each.startsWith('{"ok"'))
+    const line = textOf(file)
+      .split('\n')
+      .slice(0, -1)
+      .find(each => each.startsWith('{"ok"'))
     if (line !== undefined) return JSON.parse(line) as DaemonReport
     if (gone) return { ok: false, message: `it ended: ${textOf(file)}`, code: null }
     Atomics.wait(never, 0, 0, 1)

@@ -27,7 +27,16 @@ export class Dispatcher {
     }
     Atomics.store(peer.claims.mine, task.claim, CLAIM.queued)
     const code = this.code(peer, task.code)
-    const header = { flags: 0, claim: task.claim, task: task.seq, lease: lane.leaseId, code, returns: task.returns, attempt: task.attempt, argCount: task.argCount }
+    const header = {
+      flags: 0,
+      claim: task.claim,
+      task: task.seq,
+      lease: lane.leaseId,
+      code,
+      returns: task.returns,
+      attempt: task.attempt,
+      argCount: task.argCount,
+    }
     this.write(peer, header, task.args)
     return true
   }
@@ -69,7 +78,7 @@ export class Dispatcher {
       copy(args, peer.bytes, at)
       return
     }
-    const pieces = args.map((argument) => (argument instanceof Uint8Array ? argument : resolvedArgument(argument, this.host)))
+    const pieces = args.map(argument => (argument instanceof Uint8Array ? argument : resolvedArgument(argument, this.host)))
     const size = pieces.reduce((sum, piece) => sum + piece.length, 0)
     this.mesh.reserve(peer, TASK_HEADER_BYTES + size)
     let at = writeTaskHeader(peer, header, size)

@@ -3,14 +3,22 @@
 
 import { ActorCall } from '../core/owner/actor-calls.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
-import { describeAmounts } from '../core/resources.js'
 import { TASK, Task } from '../core/owner/task.js'
+import { describeAmounts } from '../core/resources.js'
 import { ownerOf, seqOf } from '../ids.js'
 import type { Runtime } from './runtime.js'
 
 export interface Explanation {
   objectId: string
-  state: 'ready' | 'failed' | 'waiting for arguments' | 'waiting for a worker' | 'running' | 'waiting for an actor' | 'waiting for its owner' | 'unknown'
+  state:
+    | 'ready'
+    | 'failed'
+    | 'waiting for arguments'
+    | 'waiting for a worker'
+    | 'running'
+    | 'waiting for an actor'
+    | 'waiting for its owner'
+    | 'unknown'
   /** One sentence. */
   reason: string
   waitsFor: { arguments: string[]; resources: string | null; workerId: string | null; actorId: string | null }
@@ -30,7 +38,8 @@ function explain(runtime: Runtime, entry: Entry): Explanation {
   const objectId = runtime.idOf(entry)
   if (entry.state === STATE.failed) return { objectId, state: 'failed', reason: runtime.reader.failure(entry).message, waitsFor: NOTHING }
   if (entry.settled) return { objectId, state: 'ready', reason: 'the value is there', waitsFor: NOTHING }
-  if (entry.owner !== null) return { objectId, state: 'waiting for its owner', reason: `its owner ${entry.owner} has not told of a value yet`, waitsFor: NOTHING }
+  if (entry.owner !== null)
+    return { objectId, state: 'waiting for its owner', reason: `its owner ${entry.owner} has not told of a value yet`, waitsFor: NOTHING }
   if (entry.task instanceof Task) return explainTask(runtime, objectId, entry.task)
   if (entry.task instanceof ActorCall) return explainCall(runtime, objectId, entry.task)
   return { objectId, state: 'unknown', reason: 'nothing makes it', waitsFor: NOTHING }
@@ -39,29 +48,51 @@ function explain(runtime: Runtime, entry: Entry): Explanation {
 function missing(runtime: Runtime, args: Task['args']): string[] {
   if (args instanceof Uint8Array) return []
   const entries = args.filter((argument): argument is Entry => !(argument instanceof Uint8Array) && !argument.settled)
-  return entries.map((argument) => runtime.idOf(argument))
+  return entries.map(argument => runtime.idOf(argument))
 }
 
 function explainTask(runtime: Runtime, objectId: string, task: Task): Explanation {
   if (task.state === TASK.waiting) {
     const list = missing(runtime, task.args)
-    return { objectId, state: 'waiting for arguments', reason: `${task.name} waits for ${list.length} of its arguments`, waitsFor: { ...NOTHING, arguments: list } }
+    return {
+      objectId,
+      state: 'waiting for arguments',
+      reason: `${task.name} waits for ${list.length} of its arguments`,
+      waitsFor: { ...NOTHING, arguments: list },
+    }
   }
   const resources = describeAmounts(task.scheduling.resources)
   if (task.state === TASK.queued) {
-    return { objectId, state: 'waiting for a worker', reason: `${task.name} waits for a worker with ${resources || 'no resources'}`, waitsFor: { ...NOTHING, resources } }
+    return {
+      objectId,
+      state: 'waiting for a worker',
+      reason: `${task.name} waits for a worker with ${resources || 'no resources'}`,
+      waitsFor: { ...NOTHING, resources },
+    }
   }
   const workerId = task.lane?.workerId ?? null
-  return { objectId, state: 'running', reason: `${task.name} is at worker ${workerId} (attempt ${task.attempt + 1})`, waitsFor: { ...NOTHING, workerId } }
+  return {
+    objectId,
+    state: 'running',
+    reason: `${task.name} is at worker ${workerId} (attempt ${task.attempt + 1})`,
+    waitsFor: { ...NOTHING, workerId },
+  }
 }
 
 function explainCall(runtime: Runtime, objectId: string, call: ActorCall): Explanation {
   const { actor } = call
   if (call.unresolved > 0) {
     const list = missing(runtime, call.args)
-    return { objectId, state: 'waiting for arguments', reason: `${call.name} waits for ${list.length} of its arguments`, waitsFor: { ...NOTHING, arguments: list } }
+    return {
+      objectId,
+      state: 'waiting for arguments',
+      reason: `${call.name} waits for ${list.length} of its arguments`,
+      waitsFor: { ...NOTHING, arguments: list },
+    }
   }
   const phase = actor.view?.phase ?? 'unknown'
-  const reason = call.sent ? `${call.name} is at the actor, which is ${phase}` : `${call.name} waits for the actor, which is ${phase}, or behind an earlier call`
+  const reason = call.sent
+    ? `${call.name} is at the actor, which is ${phase}`
+    : `${call.name} waits for the actor, which is ${phase}, or behind an earlier call`
   return { objectId, state: call.sent ? 'running' : 'waiting for an actor', reason, waitsFor: { ...NOTHING, actorId: actor.actorId } }
 }

@@ -79,7 +79,7 @@ export class ActorHandle {
   readonly #state: HandleState
 
   static {
-    stateOf = (handle) => handle.#state
+    stateOf = handle => handle.#state
   }
 
   constructor(actor: Actor, shape: ActorShape, keeper: RefKeeper, port: CallPort) {
@@ -117,7 +117,7 @@ const classes = new Map<string, typeof ActorHandle>()
 
 /** A handle whose methods are those of the shape. */
 export function makeHandle(actor: Actor, shape: ActorShape, keeper: RefKeeper, port: CallPort): ActorHandle {
-  const key = `${shape.className}(${shape.methods.map((method) => method.name).join()})`
+  const key = `${shape.className}(${shape.methods.map(method => method.name).join()})`
   let Handle = classes.get(key)
   if (Handle === undefined) {
     Handle = class extends ActorHandle {}

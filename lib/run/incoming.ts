@@ -28,14 +28,19 @@ const NONE: unknown[] = []
 
 /** The arguments of a task or call. */
 export function argumentsOf(task: IncomingTask, reader: Reader): unknown[] | Promise<unknown[]> {
-  return decodeArguments(task.args, task.header.argCount, reader, (id) => {
+  return decodeArguments(task.args, task.header.argCount, reader, id => {
     task.stored ??= []
     task.stored.push(id)
   })
 }
 
 /** The arguments' values; a promise of them where one needs modules to be loaded. `stored` hears the ids of those in the store. */
-export function decodeArguments(args: Uint8Array, count: number, reader: Reader, stored: (id: string) => void): unknown[] | Promise<unknown[]> {
+export function decodeArguments(
+  args: Uint8Array,
+  count: number,
+  reader: Reader,
+  stored: (id: string) => void,
+): unknown[] | Promise<unknown[]> {
   if (count === 0) return NONE
   const view = new DataView(args.buffer, args.byteOffset, args.length)
   const values: unknown[] = new Array(count)

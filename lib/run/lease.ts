@@ -66,6 +66,6 @@ export class Lease {
       this.state = 'resuming'
       this.runtime.send(this.runtime.node, { is: 'unblock', leaseId })
     }
-    return new Promise((resolve) => this.onResumed.push(resolve))
+    return new Promise(resolve => this.onResumed.push(resolve))
   }
 }

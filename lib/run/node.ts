@@ -56,7 +56,8 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
     store,
     daemon: new Daemon(node, head),
     logsDir: `${sessionDir}/logs`,
-    command: spawnKey => workerCommand(settings, { storePath, daemonId: store.workerId, sessionDir, token, spawnKey, loaders: settings.loaders }),
+    command: spawnKey =>
+      workerCommand(settings, { storePath, daemonId: store.workerId, sessionDir, token, spawnKey, loaders: settings.loaders }),
     processes: listener => new ChildProcesses(listener),
     onEnd: reason => {
       // Its driver shows this when it did not ask for the end itself.

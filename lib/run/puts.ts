@@ -65,14 +65,19 @@ export class Puts {
   private fullError(requestedBytes: number, cause: Error): Error {
     const { store } = this.runtime
     const stats = store.stats()
-    const clients = new Map(store.clients().map((client) => [client.slot, client]))
+    const clients = new Map(store.clients().map(client => [client.slot, client]))
     const largest = store
       .list()
       .sort((a, b) => b.sizeBytes - a.sizeBytes)
       .slice(0, HOLDERS_NAMED)
-    const holders = largest.map((object) => {
-      const own = object.id.startsWith(this.runtime.self) ? this.runtime.owner.references.owned.get(Number.parseInt(object.id.slice(24), 16)) : undefined
-      const pinned = object.pinnedBy.length > 0 ? `a view is alive in pid ${object.pinnedBy.map((slot) => clients.get(slot)?.pid ?? '?').join(', ')}` : 'referenced by its owner'
+    const holders = largest.map(object => {
+      const own = object.id.startsWith(this.runtime.self)
+        ? this.runtime.owner.references.owned.get(Number.parseInt(object.id.slice(24), 16))
+        : undefined
+      const pinned =
+        object.pinnedBy.length > 0
+          ? `a view is alive in pid ${object.pinnedBy.map(slot => clients.get(slot)?.pid ?? '?').join(', ')}`
+          : 'referenced by its owner'
       return {
         objectId: object.id,
         sizeBytes: object.sizeBytes,
@@ -81,7 +86,7 @@ export class Puts {
         reason: own === undefined ? pinned : reason(own),
       }
     })
-    const text = holders.map((each) => `  ${each.sizeBytes} bytes made at ${each.callSite}: ${each.reason} (${each.objectId})`)
+    const text = holders.map(each => `  ${each.sizeBytes} bytes made at ${each.callSite}: ${each.reason} (${each.objectId})`)
     return new ObjectStoreFullError(
       `the object store has no room for ${requestedBytes} bytes: ${stats.usedBytes} of ${stats.capacityBytes} are used, the largest free piece is ${stats.largestFreeBytes}. ` +
         `The largest objects are:\n${text.join('\n')}\nDrop refs you no longer need (using, or [Symbol.dispose]()), release() views, or give init() more objectStoreBytes`,

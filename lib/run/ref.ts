@@ -33,7 +33,7 @@ export class Token {
 }
 
 /** Ends the token of whatever object was registered, once that is collected. */
-export const collected = new FinalizationRegistry<Token>((token) => token.end())
+export const collected = new FinalizationRegistry<Token>(token => token.end())
 let tokenOf: (ref: ObjectRef<unknown>) => Token
 
 /**
@@ -47,7 +47,7 @@ export class ObjectRef<T = unknown> {
   declare readonly __type?: T
 
   static {
-    tokenOf = (ref) => ref.#token
+    tokenOf = ref => ref.#token
   }
 
   /** Not for users: refs come from `put`, `.remote()` and values. */

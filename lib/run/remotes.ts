@@ -11,7 +11,7 @@ export function registerRemotes(codec: RemoteCodec): void {
 }
 
 export const remotes: RemoteCodec = {
-  encode: (wrapper) => registered?.encode(wrapper) ?? null,
+  encode: wrapper => registered?.encode(wrapper) ?? null,
   decode: (fn, options) => {
     if (registered === null) throw new RangeError('remote functions cannot be rebuilt in this process')
     return registered.decode(fn, options)

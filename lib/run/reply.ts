@@ -33,7 +33,7 @@ export class Replies {
   /** Everybody has been asked to collect garbage: try until there is room, or the time is over. */
   private async whenRoom(task: IncomingTask, name: string, value: unknown, untilMs: number): Promise<void> {
     for (;;) {
-      await new Promise((resolve) => setTimeout(resolve, limits.roomRetryMs))
+      await new Promise(resolve => setTimeout(resolve, limits.roomRetryMs))
       try {
         this.ok(task, value)
         return
@@ -50,7 +50,11 @@ export class Replies {
     const { returns } = task.header
     if (returns === 1) return this.one(task, value)
     if (returns === 0) return this.plain(task, STATUS.ok)
-    const values = Array.isArray(value) ? value : value !== null && typeof value === 'object' && Symbol.iterator in value ? [...(value as Iterable<unknown>)] : null
+    const values = Array.isArray(value)
+      ? value
+      : value !== null && typeof value === 'object' && Symbol.iterator in value
+        ? [...(value as Iterable<unknown>)]
+        : null
     if (values === null || values.length !== returns) {
       const got = values === null ? `a ${typeof value}` : `${values.length} values`
       throw new RangeError(`numReturns is ${returns}, so the task must return ${returns} values; it returned ${got}`)
@@ -61,7 +65,8 @@ export class Replies {
   /** Answers with what the code of the task threw. */
   error(task: IncomingTask, name: string, error: unknown): void {
     let body = encodeThrown(error, name)
-    if (body.length > limits.inlineBytesMax) body = encodeThrown(new Error(`${String((error as Error)?.message).slice(0, 1000)}… (the error was ${body.length} bytes long)`), name)
+    if (body.length > limits.inlineBytesMax)
+      body = encodeThrown(new Error(`${String((error as Error)?.message).slice(0, 1000)}… (the error was ${body.length} bytes long)`), name)
     const { mesh } = this.runtime
     const { peer, header } = task
     mesh.reserve(peer, REPLY_HEADER_BYTES + 5 + body.length)

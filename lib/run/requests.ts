@@ -37,7 +37,8 @@ export class Requests implements CallPort {
     if (!Number.isInteger(returns) || returns < 0) throw new RangeError(`numReturns is ${returns}; it must be a whole number, 0 or more`)
     const group = options?.concurrencyGroup ?? shape.concurrencyGroup
     const groupNumber = group === null ? 0 : actorShape.groups.indexOf(group) + 1
-    if (group !== null && groupNumber === 0) throw new RangeError(`${actorShape.className} has no concurrency group ${group}; it has ${actorShape.groups.join(', ') || 'none'}`)
+    if (group !== null && groupNumber === 0)
+      throw new RangeError(`${actorShape.className} has no concurrency group ${group}; it has ${actorShape.groups.join(', ') || 'none'}`)
     this.refuseFlood(actor)
     const held: Entry[] = []
     const encoded = runtime.arguments.encode(args, held)
@@ -48,7 +49,18 @@ export class Requests implements CallPort {
     const seq = runtime.owner.nextSeq(Math.max(1, returns))
     const retries = options?.maxTaskRetries ?? shape.maxTaskRetries ?? actorShape.maxTaskRetries
     const name = options?.name ?? `${actorShape.className}.${shape.name}`
-    const call = new ActorCall(seq, actor, name, method + groupNumber * GROUP_STEP, encoded, args.length, returns, retries, held, this.currentParent)
+    const call = new ActorCall(
+      seq,
+      actor,
+      name,
+      method + groupNumber * GROUP_STEP,
+      encoded,
+      args.length,
+      returns,
+      retries,
+      held,
+      this.currentParent,
+    )
     try {
       runtime.act({ is: 'call', call, pendingMax: actorShape.maxPendingCalls })
     } catch (error) {
@@ -64,7 +76,9 @@ export class Requests implements CallPort {
     const workerId = actor.view?.workerId
     const waiting = workerId == null ? 0 : (this.runtime.mesh.known(workerId)?.backlogBytes ?? 0)
     if (waiting < limits.peerQueueBytesMax) return
-    throw new PendingCallsLimitError(`${waiting} bytes of calls wait for the actor ${actor.className}, which does not take them; wait for some of them first`)
+    throw new PendingCallsLimitError(
+      `${waiting} bytes of calls wait for the actor ${actor.className}, which does not take them; wait for some of them first`,
+    )
   }
 
   /** Whether the user asked to retry on this error. */
@@ -76,9 +90,11 @@ export class Requests implements CallPort {
     if (result?.form !== 'failed' || !(result.error instanceof Uint8Array)) return false
     const error = decodeError(result.error)
     const cause = error.cause instanceof Error ? error.cause : error
-    return task.retryExceptions.some((each) => {
+    return task.retryExceptions.some(each => {
       const Class = each as new () => Error
-      return error instanceof Class || cause instanceof Class || [(cause as Error).name, (cause as Error).constructor.name].includes(Class.name)
+      return (
+        error instanceof Class || cause instanceof Class || [(cause as Error).name, (cause as Error).constructor.name].includes(Class.name)
+      )
     })
   }
 
@@ -93,16 +109,26 @@ export class Requests implements CallPort {
 
   actorByName(name: string, namespace: string): Promise<ActorView | null> {
     const request = ++this.lastRequest
-    return this.answer(request, 'getActor', (message) => (message as ActorNamed).view, () => {
-      this.runtime.send(this.runtime.node, { is: 'actorByName', request, name, namespace })
-    })
+    return this.answer(
+      request,
+      'getActor',
+      message => (message as ActorNamed).view,
+      () => {
+        this.runtime.send(this.runtime.node, { is: 'actorByName', request, name, namespace })
+      },
+    )
   }
 
   query(what: Query['what'], argument = ''): Promise<unknown[]> {
     const request = ++this.lastRequest
-    return this.answer(request, what, (message) => (message as Answer).rows, () => {
-      this.runtime.send(this.runtime.node, { is: 'query', request, what, argument })
-    })
+    return this.answer(
+      request,
+      what,
+      message => (message as Answer).rows,
+      () => {
+        this.runtime.send(this.runtime.node, { is: 'query', request, what, argument })
+      },
+    )
   }
 
   answered(message: Answer | ActorNamed): void {
@@ -116,9 +142,9 @@ export class Requests implements CallPort {
   /** Rows of this process for the state API. */
   rows(what: string, argument: string): unknown[] {
     const { owner, self } = this.runtime
-    if (what === 'objects') return [...owner.references.owned.values()].filter((entry) => !entry.isActor).map((entry) => this.objectRow(entry))
+    if (what === 'objects') return [...owner.references.owned.values()].filter(entry => !entry.isActor).map(entry => this.objectRow(entry))
     if (what === 'explain') return [explainEntry(this.runtime, argument)]
-    const pending = [...owner.tasks.pending.values()].map((task) => ({
+    const pending = [...owner.tasks.pending.values()].map(task => ({
       taskId: objectId(self, task.seq),
       name: task.name,
       state: ['PENDING_ARGS', 'PENDING_NODE_ASSIGNMENT', 'RUNNING', 'FINISHED'][task.state],
@@ -127,7 +153,7 @@ export class Requests implements CallPort {
       workerId: task.lane?.workerId ?? null,
       error: null,
     }))
-    const finished = owner.tasks.finished.map((task) => ({
+    const finished = owner.tasks.finished.map(task => ({
       taskId: objectId(self, task.seq),
       name: task.name,
       state: task.error === null ? 'FINISHED' : 'FAILED',
@@ -165,11 +191,11 @@ export class Requests implements CallPort {
           this.pending.delete(request)
         }
         this.pending.set(request, {
-          answer: (message) => {
+          answer: message => {
             end()
             resolve(pick(message))
           },
-          fail: (error) => {
+          fail: error => {
             end()
             reject(error)
           },
@@ -184,13 +210,16 @@ export class Requests implements CallPort {
 export function refsOf(runtime: Runtime, entries: Entry[]): ObjectRef | ObjectRef[] | undefined {
   if (entries.length === 1) return new ObjectRef(entries[0] as Entry, runtime)
   if (entries.length === 0) return undefined
-  return entries.map((entry) => new ObjectRef(entry, runtime))
+  return entries.map(entry => new ObjectRef(entry, runtime))
 }
 
 /** Refuses a wrong number of arguments at the call. */
 export function checkArity(name: string, requiredArgs: number, maxArgs: number | null, count: number): void {
   if (count >= requiredArgs && (maxArgs === null || count <= maxArgs)) return
-  const expected = maxArgs === null ? `at least ${requiredArgs}` : requiredArgs === maxArgs ? `${requiredArgs}` : `${requiredArgs} to ${maxArgs}`
+  const expected =
+    maxArgs === null ? `at least ${requiredArgs}` : requiredArgs === maxArgs ? `${requiredArgs}` : `${requiredArgs} to ${maxArgs}`
   const hint = count < requiredArgs ? ' (an optional parameter is spelled with a default: `b = undefined`)' : ''
-  throw new TypeError(`${name} takes ${expected} argument${expected === '1' ? '' : 's'}, but ${count} ${count === 1 ? 'was' : 'were'} given${hint}`)
+  throw new TypeError(
+    `${name} takes ${expected} argument${expected === '1' ? '' : 's'}, but ${count} ${count === 1 ? 'was' : 'were'} given${hint}`,
+  )
 }

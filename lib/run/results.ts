@@ -9,8 +9,8 @@ import type { TaskReply } from '../core/owner/tasks.js'
 import { WireError } from '../errors.js'
 import { WORKER_ID_DIGITS } from '../ids.js'
 import type { Mesh, Peer } from '../io/mesh.js'
+import { beginValue, endFrame, FORM, REPLY_FLAG, readHex, STATUS, VALUE_HEADER_BYTES, writeObjectId } from '../wire/frames.js'
 import type { WorkerId } from '../wire/messages.js'
-import { beginValue, endFrame, FORM, readHex, REPLY_FLAG, STATUS, VALUE_HEADER_BYTES, writeObjectId } from '../wire/frames.js'
 
 const STATUS_NAMES = ['ok', 'error', 'revoked', 'cancelled'] as const
 
@@ -62,13 +62,14 @@ function readContained(bytes: Uint8Array): ContainedRef[][] {
   } catch (error) {
     throw new WireError(`the refs inside a result are not MessagePack: ${(error as Error).message}`)
   }
-  return listOf(lists, (groups) => listOf(groups, readGroup).flat())
+  return listOf(lists, groups => listOf(groups, readGroup).flat())
 }
 
 function readGroup(group: unknown): ContainedRef[] {
-  const [owner, isActor, seqs] = listOf(group, (each) => each)
-  if (typeof owner !== 'string' || owner.length !== WORKER_ID_DIGITS || typeof isActor !== 'boolean') throw new WireError('refs inside a result name no owner')
-  return listOf(seqs, (seq) => {
+  const [owner, isActor, seqs] = listOf(group, each => each)
+  if (typeof owner !== 'string' || owner.length !== WORKER_ID_DIGITS || typeof isActor !== 'boolean')
+    throw new WireError('refs inside a result name no owner')
+  return listOf(seqs, seq => {
     if (!Number.isSafeInteger(seq)) throw new WireError('a ref inside a result has no number')
     return { owner, seq: seq as number, isActor }
   })

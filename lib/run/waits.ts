@@ -113,7 +113,7 @@ function someSettled(runtime: Runtime, entries: Entry[], numReturns: number, tim
     if (entry.settled) ready++
   }
   if (ready >= numReturns || timeoutMs === 0) return Promise.resolve()
-  return new Promise((resolve) => {
+  return new Promise(resolve => {
     const end = () => {
       clearTimeout(timer)
       for (const entry of entries) if (!entry.settled) unwait(entry, settled)
@@ -165,7 +165,7 @@ function startTimer(
   if (timeoutMs === undefined) return undefined
   const expire = () => {
     stop()
-    const pending = entries.filter((entry) => !entry.settled).map((entry) => objectId(entry.owner ?? runtime.self, entry.seq))
+    const pending = entries.filter(entry => !entry.settled).map(entry => objectId(entry.owner ?? runtime.self, entry.seq))
     const text = `get() waited ${timeoutMs} ms for ${pending.length} of ${entries.length} objects (${pending.slice(0, 3).join(', ')}${pending.length > 3 ? ', …' : ''}); they may still come`
     reject(new GetTimeoutError(text, { timeoutMs, pending }))
   }

@@ -9,7 +9,7 @@ import { PROTOCOL_VERSION } from '../wire/messages.js'
 import { WORKER_ENV, type WorkerSettings } from './daemon-settings.js'
 import { Executor } from './executor.js'
 import { nameOutput } from './output-name.js'
-import { Runtime, session, SPIN_MICROS } from './runtime.js'
+import { Runtime, SPIN_MICROS, session } from './runtime.js'
 import { currentContext } from './task-context.js'
 
 const SIGKILL = 9
@@ -34,7 +34,14 @@ function start(seat: WorkerSettings): void {
   session.runtime = runtime
   nameOutput(() => (runtime.isActor ? null : (currentContext()?.name ?? null)))
   runtime.stay()
-  runtime.send(seat.daemonId, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: store.workerId, pid: process.pid, kind: 'worker', token: seat.token })
+  runtime.send(seat.daemonId, {
+    is: 'hello',
+    protocol: PROTOCOL_VERSION,
+    workerId: store.workerId,
+    pid: process.pid,
+    kind: 'worker',
+    token: seat.token,
+  })
   // The terminal's ctrl-C is for the driver; the daemon ends its workers itself.
   process.on('SIGINT', () => {})
 }

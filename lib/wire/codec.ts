@@ -72,22 +72,23 @@ type Check = (field: unknown) => boolean
 
 const isNumber = (field: unknown): boolean => typeof field === 'number' && !Number.isNaN(field)
 const isString = (field: unknown): boolean => typeof field === 'string'
-const isRecord = (field: unknown): boolean => typeof field === 'object' && field !== null && !Array.isArray(field) && !(field instanceof Uint8Array)
+const isRecord = (field: unknown): boolean =>
+  typeof field === 'object' && field !== null && !Array.isArray(field) && !(field instanceof Uint8Array)
 
 const checks = new Map<string, Check>([
   ['number', isNumber],
   ['string', isString],
-  ['boolean', (field) => typeof field === 'boolean'],
+  ['boolean', field => typeof field === 'boolean'],
   ['object', isRecord],
-  ['list', (field) => Array.isArray(field)],
-  ['bytes', (field) => field instanceof Uint8Array],
-  ['numbers', (field) => Array.isArray(field) && field.every(isNumber)],
-  ['strings', (field) => Array.isArray(field) && field.every(isString)],
-  ['amounts', (field) => isRecord(field) && Object.values(field as object).every(isNumber)],
+  ['list', field => Array.isArray(field)],
+  ['bytes', field => field instanceof Uint8Array],
+  ['numbers', field => Array.isArray(field) && field.every(isNumber)],
+  ['strings', field => Array.isArray(field) && field.every(isString)],
+  ['amounts', field => isRecord(field) && Object.values(field as object).every(isNumber)],
 ])
 for (const [name, text] of Object.entries(records)) {
   const fieldsOf = parse(text)
-  checks.set(name, (field) => isRecord(field) && fieldsOf.every((each) => each.check((field as Record<string, unknown>)[each.name])))
+  checks.set(name, field => isRecord(field) && fieldsOf.every(each => each.check((field as Record<string, unknown>)[each.name])))
 }
 
 interface Field {
@@ -98,10 +99,10 @@ interface Field {
 
 function parse(text: string): Field[] {
   if (text === '') return []
-  return text.split(' ').map((field) => {
+  return text.split(' ').map(field => {
     const [name, type] = field.split(':') as [string, string]
     const check = checks.get(type.replace('?', '')) as Check
-    return { name, type, check: type.endsWith('?') ? (value) => value === null || check(value) : check }
+    return { name, type, check: type.endsWith('?') ? value => value === null || check(value) : check }
   })
 }
 

@@ -110,7 +110,8 @@ for (let i = 0; i < 128; i++) hexByte.push(Number.parseInt(String.fromCharCode(i
 
 /** 40 hex digits to 20 bytes. */
 export function writeObjectId(target: Uint8Array, at: number, id: string): void {
-  for (let i = 0; i < 20; i++) target[at + i] = ((hexByte[id.charCodeAt(2 * i)] as number) << 4) | (hexByte[id.charCodeAt(2 * i + 1)] as number)
+  for (let i = 0; i < 20; i++)
+    target[at + i] = ((hexByte[id.charCodeAt(2 * i)] as number) << 4) | (hexByte[id.charCodeAt(2 * i + 1)] as number)
 }
 
 const byteHex: string[] = []

@@ -80,37 +80,106 @@ export interface ActorView {
 }
 
 // P -> N ------------------------------------------------------------------------------------------------------------
-export interface Hello { is: 'hello'; protocol: number; workerId: WorkerId; pid: number; kind: 'driver' | 'worker'; token: string }
+export interface Hello {
+  is: 'hello'
+  protocol: number
+  workerId: WorkerId
+  pid: number
+  kind: 'driver' | 'worker'
+  token: string
+}
 /** Sets how many more workers of a class this owner could use now (it replaces the last figure). 0 withdraws. */
-export interface Want { is: 'want'; class: SchedulingClass; count: number; taskName: string }
+export interface Want {
+  is: 'want'
+  class: SchedulingClass
+  count: number
+  taskName: string
+}
 /** Gives a lease back. `retire`: the worker must not be used again. */
-export interface LeaseReturn { is: 'leaseReturn'; leaseId: number; retire: boolean }
+export interface LeaseReturn {
+  is: 'leaseReturn'
+  leaseId: number
+  retire: boolean
+}
 /** The task on this lease waits in get or wait: its CPU may serve others. */
-export interface Blocked { is: 'blocked'; leaseId: number }
+export interface Blocked {
+  is: 'blocked'
+  leaseId: number
+}
 /** It could go on: answered by `resumed` once its CPU is there again. */
-export interface Unblock { is: 'unblock'; leaseId: number }
+export interface Unblock {
+  is: 'unblock'
+  leaseId: number
+}
 /** A leased worker says it leaves after the current task (maxCalls, exit asked for). */
-export interface Goodbye { is: 'goodbye'; reason: string }
-export interface ActorCreate { is: 'actorCreate'; spec: ActorSpec }
+export interface Goodbye {
+  is: 'goodbye'
+  reason: string
+}
+export interface ActorCreate {
+  is: 'actorCreate'
+  spec: ActorSpec
+}
 /** Sends `actorState` now and at each change, until the actor is dead. */
-export interface ActorWatch { is: 'actorWatch'; actorId: string }
-export interface ActorKill { is: 'actorKill'; actorId: string; noRestart: boolean }
+export interface ActorWatch {
+  is: 'actorWatch'
+  actorId: string
+}
+export interface ActorKill {
+  is: 'actorKill'
+  actorId: string
+  noRestart: boolean
+}
 /** From the creator: no handle and no pending call is left anywhere. */
-export interface ActorDrop { is: 'actorDrop'; actorId: string }
-export interface ActorByName { is: 'actorByName'; request: number; name: string; namespace: string }
+export interface ActorDrop {
+  is: 'actorDrop'
+  actorId: string
+}
+export interface ActorByName {
+  is: 'actorByName'
+  request: number
+  name: string
+  namespace: string
+}
 /** From the actor's worker: the constructor returned (null) or threw (an encoded error). */
-export interface ActorStarted { is: 'actorStarted'; actorId: string; incarnation: number; error: Uint8Array | null }
+export interface ActorStarted {
+  is: 'actorStarted'
+  actorId: string
+  incarnation: number
+  error: Uint8Array | null
+}
 /** From the actor's worker: exitActor() was called and what came before is finished. */
-export interface ActorExited { is: 'actorExited'; actorId: string; incarnation: number }
-export interface Query { is: 'query'; request: number; what: 'nodes' | 'resources' | 'workers' | 'actors' | 'tasks' | 'objects' | 'explain'; argument: string }
+export interface ActorExited {
+  is: 'actorExited'
+  actorId: string
+  incarnation: number
+}
+export interface Query {
+  is: 'query'
+  request: number
+  what: 'nodes' | 'resources' | 'workers' | 'actors' | 'tasks' | 'objects' | 'explain'
+  argument: string
+}
 /** A worker's answer to `ask`. */
-export interface Told { is: 'told'; request: number; rows: unknown[] }
+export interface Told {
+  is: 'told'
+  request: number
+  rows: unknown[]
+}
 /** The store is full. To N: ask every process to collect garbage; to P: do so. */
-export interface Collect { is: 'collect' }
+export interface Collect {
+  is: 'collect'
+}
 /** An owner asks the node to end a worker of its own lease (forced cancel). */
-export interface KillWorker { is: 'killWorker'; workerId: WorkerId; reason: string }
+export interface KillWorker {
+  is: 'killWorker'
+  workerId: WorkerId
+  reason: string
+}
 /** The driver leaves: everything of its job ends. */
-export interface EndJob { is: 'endJob' }
+export interface EndJob {
+  is: 'endJob'
+}
 
 // N -> P ------------------------------------------------------------------------------------------------------------
 export interface Welcome {
@@ -124,55 +193,199 @@ export interface Welcome {
   resources: Amounts
   labels: Record<string, string>
 }
-export interface Refused { is: 'refused'; message: string; code: string }
-export interface Grant { is: 'grant'; classKey: string; leaseId: number; workerId: WorkerId; gpuIds: string[]; nodeId: NodeId }
+export interface Refused {
+  is: 'refused'
+  message: string
+  code: string
+}
+export interface Grant {
+  is: 'grant'
+  classKey: string
+  leaseId: number
+  workerId: WorkerId
+  gpuIds: string[]
+  nodeId: NodeId
+}
 /** A class that can never be placed here: its tasks fail with this (after `infeasibleAfterMs`), or wait when `final` is false. */
-export interface Unplaceable { is: 'unplaceable'; classKey: string; message: string; final: boolean }
+export interface Unplaceable {
+  is: 'unplaceable'
+  classKey: string
+  message: string
+  final: boolean
+}
 /** Others wait for resources: give idle leases back now, and busy ones once they have had their turn. */
-export interface Reclaim { is: 'reclaim' }
-export interface Resumed { is: 'resumed'; leaseId: number }
+export interface Reclaim {
+  is: 'reclaim'
+}
+export interface Resumed {
+  is: 'resumed'
+  leaseId: number
+}
 /** A process of this node is gone. Sent to every process, after the store and its channels were reaped. */
-export interface WorkerDied { is: 'workerDied'; workerId: WorkerId; death: Death }
-export interface ActorStart { is: 'actorStart'; spec: ActorSpec; incarnation: number; gpuIds: string[]; ownerId: WorkerId }
+export interface WorkerDied {
+  is: 'workerDied'
+  workerId: WorkerId
+  death: Death
+}
+export interface ActorStart {
+  is: 'actorStart'
+  spec: ActorSpec
+  incarnation: number
+  gpuIds: string[]
+  ownerId: WorkerId
+}
 /** Finish what was submitted before, then exit. */
-export interface ActorStop { is: 'actorStop'; actorId: string; reason: string }
+export interface ActorStop {
+  is: 'actorStop'
+  actorId: string
+  reason: string
+}
 /** `actorId` is the id that was created or watched; with getIfExists `view.actorId` may name the actor that has the name already, and the id asked for stands for it from then on. */
-export interface ActorState { is: 'actorState'; actorId: string; view: ActorView }
-export interface ActorNamed { is: 'actorNamed'; request: number; view: ActorView | null }
+export interface ActorState {
+  is: 'actorState'
+  actorId: string
+  view: ActorView
+}
+export interface ActorNamed {
+  is: 'actorNamed'
+  request: number
+  view: ActorView | null
+}
 /** Output of a worker of this job, for the driver's terminal. */
-export interface Log { is: 'log'; workerId: WorkerId; pid: number; name: string; stream: 'stdout' | 'stderr'; lines: string[] }
-export interface Warning { is: 'warning'; text: string }
+export interface Log {
+  is: 'log'
+  workerId: WorkerId
+  pid: number
+  name: string
+  stream: 'stdout' | 'stderr'
+  lines: string[]
+}
+export interface Warning {
+  is: 'warning'
+  text: string
+}
 /** Leave as soon as nothing runs. */
-export interface Retire { is: 'retire' }
-export interface Answer { is: 'answer'; request: number; rows: unknown[] }
+export interface Retire {
+  is: 'retire'
+}
+export interface Answer {
+  is: 'answer'
+  request: number
+  rows: unknown[]
+}
 /** Asks a process for its rows of the state API (tasks and objects it owns). */
-export interface Ask { is: 'ask'; request: number; what: 'tasks' | 'objects' | 'explain'; argument: string }
+export interface Ask {
+  is: 'ask'
+  request: number
+  what: 'tasks' | 'objects' | 'explain'
+  argument: string
+}
 
 // P -> P ------------------------------------------------------------------------------------------------------------
 /** Code of a function, before the first task that uses it on this channel. Tasks name it by its number: the how manyth such message it was on the channel, from 0. */
-export interface CodeMessage { is: 'code'; hash: string; name: string; bytes: Uint8Array }
+export interface CodeMessage {
+  is: 'code'
+  hash: string
+  name: string
+  bytes: Uint8Array
+}
 /** Before the first task of a lease: what its tasks hold. */
-export interface LeaseStart { is: 'leaseStart'; leaseId: number; gpuIds: string[]; resources: Amounts }
+export interface LeaseStart {
+  is: 'leaseStart'
+  leaseId: number
+  gpuIds: string[]
+  resources: Amounts
+}
 /** The sender now borrows these objects of the receiver. Answered by `borrowed`. */
-export interface Borrow { is: 'borrow'; ack: number; seqs: number[] }
-export interface Borrowed { is: 'borrowed'; ack: number; missing: number[] }
-export interface Unborrow { is: 'unborrow'; seqs: number[] }
+export interface Borrow {
+  is: 'borrow'
+  ack: number
+  seqs: number[]
+}
+export interface Borrowed {
+  is: 'borrowed'
+  ack: number
+  missing: number[]
+}
+export interface Unborrow {
+  is: 'unborrow'
+  seqs: number[]
+}
 /** Asks the owner for values; each comes as a `value` frame once it is there. */
-export interface Fetch { is: 'fetch'; seqs: number[] }
+export interface Fetch {
+  is: 'fetch'
+  seqs: number[]
+}
 /** The caller has registered the refs inside the results of these tasks: the executor's hold may go. */
-export interface ReturnsHeld { is: 'returnsHeld'; tasks: number[] }
+export interface ReturnsHeld {
+  is: 'returnsHeld'
+  tasks: number[]
+}
 /** Stop this task (by its first sequence number): `force` kills the process, `recursive` its children too. */
-export interface CancelTask { is: 'cancelTask'; task: number; force: boolean; recursive: boolean }
+export interface CancelTask {
+  is: 'cancelTask'
+  task: number
+  force: boolean
+  recursive: boolean
+}
 /** From a borrower to the owner of a task's result: cancel the task. */
-export interface CancelObject { is: 'cancelObject'; seq: number; force: boolean; recursive: boolean }
+export interface CancelObject {
+  is: 'cancelObject'
+  seq: number
+  force: boolean
+  recursive: boolean
+}
 /** The leased worker waits inside a task: the owner takes back what it has queued there. */
-export interface LeaseBlocked { is: 'leaseBlocked'; leaseId: number }
+export interface LeaseBlocked {
+  is: 'leaseBlocked'
+  leaseId: number
+}
 
 export type Control =
-  | Hello | Want | LeaseReturn | Blocked | Unblock | Goodbye | ActorCreate | ActorWatch | ActorKill | ActorDrop | ActorByName | ActorStarted
-  | ActorExited | Query | Told | EndJob | Welcome | Refused | Grant | Unplaceable | Reclaim | Resumed | WorkerDied | ActorStart | ActorStop
-  | ActorState | ActorNamed | Log | Warning | Retire | Answer | Ask | CodeMessage | LeaseStart | Borrow | Borrowed | Unborrow | Fetch
-  | ReturnsHeld | CancelTask | CancelObject | LeaseBlocked | KillWorker | Collect
+  | Hello
+  | Want
+  | LeaseReturn
+  | Blocked
+  | Unblock
+  | Goodbye
+  | ActorCreate
+  | ActorWatch
+  | ActorKill
+  | ActorDrop
+  | ActorByName
+  | ActorStarted
+  | ActorExited
+  | Query
+  | Told
+  | EndJob
+  | Welcome
+  | Refused
+  | Grant
+  | Unplaceable
+  | Reclaim
+  | Resumed
+  | WorkerDied
+  | ActorStart
+  | ActorStop
+  | ActorState
+  | ActorNamed
+  | Log
+  | Warning
+  | Retire
+  | Answer
+  | Ask
+  | CodeMessage
+  | LeaseStart
+  | Borrow
+  | Borrowed
+  | Unborrow
+  | Fetch
+  | ReturnsHeld
+  | CancelTask
+  | CancelObject
+  | LeaseBlocked
+  | KillWorker
+  | Collect
 
 /** In `blocked`, `unblock` and `resumed`: not a lease, but what the sender's actor holds. */
 export const ACTOR_LEASE = 0

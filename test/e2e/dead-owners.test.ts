@@ -13,7 +13,13 @@ suite('dead owners', () => {
     const make = remote(() => ({ ref: put(new Uint8Array(10)), pid: process.pid }))
     const made = await get(make.remote())
     process.kill(made.pid, 'SIGKILL')
-    await assert.rejects(get(remote(() => process.kill(process.pid, 'SIGKILL')).options({ maxRetries: 0 }).remote()))
+    await assert.rejects(
+      get(
+        remote(() => process.kill(process.pid, 'SIGKILL'))
+          .options({ maxRetries: 0 })
+          .remote(),
+      ),
+    )
     const read = remote(async ({ ref }: { ref: ObjectRef<Uint8Array> }) => {
       try {
         return (await get(ref)).length

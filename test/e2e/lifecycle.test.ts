@@ -65,7 +65,7 @@ suite('lifecycle of a session', () => {
     const context = await begin()
     const folders = [context.sessionDir, ...sessionTraces().folders, ...sessionTraces().folders.map(dirname)]
     assert.ok(folders.length >= 3)
-    for (const folder of folders) assert.equal(statSync(folder).mode & 0o777, 0o700, folder)
+    for (const folder of folders) assert.equal(statSync(folder).mode & 0o077, 0, folder)
     await end()
   })
 

@@ -2,6 +2,7 @@
 // The node's machine: which message goes to which part. Everything it decides is in the parts.
 
 import { isObjectId, ownerOf } from '../../ids.js'
+import { limits } from '../../options.js'
 import {
   ACTOR_LEASE,
   type Blocked,
@@ -13,7 +14,6 @@ import {
   type Unblock,
   type WorkerId,
 } from '../../wire/messages.js'
-import { limits } from '../../options.js'
 import { assert } from '../assert.js'
 import type { Machine, Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
@@ -277,7 +277,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     const end = worker.endReason ?? (how.signal === null ? `exit code ${how.exitCode}` : `signal ${how.signal}`)
     const tail = how.stderrTail === '' ? '' : `\n${how.stderrTail}`
     const failures = this.#workers.failures
-    if (failures >= limits.workerStartFailuresMax && ![...this.#workers.all()].some((each) => each.workerId !== null)) {
+    if (failures >= limits.workerStartFailuresMax && ![...this.#workers.all()].some(each => each.workerId !== null)) {
       // A hang would be worse: nothing that waits can ever run.
       out.push({ is: 'end', reason: `${failures} worker processes in a row did not get started (${end})${tail}` })
       return

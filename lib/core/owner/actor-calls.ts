@@ -91,7 +91,9 @@ export class ActorCalls {
     const { actor } = call
     const pending = actor.queue.length + actor.outstanding.size
     if (pendingMax > 0 && pending >= pendingMax) {
-      throw new PendingCallsLimitError(`${actor.className} has ${pending} pending calls of this caller; maxPendingCalls is ${pendingMax}. Wait for some of them`)
+      throw new PendingCallsLimitError(
+        `${actor.className} has ${pending} pending calls of this caller; maxPendingCalls is ${pendingMax}. Wait for some of them`,
+      )
     }
     for (let i = 0; i < call.returns; i++) {
       const entry = new Entry(null, call.seq + i, false)
@@ -147,7 +149,11 @@ export class ActorCalls {
       return true
     }
     if (reply.status === 'ok' && reply.results.length !== call.entries.length) {
-      this.fail(call, new WireError(`${call.name} was answered with ${reply.results.length} results instead of ${call.entries.length}`), out)
+      this.fail(
+        call,
+        new WireError(`${call.name} was answered with ${reply.results.length} results instead of ${call.entries.length}`),
+        out,
+      )
       return true
     }
     if (reply.contained !== null) {
@@ -157,7 +163,7 @@ export class ActorCalls {
       })
       this.references.confirm(reply.from, reply.task)
     }
-    this.finish(call, (i) => reply.results[reply.status === 'ok' ? i : 0] as Outcome, out)
+    this.finish(call, i => reply.results[reply.status === 'ok' ? i : 0] as Outcome, out)
     return true
   }
 
@@ -166,7 +172,8 @@ export class ActorCalls {
     call.cancelled = true
     if (call.sent) {
       const to = call.actor.view?.workerId
-      if (to != null) out.push({ is: 'send', to, message: { is: 'cancelTask', task: call.seq, force: false, recursive: options.recursive } })
+      if (to != null)
+        out.push({ is: 'send', to, message: { is: 'cancelTask', task: call.seq, force: false, recursive: options.recursive } })
       return
     }
     this.unqueue(call)
@@ -253,7 +260,7 @@ export class ActorCalls {
     // One that has used its last retry on the way here may still make it.
     const unretriable = (call: ActorCall): boolean => call.retriesLeft === 0 && call.attempt === 0
     const refused = actor.queue.filter(unretriable)
-    actor.queue = actor.queue.filter((call) => !unretriable(call))
+    actor.queue = actor.queue.filter(call => !unretriable(call))
     for (const call of refused) {
       this.fail(call, new ActorUnavailableError(`${call.name} was not run: the actor is restarting`, { actorId: actor.actorId }), out)
     }

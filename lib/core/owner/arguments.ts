@@ -34,7 +34,12 @@ export function releaseDependents(entry: Entry): Dependent[] {
 }
 
 /** The failure of a task whose argument failed: it never ran. */
-export function argumentFailure(name: string, args: Uint8Array | Argument[], failed: Entry, decodeError: (bytes: Uint8Array) => Error): TaskError {
+export function argumentFailure(
+  name: string,
+  args: Uint8Array | Argument[],
+  failed: Entry,
+  decodeError: (bytes: Uint8Array) => Error,
+): TaskError {
   const position = args instanceof Uint8Array ? -1 : args.indexOf(failed)
   const cause = failed.error instanceof Error ? failed.error : decodeError(failed.error as Uint8Array)
   failed.seen = true

@@ -48,7 +48,7 @@ export class Lane {
     task.claim = claim
     task.lane = this
     task.state = TASK.sent
-    if (this.sent.length > 2 * CLAIM_WORDS) this.sent = this.sent.filter((each) => each.state === TASK.sent && each.lane === this)
+    if (this.sent.length > 2 * CLAIM_WORDS) this.sent = this.sent.filter(each => each.state === TASK.sent && each.lane === this)
     this.sent.push(task)
   }
 
@@ -75,19 +75,19 @@ export class Lane {
 
   /** Tasks sent and not answered, newest first. */
   newestFirst(): Task[] {
-    this.sent = this.sent.filter((task) => task.state === TASK.sent && task.lane === this)
+    this.sent = this.sent.filter(task => task.state === TASK.sent && task.lane === this)
     return this.sent.slice().reverse()
   }
 
   /** The worker is gone: everything outstanding is off the lane. */
   abandon(): Task[] {
-    const tasks = this.tasks.filter((task) => task !== null)
+    const tasks = this.tasks.filter(task => task !== null)
     for (const task of tasks) this.release(task)
     return tasks
   }
 
   invariants(): void {
-    const held = this.tasks.filter((task) => task !== null).length
+    const held = this.tasks.filter(task => task !== null).length
     const passed = this.passed.filter(Boolean).length
     assert(held === this.outstanding, `lane counts ${this.outstanding} outstanding tasks but holds ${held}`)
     assert(held + passed + this.free.length === CLAIM_WORDS, 'claim words are lost')

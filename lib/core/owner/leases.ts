@@ -133,7 +133,8 @@ export class Leases {
   flush(out: Effect[]): void {
     for (const queue of this.classes.values()) {
       const want = Math.min(limits.wantMax, queue.want)
-      if (want === queue.wanted || (want !== 0 && want < queue.wanted) || (queue.wanted !== 0 && want < 2 * queue.wanted && want !== 0)) continue
+      if (want === queue.wanted || (want !== 0 && want < queue.wanted) || (queue.wanted !== 0 && want < 2 * queue.wanted && want !== 0))
+        continue
       queue.wanted = want
       const taskName = queue.peek()?.name ?? ''
       out.push({ is: 'send', to: this.node, message: { is: 'want', class: queue.scheduling, count: want, taskName } })

@@ -246,16 +246,20 @@ export class References {
       assert(entry.local >= 0 && entry.holds >= 0, `object ${entry.seq} has a negative count`)
       assert(!entry.dropped, `object ${entry.seq} is in the table after it was dropped`)
       assert(!entry.settled || entry.isActor || !entry.unreferenced, `object ${entry.seq} is settled and unreferenced, but still there`)
-      for (const borrower of entry.borrowers ?? []) assert(this.lentTo.get(borrower)?.has(entry), `borrower of object ${entry.seq} is not on the lending list`)
+      for (const borrower of entry.borrowers ?? [])
+        assert(this.lentTo.get(borrower)?.has(entry), `borrower of object ${entry.seq} is not on the lending list`)
     }
-    for (const table of this.borrowed.values()) for (const entry of table.values()) assert(!entry.unreferenced || entry.dropped, `borrowed object ${entry.seq} is unreferenced`)
+    for (const table of this.borrowed.values())
+      for (const entry of table.values()) assert(!entry.unreferenced || entry.dropped, `borrowed object ${entry.seq} is unreferenced`)
   }
 
   /** A ref of ours came back after its object was freed: only a broken promise of a peer can do that. */
   private freed(seq: number, isActor: boolean): Entry {
     const entry = new Entry(null, seq, isActor)
     entry.state = STATE.failed
-    entry.error = new ObjectFreedError('the object was freed before this ref to it arrived: its last counted ref was dropped', { objectId: objectId(this.self, seq) })
+    entry.error = new ObjectFreedError('the object was freed before this ref to it arrived: its last counted ref was dropped', {
+      objectId: objectId(this.self, seq),
+    })
     this.owned.set(seq, entry)
     return entry
   }

@@ -93,7 +93,12 @@ export class Tasks {
     if (task.state === TASK.queued) this.leases.remove(task)
     else if (task.state === TASK.sent && lane !== null) {
       out.push({ is: 'revoke', task, lane })
-      if (!options.force) out.push({ is: 'send', to: lane.workerId, message: { is: 'cancelTask', task: task.seq, force: false, recursive: options.recursive } })
+      if (!options.force)
+        out.push({
+          is: 'send',
+          to: lane.workerId,
+          message: { is: 'cancelTask', task: task.seq, force: false, recursive: options.recursive },
+        })
     }
     if (options.force && lane !== null) return
     this.fail(task, cancelled(task, this.references.self), now, out)
@@ -104,7 +109,12 @@ export class Tasks {
     this.leases.tookBack(task, lane, ok, now, out)
     if (!task.cancelled || task.state === TASK.done) return
     if (ok) this.fail(task, cancelled(task, this.references.self), now, out)
-    else if (task.lane === lane) out.push({ is: 'send', to: this.node, message: { is: 'killWorker', workerId: lane.workerId, reason: `${task.name} was cancelled by force` } })
+    else if (task.lane === lane)
+      out.push({
+        is: 'send',
+        to: this.node,
+        message: { is: 'killWorker', workerId: lane.workerId, reason: `${task.name} was cancelled by force` },
+      })
   }
 
   workerDied(worker: WorkerId, death: Death, begun: (claim: number) => boolean, now: Millis, out: Effect[]): void {
@@ -149,7 +159,12 @@ export class Tasks {
       return
     }
     if (reply.status === 'ok' && reply.results.length !== task.entries.length) {
-      this.fail(task, new WireError(`${task.name} was answered with ${reply.results.length} results instead of ${task.entries.length}`), now, out)
+      this.fail(
+        task,
+        new WireError(`${task.name} was answered with ${reply.results.length} results instead of ${task.entries.length}`),
+        now,
+        out,
+      )
       return
     }
     if (reply.contained !== null) {
@@ -159,7 +174,7 @@ export class Tasks {
       })
       this.references.confirm(reply.from, reply.task)
     }
-    this.finish(task, now, out, (i) => reply.results[reply.status === 'ok' ? i : 0] as Outcome, reply)
+    this.finish(task, now, out, i => reply.results[reply.status === 'ok' ? i : 0] as Outcome, reply)
   }
 
   private retry(task: Task, out: Effect[]): void {
@@ -170,7 +185,10 @@ export class Tasks {
 
   private finish(task: Task, now: Millis, out: Effect[], outcome: (i: number) => Outcome, reply: TaskReply | null): void {
     assert(task.state !== TASK.done, `task ${task.seq} ended twice`)
-    assert(reply === null || reply.status !== 'ok' || reply.results.length === task.entries.length, 'a reply with another number of results')
+    assert(
+      reply === null || reply.status !== 'ok' || reply.results.length === task.entries.length,
+      'a reply with another number of results',
+    )
     task.state = TASK.done
     this.pending.delete(task.seq)
     for (let i = 0; i < task.entries.length; i++) {
@@ -180,7 +198,14 @@ export class Tasks {
       if (entry.unreferenced && task.submitted) this.references.maybeDrop(entry, out)
     }
     this.references.unholdAll(task.held, out)
-    this.finished.push({ seq: task.seq, name: task.name, attempt: task.attempt, error: this.failureOf(task), submittedAt: task.submittedAt, endedAt: now })
+    this.finished.push({
+      seq: task.seq,
+      name: task.name,
+      attempt: task.attempt,
+      error: this.failureOf(task),
+      submittedAt: task.submittedAt,
+      endedAt: now,
+    })
     if (this.finished.length > 2 * limits.finishedTasksKept) this.finished.splice(0, limits.finishedTasksKept)
   }
 

@@ -62,7 +62,7 @@ export class Values {
   /** The entry holds the refs inside its value for as long as it lives. */
   contain(entry: Entry, refs: ContainedRef[]): void {
     assert(entry.contained === null, 'a value is given its contents twice')
-    entry.contained = refs.map((ref) => {
+    entry.contained = refs.map(ref => {
       const inner = this.references.refer(ref.owner, ref.seq, ref.isActor)
       inner.holds++
       return inner

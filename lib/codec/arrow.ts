@@ -58,7 +58,7 @@ export function prepareArrow(): Promise<void> | null {
 }
 
 /** The copy that made `value`. */
-function arrowOf(value: object, path: string): Library {
+function arrowOf(value: object): Library {
   for (const copy of [() => library, () => (commonIsLoaded() ? common() : null), module, common]) {
     let found: Library | null = null
     try {
@@ -94,7 +94,7 @@ function isMadeBy(type: { prototype: object }, value: object): boolean {
 
 /** The IPC stream of a Table or RecordBatch, as views of its columns. `path` names it in refusals. */
 export function arrowRegion(value: object, path: string, bufferBytesMax = BUFFER_BYTES_MAX): Region {
-  const { RecordBatchStreamWriter, Table } = arrowOf(value, path)
+  const { RecordBatchStreamWriter, Table } = arrowOf(value)
   const parts: Uint8Array[] = []
   let byteLength = 0
   class Collector extends RecordBatchStreamWriter {

@@ -114,7 +114,7 @@ function everyOrder(scenario: (trio: Trio) => void): number {
       const possible = trio.possible()
       if (possible.length === 0) break
       choices[step] ??= { made: 0, of: possible.length }
-      possible[choices[step].made]?.()
+      possible[choices[step]!.made]?.()
       trio.flush()
       trio.check()
     }

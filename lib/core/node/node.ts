@@ -118,6 +118,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         return this.#wait(from, message, now, out)
       case 'goodbye':
         return this.#goodbye(from)
+      case 'collect':
+        return this.#collect(from, now, out)
       case 'killWorker':
         return this.#killLeased(from, message.workerId, message.reason, out)
       case 'query':

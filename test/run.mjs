@@ -64,6 +64,22 @@ const hasTests = folder =>
   existsSync(join(root, folder)) && readdirSync(join(root, folder), { recursive: true }).some(f => f.endsWith('.test.ts'))
 const suite = (name, extra) => () => !hasTests(`test/${name}`) || mocha(name, [`test/${name}/**/*.test.ts`], extra)
 
+/** Debian packages the C++ tests need, and a path that is there once each is installed. */
+const needed = { cmake: '/usr/bin/cmake', 'g++': '/usr/bin/g++', make: '/usr/bin/make', 'libgtest-dev': '/usr/include/gtest/gtest.h' }
+
+/** Installs what is missing where that is allowed, and names it where it is not. */
+function packages() {
+  const missing = Object.keys(needed).filter(name => !existsSync(needed[name]))
+  if (missing.length === 0) return true
+  if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
+    const env = { DEBIAN_FRONTEND: 'noninteractive' }
+    if (run('apt-get', ['update', '-q'], env) && run('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...missing], env))
+      return true
+  }
+  console.error(`These Debian packages are needed: ${missing.join(' ')}. Install them: sudo apt-get install ${missing.join(' ')}`)
+  return record('Debian packages', 0, 1, Date.now())
+}
+
 const steps = {
   build: () =>
     check('build addon', process.execPath, ['bindings/build.mjs']) &&
@@ -72,6 +88,7 @@ const steps = {
   lint: () => check('format and lint', bin('biome'), ['check', '.']),
   types: () => check('types of tests, bench, examples', bin('tsc'), ['-p', 'test']),
   native: () => {
+    if (!packages()) return false
     const flavours = {
       release: ['-DCMAKE_BUILD_TYPE=Release'],
       asan: ['-DCMAKE_BUILD_TYPE=RelWithDebInfo', '-DEAGLERAY_SANITIZE=address,undefined'],

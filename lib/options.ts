@@ -69,6 +69,8 @@ export const limits = {
   questionMs: 1_000,
   /** How often a worker that may leave looks whether others still need what it owns (ms). */
   leaveAgainMs: 100,
+  /** After how many such looks, each time, it asks all processes to collect the garbage that may be all that needs it. */
+  leaveCollectEvery: 10,
   /** Dead actors kept for late callers and the state API. */
   deadActorsKept: 10_000,
   /** First and longest pause before an actor that died right after its start is restarted (ms). */

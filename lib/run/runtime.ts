@@ -243,9 +243,13 @@ export class Runtime implements ArgumentHost, RefKeeper {
   }
 
   /** Ends this process, once others no longer need what it owns and all it has to say is said. */
-  leave(): void {
+  leave(attempt = 0): void {
+    this.act({ is: 'message', from: this.node, message: { is: 'reclaim' } })
     if (this.owner.needed) {
-      setTimeout(() => this.leave(), limits.leaveAgainMs)
+      // Often it is only garbage that needs it: first its own, then that of others, who have no other reason to collect.
+      if (attempt === 0) this.pressure.collect()
+      else if (attempt % limits.leaveCollectEvery === 0) this.makeRoom()
+      setTimeout(() => this.leave(attempt + 1), limits.leaveAgainMs)
       return
     }
     this.mesh.flush()

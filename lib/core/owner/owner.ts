@@ -158,7 +158,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
 
   /** Whether others need this process to live: they hold what it owns, or it waits for what it has asked for. */
   get needed(): boolean {
-    if (this.tasks.pending.size > 0 || this.calls.pendingCount > 0) return true
+    if (this.tasks.pending.size > 0 || this.calls.pendingCount > 0 || this.references.promises) return true
     for (const entry of this.references.owned.values()) if (entry.holds > 0 || (entry.borrowers?.size ?? 0) > 0) return true
     return false
   }

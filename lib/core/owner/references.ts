@@ -175,6 +175,12 @@ export class References {
     return false
   }
 
+  /** Whether callers have yet to register refs inside results that this process gave them. */
+  get promises(): boolean {
+    for (const byTask of this.lent.values()) if (byTask.size > 0) return true
+    return false
+  }
+
   get hasBorrowsToSend(): boolean {
     return this.toBorrow.size > 0
   }

@@ -103,7 +103,6 @@ const steps = {
   bindings: suite('bindings'),
   e2e: suite('e2e'),
   sim: suite('sim'),
-  storm: () => check('storm, 5 s', bin('tsx'), ['test/storm/storm.ts', '--seconds', '5']),
   package: suite('package'),
 }
 

@@ -71,6 +71,8 @@ export const limits = {
   leaveAgainMs: 100,
   /** After how many such looks, each time, it asks all processes to collect the garbage that may be all that needs it. */
   leaveCollectEvery: 10,
+  /** Deaths of processes each process remembers, so that it sends them nothing more (about 300 bytes each). One forgotten costs a message that finds nobody. */
+  deadOwnersKept: 1_000,
   /** Dead actors kept for late callers and the state API. */
   deadActorsKept: 10_000,
   /** First and longest pause before an actor that died right after its start is restarted (ms). */

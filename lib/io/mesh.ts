@@ -56,8 +56,11 @@ export interface MeshListener {
   onControl(from: Peer, message: Control): void
   /** A task, reply or value frame: its body is `bytes[at, end)`, valid only during the call. */
   onFrame(from: Peer, kind: number, bytes: Uint8Array, view: DataView, at: number, end: number): void
-  /** After everything the peer sent was handled. Reason: 'closed' | 'died' | 'corrupt'. */
-  onPeerClosed(peer: Peer, reason: string): void
+  /**
+   * After everything the peer sent was handled. Reason: 'closed' | 'died' | 'corrupt'. Nothing more is sent to a corrupt one, nor heard
+   * of it, until `gone` says that it is dead. `detail` says what was wrong with what it sent.
+   */
+  onPeerClosed(peer: Peer, reason: string, detail: string): void
   /** After all packets of one wake-up were handled; a good moment to flush. */
   onBatchEnd(): void
 }
@@ -69,6 +72,8 @@ export class Mesh {
   private readonly index = new Int32Array(3 * PACKETS_PER_CALL)
   private readonly byId = new Map<WorkerId, Peer>()
   private readonly byChannel = new Map<number, Peer>()
+  /** Processes that sent garbage and are not known to be dead. */
+  private readonly refused = new Set<WorkerId>()
   private dirty: Peer[] = []
   private flushScheduled = false
   private readonly packetBytesMax = native.packetBytesMax
@@ -103,6 +108,7 @@ export class Mesh {
     const known = this.byId.get(workerId)
     if (known !== undefined) return known.open ? known : null
     if (workerId === this.store.workerId) return this.admit(LOOPBACK, workerId)
+    if (this.refused.has(workerId)) return null
     try {
       return this.admit(this.port.connect(slotOf(workerId), workerId), workerId)
     } catch {
@@ -215,6 +221,13 @@ export class Mesh {
     }
   }
 
+  /** That process is dead: whatever is kept for it goes. */
+  gone(workerId: WorkerId): void {
+    this.refused.delete(workerId)
+    const peer = this.byId.get(workerId)
+    if (peer !== undefined) this.forget(peer)
+  }
+
   private markDirty(peer: Peer): void {
     this.dirty.push(peer)
     this.scheduleFlush()
@@ -281,16 +294,19 @@ export class Mesh {
   private opened(channel: number, slot: number): void {
     if (this.byChannel.has(channel)) return
     const client = this.store.clients().find(candidate => candidate.slot === slot)
-    if (client === undefined) return this.port.disconnect(channel)
+    if (client === undefined || this.refused.has(client.workerId)) return this.port.disconnect(channel)
     this.admit(channel, client.workerId)
   }
 
   private closed(channel: number, reason: string): void {
     const peer = this.byChannel.get(channel)
     if (peer === undefined) return
-    peer.open = false
-    this.listener.onPeerClosed(peer, reason)
-    this.forget(peer)
+    if (reason === 'corrupt') this.refuse(peer, new WireError('its ring is no ring any more'))
+    else {
+      peer.open = false
+      this.listener.onPeerClosed(peer, reason, '')
+      this.forget(peer)
+    }
     this.listener.onBatchEnd()
   }
 
@@ -351,10 +367,13 @@ export class Mesh {
     return this.frame(peer, whole[0] as number, whole, new DataView(whole.buffer, whole.byteOffset, whole.length), 1, whole.length)
   }
 
-  /** A peer that sends garbage loses its channel; nothing else happens to us. */
+  /** A peer that sends garbage loses its channel for good; nothing else happens to us. */
   private refuse(peer: Peer, error: WireError): void {
+    if (!peer.open) return
+    peer.open = false
+    this.refused.add(peer.workerId)
     process.emitWarning(`eagleray: closing the channel to process ${peer.workerId}: ${error.message}`)
-    this.listener.onPeerClosed(peer, 'corrupt')
+    this.listener.onPeerClosed(peer, 'corrupt', error.message)
     this.forget(peer)
   }
 }

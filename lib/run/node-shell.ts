@@ -153,7 +153,10 @@ export class NodeShell implements MeshListener {
 
   #reap(workerId: WorkerId | null): void {
     if (workerId === null) this.#store.reapDead()
-    else this.#store.reap(slotOf(workerId))
+    else {
+      this.#store.reap(slotOf(workerId))
+      this.#mesh.gone(workerId)
+    }
     this.#deleteOrphans()
     setTimeout(() => this.#deleteOrphans(), SECOND_SWEEP_MS).unref()
   }

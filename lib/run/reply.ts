@@ -125,7 +125,8 @@ export class Replies {
       results.push(inline ? inlineResult(encoded) : this.storedResult(objectId(peer.workerId, header.task + i), encoded))
     }
     const refs = held.length > 0 ? encode(contained) : null
-    if (held.length > 0) this.runtime.owner.references.holdForCaller(peer.workerId, header.task, held)
+    // A caller that is gone will never say that it has registered them.
+    if (held.length > 0 && peer.open) this.runtime.owner.references.holdForCaller(peer.workerId, header.task, held)
     this.write(task, results, refs)
   }
 

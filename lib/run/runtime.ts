@@ -18,7 +18,8 @@ import { limits } from '../options.js'
 import { FRAME, NO_CLAIM } from '../wire/frames.js'
 import type { ActorView, Control, Death, Welcome, WorkerId } from '../wire/messages.js'
 import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
-import { CLAIM, Dispatcher } from './dispatch.js'
+import { Dispatcher } from './dispatch.js'
+import { EndedClaims } from './ended-claims.js'
 import { Pressure } from './pressure.js'
 import { Puts } from './puts.js'
 import { Reader } from './reader.js'
@@ -68,8 +69,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   private waits = 0
   private timer: NodeJS.Timeout | null = null
   private ackWaiters: (() => void)[] = []
-  /** Claim words of channels that closed before the death of their process was told. */
-  private readonly endedClaims = new Map<WorkerId, Int32Array>()
+  private readonly endedClaims = new EndedClaims()
   /** Bad news waits until what its subject sent before has been handled. */
   private badNews: (() => void)[] = []
 
@@ -313,10 +313,15 @@ export class Runtime implements ArgumentHost, RefKeeper {
     this.act({ is: 'message', from: from.workerId, message })
   }
 
-  onPeerClosed(peer: Peer, reason: string): void {
-    this.endedClaims.set(peer.workerId, Int32Array.from(peer.claims.mine))
+  onPeerClosed(peer: Peer, reason: string, detail: string): void {
+    this.endedClaims.keep(peer, reason === 'corrupt')
     this.runner?.onPeerClosed(peer)
-    if (peer.workerId === this.node && !this.closed) this.hooks.onNodeLost(reason)
+    if (this.closed) return
+    if (peer.workerId === this.node) this.hooks.onNodeLost(detail === '' ? reason : `${reason}: ${detail}`)
+    else if (reason === 'corrupt') {
+      this.send(this.node, { is: 'corrupt', workerId: peer.workerId, detail })
+      this.mesh.scheduleFlush()
+    }
   }
 
   onBatchEnd(): void {
@@ -341,13 +346,9 @@ export class Runtime implements ArgumentHost, RefKeeper {
 
   private workerDied(workerId: WorkerId, death: Death): void {
     const peer = this.mesh.known(workerId)
-    const claims = peer === null ? this.endedClaims.get(workerId) : Int32Array.from(peer.claims.mine)
-    this.endedClaims.delete(workerId)
-    this.act({ is: 'workerDied', workerId, death, begun: claim => claims?.[claim] === CLAIM.claimed })
-    if (peer !== null) {
-      this.runner?.onPeerClosed(peer)
-      this.mesh.forget(peer)
-    }
+    this.act({ is: 'workerDied', workerId, death, begun: this.endedClaims.begun(workerId, peer) })
+    if (peer !== null) this.runner?.onPeerClosed(peer)
+    this.mesh.gone(workerId)
     this.hooks.onMessage({ is: 'workerDied', workerId, death })
   }
 
@@ -375,7 +376,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   private effect(effect: Effect): void {
     switch (effect.is) {
       case 'dispatch':
-        this.dispatcher.task(effect.task, effect.lane)
+        if (!this.dispatcher.task(effect.task, effect.lane)) this.endedClaims.neverSent(effect.lane.workerId, effect.task.claim)
         break
       case 'call': {
         const peer = this.mesh.peer(effect.to)

@@ -25,6 +25,7 @@ const shapes: { [K in Control['is']]: string } = {
   query: 'request:number what:string argument:string',
   told: 'request:number rows:list',
   killWorker: 'workerId:string reason:string',
+  corrupt: 'workerId:string detail:string',
   collect: '',
   endJob: '',
   welcome: 'nodeId:string jobId:string namespace:string sessionDir:string nodeIp:string resources:amounts labels:object',

@@ -176,6 +176,12 @@ export interface KillWorker {
   workerId: WorkerId
   reason: string
 }
+/** That process sent the sender what is no message: their channel is closed for good, so the node ends the process (or, where that is a driver, the sender). */
+export interface Corrupt {
+  is: 'corrupt'
+  workerId: WorkerId
+  detail: string
+}
 /** The driver leaves: everything of its job ends. */
 export interface EndJob {
   is: 'endJob'
@@ -385,10 +391,11 @@ export type Control =
   | CancelObject
   | LeaseBlocked
   | KillWorker
+  | Corrupt
   | Collect
 
 /** In `blocked`, `unblock` and `resumed`: not a lease, but what the sender's actor holds. */
 export const ACTOR_LEASE = 0
 
 /** Version of all of this; processes of different versions refuse each other at `hello`. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2

@@ -107,7 +107,9 @@ export class FakeSwitch {
   }
 
   #send(number: number, from: number, packet: Uint8Array): boolean {
-    const channel = this.channels.get(number) as Channel
+    const channel = this.channels.get(number)
+    // The other end left before this one could hear of it: lost, as it would be underway.
+    if (channel === undefined) return true
     const ring = channel.rings.get(channel.slots[0] === from ? channel.slots[1] : channel.slots[0]) as Ring
     if (ring.bytes + packet.length > this.ringBytes) {
       ring.refused = true

@@ -122,6 +122,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         return this.#collect(from, now, out)
       case 'killWorker':
         return this.#killLeased(from, message.workerId, message.reason, out)
+      case 'corrupt':
+        return this.#corrupt(from, message.workerId, message.detail, out)
       case 'query':
         return this.#query(from, message, now, out)
       case 'told':
@@ -244,6 +246,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   #killLeased(from: WorkerId, workerId: WorkerId, reason: string, out: NodeEffect[]): void {
     if (this.#leases.of(workerId)?.owner === from) this.#endWorker(workerId, reason, out)
+  }
+
+  /** Two processes whose channel is lost cannot go on with each other: one of them ends, and never the driver. */
+  #corrupt(from: WorkerId, accused: WorkerId, detail: string, out: NodeEffect[]): void {
+    if (this.#drivers.has(accused)) this.#endWorker(from, `the driver sent it what is no message of this protocol: ${detail}`, out)
+    else this.#endWorker(accused, `it sent process ${from} what is no message of this protocol: ${detail}`, out)
   }
 
   #endWorker(workerId: WorkerId, reason: string, out: NodeEffect[]): void {

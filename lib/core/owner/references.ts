@@ -11,6 +11,7 @@
 
 import { ObjectFreedError } from '../../errors.js'
 import { objectId } from '../../ids.js'
+import { limits } from '../../options.js'
 import type { WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Effect } from './effects.js'
@@ -30,7 +31,11 @@ export class References {
   /** `borrow` messages not answered yet. */
   private readonly unanswered = new Map<number, WorkerId>()
   private lastAck = 0
-  /** Owners that are gone: their objects are failed at first sight. */
+  /**
+   * Processes that died last, oldest first: their objects are failed at first sight. One that is forgotten is found to be gone
+   * again by the first message to it (its id, with its nonce, names nobody), which tells of its death once more; so the bound costs that
+   * message and nothing else.
+   */
   private readonly deadOwners = new Map<WorkerId, Error>()
 
   constructor(readonly self: WorkerId) {}
@@ -221,6 +226,7 @@ export class References {
   /** Everything a dead process lent, borrowed or was promised. Gives the entries that lost their owner. */
   died(worker: WorkerId, why: Error, out: Effect[]): Entry[] {
     this.deadOwners.set(worker, why)
+    if (this.deadOwners.size > limits.deadOwnersKept) this.deadOwners.delete(this.deadOwners.keys().next().value as WorkerId)
     this.toBorrow.delete(worker)
     this.toUnborrow.delete(worker)
     this.toConfirm.delete(worker)
@@ -238,7 +244,7 @@ export class References {
     return [...(this.borrowed.get(worker)?.values() ?? [])]
   }
 
-  /** Whether the end of that process has been told. */
+  /** Whether the end of that process has been told, and is remembered. */
   isDead(worker: WorkerId): boolean {
     return this.deadOwners.has(worker)
   }

@@ -76,3 +76,13 @@ export async function collect(): Promise<void> {
     await new Promise(resolve => setImmediate(resolve))
   }
 }
+
+/** The next frame of that kind which this process writes has a kind that there is none of: garbage, to whoever it is for. */
+export function garbleNext(kind: number): void {
+  const { setUint8 } = DataView.prototype
+  DataView.prototype.setUint8 = function (at: number, value: number): void {
+    if (value !== kind) return setUint8.call(this, at, value)
+    DataView.prototype.setUint8 = setUint8
+    setUint8.call(this, at, 77)
+  }
+}

@@ -233,6 +233,21 @@ suite('mesh', () => {
     }
   })
 
+  test('who sent garbage is not talked to any more, until it is known to be dead', () => {
+    const { net, a, b } = pair()
+    a.inject(b, frame(77, new Uint8Array(4)))
+    warnings(() => net.settle())
+    assert.equal(b.say(a, 'back'), false)
+    assert.equal(b.mesh.peer(workerIdOf(1)), null)
+    // It opens another channel, which is not taken.
+    a.say(b, 'again')
+    a.mesh.flush()
+    net.settle()
+    assert.deepEqual(b.texts, [])
+    b.mesh.gone(workerIdOf(1))
+    assert.equal(b.say(a, 'another of that name'), true)
+  })
+
   test('a frame whose reader runs over its end closes the channel; our own bugs are not hidden', () => {
     const { net, a, b } = pair()
     b.onFrameDo = () => void new DataView(new ArrayBuffer(1)).getUint32(0)

@@ -153,6 +153,23 @@ suite('the worker pool', () => {
     assert.equal(cluster.killed.size, 2)
   })
 
+  test('of two processes whose channel is lost to garbage one is ended: who sent it, and never the driver', () => {
+    const cluster = FakeCluster.started()
+    const [one, two] = [...cluster.children.values()].map(child => child.workerId as string) as [string, string]
+    cluster.from(workerIdOf(98), { is: 'corrupt', workerId: one, detail: 'unknown frame kind 77' })
+    cluster.from(one, { is: 'corrupt', workerId: workerIdOf(98), detail: 'it is dead by now' })
+    assert.equal(cluster.killed.size, 0)
+    cluster.from(two, { is: 'corrupt', workerId: one, detail: 'unknown frame kind 77' })
+    assert.deepEqual([...cluster.killed], [cluster.keyOf(one)])
+    cluster.settle()
+    assert.match(cluster.last('workerDied', cluster.driver)?.death.reason ?? '', new RegExp(`sent process ${two}.*frame kind 77`))
+    cluster.from(two, { is: 'corrupt', workerId: cluster.driver, detail: 'an empty fragment' })
+    cluster.settle()
+    assert.equal(cluster.last('workerDied', cluster.driver)?.workerId, two)
+    assert.match(cluster.last('workerDied', cluster.driver)?.death.reason ?? '', /the driver sent it.*empty fragment/)
+    assert.equal(cluster.ended, null)
+  })
+
   test('the end of the driver is the end of everything', () => {
     for (const end of ['endJob', 'closed'] as const) {
       const cluster = FakeCluster.started()

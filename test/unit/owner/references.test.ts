@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { STATE } from '#lib/core/owner/entry.js'
 import { ObjectFreedError, OwnerDiedError } from '#lib/errors.js'
+import { limits } from '#lib/options.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 import { FakeOwner, SELF } from '../../fakes/owner.js'
 
@@ -212,5 +213,23 @@ suite('references', () => {
     fake.unref(entry)
     assert.throws(() => fake.owner.unref(entry, []), /below zero/)
     assert.throws(() => fake.owner.references.unhold(entry, []), /below zero/)
+  })
+
+  test('a bounded number of deaths is remembered; one that is forgotten is met as a process that does not answer, and dies again', () => {
+    const fake = new FakeOwner()
+    fake.die(A)
+    for (let i = 0; i < limits.deadOwnersKept; i++) fake.die(workerIdOf(100 + i))
+    const { references } = fake.owner
+    assert.ok(references.isDead(workerIdOf(100)) && !references.isDead(A))
+    const entry = fake.meet(A, 5)
+    assert.equal(entry.state, STATE.unknown)
+    fake.flush()
+    assert.equal(fake.sent('borrow', A).length, 1)
+    // The shell finds nobody to send it to.
+    fake.die(A)
+    assert.ok(entry.error instanceof OwnerDiedError)
+    fake.unref(entry)
+    fake.flush()
+    assert.ok(fake.owner.atRest)
   })
 })

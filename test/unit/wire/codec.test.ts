@@ -39,6 +39,7 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   query: { is: 'query', request: 1, what: 'nodes', argument: '' },
   told: { is: 'told', request: 1, rows: [{ a: 1 }] },
   killWorker: { is: 'killWorker', workerId: W, reason: 'r' },
+  corrupt: { is: 'corrupt', workerId: W, detail: 'd' },
   collect: { is: 'collect' },
   endJob: { is: 'endJob' },
   welcome: {

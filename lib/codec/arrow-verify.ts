@@ -16,10 +16,13 @@ const RECORD_BATCH = 3
 const TIMESTAMP = 10
 const UNION = 14
 const DEPTH_MAX = 64
+/** Of a column in one batch. */
+const ROWS_MAX = 2 ** 31 - 1
 
 /** Throws a WireError unless apache-arrow can be trusted with the stream. */
 export function verifyArrow(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const nodesByColumn: number[] = []
   let at = 0
   let messages = 0
   while (at + 8 <= bytes.byteLength) {
@@ -28,7 +31,7 @@ export function verifyArrow(bytes: Uint8Array): void {
     if (length === 0) break
     at += 8
     if (length < 8 || at + length > bytes.byteLength) throw malformed('a message is cut off')
-    const body = new Metadata(new DataView(view.buffer, view.byteOffset + at, length)).message(messages === 0)
+    const body = new Metadata(new DataView(view.buffer, view.byteOffset + at, length), nodesByColumn).message(messages === 0)
     at += length
     if (body > bytes.byteLength - at) throw malformed('the body of a message is cut off')
     at += body
@@ -46,7 +49,11 @@ class Metadata {
   private readonly view: DataView
   private tablesLeft: number
 
-  constructor(view: DataView) {
+  /** `nodesByColumn`: of each column of the schema, how many nodes it has in a batch; filled by the message that is the schema. */
+  constructor(
+    view: DataView,
+    private readonly nodesByColumn: number[],
+  ) {
     this.view = view
     this.tablesLeft = Math.ceil(view.byteLength / 4)
   }
@@ -60,7 +67,7 @@ class Metadata {
     if (headerAt === 0 || (type === SCHEMA) !== first) throw malformed('its messages are out of order')
     this.keyValues(message, 4)
     if (type === SCHEMA) this.schema(this.table(headerAt))
-    else if (type === RECORD_BATCH) this.batch(this.table(headerAt), body)
+    else if (type === RECORD_BATCH) this.batch(this.table(headerAt), body, this.nodesByColumn)
     else if (type === DICTIONARY_BATCH) this.dictionary(this.table(headerAt), body)
     else throw malformed(`a message of type ${type}`)
     return body
@@ -68,12 +75,13 @@ class Metadata {
 
   private schema(schema: number): void {
     this.scalarIfThere(schema, 0, 2)
-    this.tables(schema, 1, field => this.column(field, 0))
+    this.tables(schema, 1, field => this.nodesByColumn.push(this.column(field, 0)))
     this.keyValues(schema, 2)
     this.vector(schema, 3, 8)
   }
 
-  private column(column: number, depth: number): void {
+  /** Gives how many nodes the column has in a batch: one for each column within it, but one alone where it is in a dictionary. */
+  private column(column: number, depth: number): number {
     if (depth > DEPTH_MAX) throw malformed('its columns are nested too deep')
     this.vector(column, 0, 1)
     this.scalarIfThere(column, 1, 1)
@@ -88,28 +96,32 @@ class Metadata {
       const indexAt = this.reference(this.table(dictionaryAt), 1)
       if (indexAt !== 0) this.table(indexAt)
     }
-    this.tables(column, 5, child => this.column(child, depth + 1))
+    let nodes = 1
+    this.tables(column, 5, child => {
+      nodes += this.column(child, depth + 1)
+    })
     this.keyValues(column, 6)
+    return dictionaryAt === 0 ? nodes : 1
   }
 
   private dictionary(dictionary: number, body: number): void {
     this.long(dictionary, 0)
     const data = this.reference(dictionary, 1)
     if (data === 0) throw malformed('a dictionary has no data')
-    this.batch(this.table(data), body)
+    // One column, of whose kind the schema tells in some other place.
+    this.batch(this.table(data), body, null)
     this.scalarIfThere(dictionary, 2, 1)
   }
 
-  private batch(batch: number, body: number): void {
+  /** `columns`: how many nodes each has; null for a dictionary, which is one. */
+  private batch(batch: number, body: number, columns: number[] | null): void {
     const rows = this.long(batch, 0)
     const nodes = this.vector(batch, 1, 16)
     for (let i = 0; i < nodes.length; i++) {
       const length = this.longAt(nodes.at + i * 16)
-      const nulls = this.longAt(nodes.at + i * 16 + 8)
-      // Every row of a column takes a bit at least, except where all are null; columns of different lengths are filled up.
-      if (nulls > length || (length > body * 8 && length !== rows)) throw malformed('a column is longer than its data')
+      if (length > ROWS_MAX || this.longAt(nodes.at + i * 16 + 8) > length) throw malformed('a column has more nulls or rows than it can')
     }
-    if (rows > body * 8 && !this.allOf(nodes, rows)) throw malformed('it has fewer rows than it says')
+    this.rows(rows, nodes, body, columns ?? [nodes.length])
     const buffers = this.vector(batch, 2, 16)
     for (let i = 0; i < buffers.length; i++) {
       const end = this.longAt(buffers.at + i * 16) + this.longAt(buffers.at + i * 16 + 8)
@@ -119,9 +131,21 @@ class Metadata {
     this.vector(batch, 4, 8)
   }
 
-  private allOf(nodes: { at: number; length: number }, rows: number): boolean {
-    for (let i = 0; i < nodes.length; i++) if (this.longAt(nodes.at + i * 16) !== rows) return false
-    return true
+  /**
+   * Every row of a column takes a bit at least, except where all are null; columns of different lengths are filled up. Of columns
+   * within columns no more is believed than their rows say: a list of nulls takes no bytes however long it is.
+   */
+  private rows(rows: number, nodes: { at: number; length: number }, body: number, columns: number[]): void {
+    let node = 0
+    let same = rows <= ROWS_MAX
+    for (const within of columns) {
+      if (within === 0 || node + within > nodes.length) throw malformed('a column has no rows')
+      const length = this.longAt(nodes.at + node * 16)
+      if (length !== rows) same = false
+      if (length > body * 8 && length !== rows) throw malformed('a column is longer than its data')
+      node += within
+    }
+    if (rows > body * 8 && !same) throw malformed('it has fewer rows than it says')
   }
 
   private keyValues(table: number, field: number): void {

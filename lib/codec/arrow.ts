@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module'
 import type * as Arrow from 'apache-arrow'
 import { SerializationError, WireError } from '../errors.js'
+import { ExactColumns, largestBuffer, largestDictionaryBuffer } from './arrow-columns.js'
 import { verifyArrow } from './arrow-verify.js'
 import type { Region } from './envelope.js'
 
@@ -94,7 +95,8 @@ function isMadeBy(type: { prototype: object }, value: object): boolean {
 
 /** The IPC stream of a Table or RecordBatch, as views of its columns. `path` names it in refusals. */
 export function arrowRegion(value: object, path: string, bufferBytesMax = BUFFER_BYTES_MAX): Region {
-  const { RecordBatchStreamWriter, Table } = arrowOf(value)
+  const library = arrowOf(value)
+  const { RecordBatchStreamWriter, Table } = library
   const parts: Uint8Array[] = []
   let byteLength = 0
   class Collector extends RecordBatchStreamWriter {
@@ -109,49 +111,51 @@ export function arrowRegion(value: object, path: string, bufferBytesMax = BUFFER
     }
   }
   const writer = new Collector()
-  const batches = value instanceof Table ? value.batches : [value as Arrow.RecordBatch]
-  const schema = (value as Arrow.Table).schema
-  const small = batches.flatMap(batch => split(batch, path, bufferBytesMax))
-  writer.reset(undefined, schema)
-  for (const batch of small) writer.write(batch)
+  const isTable = value instanceof Table
+  const splitter = new Splitter(new ExactColumns(library), path, bufferBytesMax, isTable)
+  const batches = (isTable ? value.batches : [value as Arrow.RecordBatch]).flatMap(batch => splitter.exact(batch))
+  writer.reset(undefined, (value as Arrow.Table).schema)
+  for (const batch of batches) writer.write(batch)
   writer.finish()
   return { byteLength, parts }
 }
 
-/** A batch as batches none of whose buffers exceeds the maximum. */
-function split(batch: Arrow.RecordBatch, path: string, bytesMax: number): Arrow.RecordBatch[] {
-  if (largestBuffer(batch.data as unknown as ColumnData) <= bytesMax) return [batch]
-  const half = Math.floor(batch.numRows / 2)
-  if (half === 0) {
-    throw new SerializationError(
-      `${path}: a row of this Arrow table holds more than ${bytesMax} bytes in one column, which Arrow's writer cannot do`,
-      path,
-    )
-  }
-  return [...split(batch.slice(0, half), path, bytesMax), ...split(batch.slice(half), path, bytesMax)]
-}
+/** Batches none of whose buffers exceeds the maximum. */
+class Splitter {
+  constructor(
+    private readonly columns: ExactColumns,
+    private readonly path: string,
+    private readonly bytesMax: number,
+    /** A single batch must come back as one. */
+    private readonly maySplit: boolean,
+  ) {}
 
-interface ColumnData {
-  length: number
-  stride: number
-  valueOffsets?: ArrayLike<number | bigint>
-  values?: ArrayBufferView & { BYTES_PER_ELEMENT: number }
-  children: ColumnData[]
-  dictionary?: { data: readonly ColumnData[] }
-}
-
-/** Bytes of the largest buffer the writer would write for the column. */
-function largestBuffer(data: ColumnData): number {
-  const { length, values, valueOffsets } = data
-  let bytes = 0
-  if (valueOffsets !== undefined && valueOffsets.length > length) {
-    bytes = 8 * (length + 1)
-    if (values !== undefined) bytes = Math.max(bytes, Number(valueOffsets[length]) - Number(valueOffsets[0]))
-  } else if (values !== undefined) {
-    bytes = Math.min(values.byteLength, length * data.stride * (values.BYTES_PER_ELEMENT ?? 8))
+  exact(batch: Arrow.RecordBatch): Arrow.RecordBatch[] {
+    const exact = this.columns.batch(batch)
+    this.checkDictionaries(exact)
+    if (largestDictionaryBuffer(exact) > this.bytesMax)
+      throw this.refusal('a dictionary of this Arrow table holds', 'store the column without a dictionary, or in several tables')
+    if (largestBuffer(exact) <= this.bytesMax) return [exact]
+    if (!this.maySplit) throw this.refusal('a column of this Arrow record batch holds', 'put new Table([batch]), whose rows are split')
+    const half = Math.floor(batch.numRows / 2)
+    if (half === 0) throw this.refusal('one row of this Arrow table holds', 'put the bytes as a typed array beside the table')
+    return [...this.exact(batch.slice(0, half)), ...this.exact(batch.slice(half))]
   }
-  for (const child of [...data.children, ...(data.dictionary?.data ?? [])]) bytes = Math.max(bytes, largestBuffer(child))
-  return bytes
+
+  /** Collecting them fails where two columns have different ones under one number. */
+  private checkDictionaries(batch: Arrow.RecordBatch): void {
+    try {
+      batch.dictionaries
+    } catch {
+      const what = 'two columns of this Arrow table have different dictionaries and one type'
+      throw new SerializationError(`${this.path}: ${what}; give each column a type of its own (new Dictionary(…))`, this.path)
+    }
+  }
+
+  private refusal(what: string, remedy: string): SerializationError {
+    const limit = `${what} more than ${this.bytesMax} bytes in one buffer, which Arrow's writer would corrupt`
+    return new SerializationError(`${this.path}: ${limit}; ${remedy}`, this.path)
+  }
 }
 
 /** The Table or RecordBatch of an IPC stream; its columns are views over `bytes` (which must begin at a multiple of 8). */

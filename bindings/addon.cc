@@ -23,6 +23,7 @@ napi_value create_store(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   const auto client = Client::create(path, options, prefault);
+  if (client.ok()) client.value()->warm_pages().keep_ahead();
   return client.ok() ? StoreObject::make(env, client.value()) : throw_status(env, client.status());
 }
 
@@ -32,6 +33,7 @@ napi_value open_store(napi_env env, napi_callback_info info) {
   std::string path;
   if (napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr) != napi_ok || !get_string(env, argv[0], "path", &path)) return nullptr;
   const auto client = Client::attach(path);
+  if (client.ok()) client.value()->warm_pages().keep_ahead();
   return client.ok() ? StoreObject::make(env, client.value()) : throw_status(env, client.status());
 }
 

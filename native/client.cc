@@ -45,7 +45,7 @@ Client::Client(std::unique_ptr<Segment> segment)
     : segment_(std::move(segment)),
       pid_(getpid()),
       pins_(segment_->layout().table_capacity),
-      touched_(segment_->layout().heap_bytes),
+      warm_pages_(*segment_),
       bells_(segment_->channels(), segment_->directory()) {}
 
 Client::~Client() {
@@ -130,8 +130,11 @@ Status Client::prefault() {
   const uint64_t bytes = segment_->layout().heap_bytes;
   Status status = segment_->ensure_heap_backed(bytes);
   if (!status.ok()) return status;
-  populate_for_writing(segment_->heap(), bytes);
-  touched_.mark(0, bytes);
+#ifndef MADV_POPULATE_WRITE
+  constexpr int MADV_POPULATE_WRITE = 23;
+#endif
+  (void)madvise(segment_->heap(), bytes, MADV_POPULATE_WRITE);  // before Linux 5.14: nothing
+  warm_pages_.all();
   return Status();
 }
 

@@ -13,12 +13,14 @@
 #include "segment.h"
 #include "status.h"
 #include "wake.h"
+#include "warm_pages.h"
 
 namespace eagleray {
 
 class Client {
  public:
-  // Makes the segment and attaches as its first client, in slot 0. `prefault` reserves and touches the whole heap now.
+  // Makes the segment and attaches as its first client, in slot 0. `prefault` reserves the whole heap and has the
+  // kernel fill it now; this process's own page tables follow in the background.
   static Result<std::shared_ptr<Client>> create(const std::string& directory, const SegmentOptions& options, bool prefault);
   // Attaches, or gives the attachment this process has. kTooManyClients when every slot is taken by a live process.
   static Result<std::shared_ptr<Client>> attach(const std::string& directory);
@@ -33,7 +35,7 @@ class Client {
   uint32_t generation() const { return generation_; }
   const WorkerId& worker_id() const { return worker_id_; }
   PinCounts& pins() { return pins_; }
-  TouchedPages& touched() { return touched_; }
+  WarmPages& warm_pages() { return warm_pages_; }
   // The doorbells of the other clients.
   Bells& bells() { return bells_; }
 
@@ -50,7 +52,7 @@ class Client {
   WorkerId worker_id_{};
   int pid_;
   PinCounts pins_;
-  TouchedPages touched_;
+  WarmPages warm_pages_;
   Bells bells_;
 };
 

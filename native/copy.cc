@@ -12,33 +12,20 @@
 #include <thread>
 #include <vector>
 
-#include "pin_counts.h"
-
 namespace eagleray {
 namespace {
 
-// What one thread takes at a time: so small that a helper that loses its core holds up the end by little, and that pages which the
-// kernel has just zeroed are still in the cache when they are written (twice as fast as populating everything first).
+// What one thread takes at a time: so small that a helper that loses its core holds up the end by little.
 constexpr uint64_t kSliceBytes = 1ull << 20;
 constexpr unsigned kMostHelpers = 3;
 constexpr uint64_t kHugeSourceBytes = 4ull << 20;
 
-void copy_slice(const CopyPart& slice, bool populate) {
-  if (populate) populate_for_writing(slice.target, slice.length);
+void copy_slice(const CopyPart& slice) {
   if (slice.source == nullptr) {
     std::memset(slice.target, 0, slice.length);
   } else {
     std::memcpy(slice.target, slice.source, slice.length);
   }
-}
-
-// An array that nobody has written to yet is read page by page from the kernel's zero page, a fault each; with huge pages one fault
-// covers 2 MiB (four times the speed for fresh arrays). Advice only: it may be refused, and pages that are there are not touched.
-void advise_source(const CopyPart& part) {
-  if (part.source == nullptr || part.length < kHugeSourceBytes) return;
-  const uintptr_t from = (reinterpret_cast<uintptr_t>(part.source) + 4095) & ~uintptr_t{4095};
-  const uintptr_t to = (reinterpret_cast<uintptr_t>(part.source) + part.length) & ~uintptr_t{4095};
-  madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
 }
 
 std::vector<CopyPart> cut(std::span<const CopyPart> parts) {
@@ -67,21 +54,20 @@ class CopyPool {
     return pool;
   }
 
-  void run(std::span<const CopyPart> slices, bool populate) {
+  void run(std::span<const CopyPart> slices) {
     std::unique_lock<std::mutex> only(busy_, std::try_to_lock);
     if (!only.owns_lock()) {
-      for (const CopyPart& slice : slices) copy_slice(slice, populate);
+      for (const CopyPart& slice : slices) copy_slice(slice);
       return;
     }
     {
       std::lock_guard<std::mutex> lock(mutex_);
       slices_ = slices;
-      populate_ = populate;
       next_.store(0, std::memory_order_relaxed);
       open_ = true;
     }
     wake_.notify_all();
-    work(slices, populate);
+    work(slices);
     std::unique_lock<std::mutex> lock(mutex_);
     open_ = false;  // a helper that wakes only now finds nothing to do
     idle_.wait(lock, [this] { return helping_ == 0; });
@@ -92,8 +78,8 @@ class CopyPool {
     for (unsigned i = 0; i < helpers; i++) std::thread([this] { help(); }).detach();
   }
 
-  void work(std::span<const CopyPart> slices, bool populate) {
-    for (size_t i = next_.fetch_add(1); i < slices.size(); i = next_.fetch_add(1)) copy_slice(slices[i], populate);
+  void work(std::span<const CopyPart> slices) {
+    for (size_t i = next_.fetch_add(1); i < slices.size(); i = next_.fetch_add(1)) copy_slice(slices[i]);
   }
 
   void help() {
@@ -102,9 +88,8 @@ class CopyPool {
       wake_.wait(lock, [this] { return open_ && next_.load(std::memory_order_relaxed) < slices_.size(); });
       helping_++;
       const std::span<const CopyPart> slices = slices_;
-      const bool populate = populate_;
       lock.unlock();
-      work(slices, populate);
+      work(slices);
       lock.lock();
       if (--helping_ == 0) idle_.notify_one();
     }
@@ -116,7 +101,6 @@ class CopyPool {
   std::condition_variable wake_;
   std::condition_variable idle_;
   std::span<const CopyPart> slices_;
-  bool populate_ = false;
   bool open_ = false;
   unsigned helping_ = 0;
   std::atomic<size_t> next_{0};
@@ -124,22 +108,27 @@ class CopyPool {
 
 }  // namespace
 
-void copy_parts(std::span<const CopyPart> parts, bool populate) {
+// An array that nobody has written to yet is read page by page from the kernel's zero page, a fault each; with huge pages one fault
+// covers 2 MiB (four times the speed for fresh arrays). Advice only: it may be refused, and pages that are there are not touched.
+void advise_source(const CopyPart& part) {
+  if (part.source == nullptr || part.length < kHugeSourceBytes) return;
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(part.source) + 4095) & ~uintptr_t{4095};
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(part.source) + part.length) & ~uintptr_t{4095};
+  madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
+}
+
+void copy_parts(std::span<const CopyPart> parts) {
   uint64_t total = 0;
   for (const CopyPart& part : parts) total += part.length;
   for (const CopyPart& part : parts) advise_source(part);
   CopyPool* pool = total < kParallelCopyBytes ? nullptr : CopyPool::get();
   if (pool != nullptr) {
     const std::vector<CopyPart> slices = cut(parts);
-    pool->run(slices, populate);
-    return;
-  }
-  if (populate) {
-    for (const CopyPart& slice : cut(parts)) copy_slice(slice, true);
+    pool->run(slices);
     return;
   }
   for (const CopyPart& part : parts) {
-    if (part.length > 0) copy_slice(part, false);
+    if (part.length > 0) copy_slice(part);
   }
 }
 

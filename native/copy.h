@@ -18,7 +18,10 @@ struct CopyPart {
   uint64_t length;
 };
 
-// Copies every part; they do not overlap. `populate` says that the targets are likely to lack page tables in this process.
-void copy_parts(std::span<const CopyPart> parts, bool populate);
+// Copies every part; they do not overlap.
+void copy_parts(std::span<const CopyPart> parts);
+
+// Has the kernel back a large source with huge pages where nobody has written to it yet.
+void advise_source(const CopyPart& part);
 
 }  // namespace eagleray

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one process remembers about entries and heap that the segment does not need to know.
+// What one process remembers about its pins that the segment does not need to know.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 
 #include "layout.h"
@@ -38,21 +36,5 @@ class PinCounts {
   uint32_t capacity_;
   PinCount* counts_;  // zeroed pages of its own, touched as entries come into use
 };
-
-// Which parts of the heap this process has page tables for. Only a hint: being wrong costs time and nothing else.
-class TouchedPages {
- public:
-  static constexpr uint64_t kStep = 1 << 20;
-  explicit TouchedPages(uint64_t heap_bytes);
-  // Marks [offset, offset + length) and tells whether any of it was not marked before.
-  bool mark(uint64_t offset, uint64_t length);
-
- private:
-  std::unique_ptr<std::atomic<uint64_t>[]> bits_;
-};
-
-// Fills in the page tables of [at, at + length), whole pages within it, in one call instead of a fault a page. A hint: where the
-// kernel cannot (before 5.14), nothing happens.
-void populate_for_writing(std::byte* at, uint64_t length);
 
 }  // namespace eagleray

@@ -193,6 +193,18 @@ Status Segment::ensure_heap_backed(uint64_t end) {
   return ensure_prefix_backed(header().heap_backed, layout_.heap, layout_.heap_bytes, end, kHeapStepBytes);
 }
 
+bool Segment::write_heap(uint64_t offset, const std::byte* bytes, uint64_t length) {
+  while (length > 0) {
+    const ssize_t written = pwrite(file_, bytes, length, static_cast<off_t>(layout_.heap + offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    offset += static_cast<uint64_t>(written);
+    bytes += written;
+    length -= static_cast<uint64_t>(written);
+  }
+  return true;
+}
+
 Status Segment::ensure_entry_backed(uint32_t index) {
   const uint64_t end = (static_cast<uint64_t>(index) + 1) * sizeof(ObjectEntry);
   return ensure_prefix_backed(header().entries_backed, layout_.entries, layout_.blocks - layout_.entries, end, kTableStepBytes);

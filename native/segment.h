@@ -74,6 +74,9 @@ class Segment {
   Status ensure_prefix_backed(std::atomic<uint64_t>& mark, uint64_t section, uint64_t section_bytes, uint64_t end, uint64_t step);
   // The heap's [0, end), in steps of kHeapStepBytes.
   Status ensure_heap_backed(uint64_t end);
+  // Writes to the heap through the file, which needs no page tables of this process. False when it cannot; then nothing can be said
+  // of those bytes. REQUIRES: [offset, offset + length) is reserved.
+  bool write_heap(uint64_t offset, const std::byte* bytes, uint64_t length);
   // The records up to and including `index`. Do nothing but compare when they are reserved already.
   Status ensure_entry_backed(uint32_t index);
   Status ensure_block_backed(uint32_t index);

@@ -121,7 +121,6 @@ class Store {
   Result<Reserved> reserve(const ObjectId& id, uint64_t size);
   Result<uint32_t> insert(const ObjectId& id, uint64_t size);
   Status no_room(uint64_t size, const Status& why);
-  bool needs_populating(const std::byte* data, uint64_t size);
   Result<uint32_t> find_mine(const ObjectId& id);
   void publish_seal(uint32_t index, const ObjectId& id);
   Status drop_reserved(uint32_t index);

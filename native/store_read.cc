@@ -103,7 +103,7 @@ Result<uint64_t> Store::read(const ObjectId& id, void* target, uint64_t capacity
   const uint64_t size = entry.size;
   if (size > 0 && size <= capacity) {
     const CopyPart part{static_cast<std::byte*>(target), segment().heap() + entry.offset, size};
-    copy_parts({&part, 1}, false);
+    copy_parts({&part, 1});
   }
   unpin(pinned.value().index, object_state::generation(pinned.value().word));
   return size;

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "allocator.h"
-#include "copy.h"
 #include "fault_points.h"
+#include "heap_copy.h"
 #include "object_table.h"
 #include "reaper.h"
 #include "segment_lock.h"
@@ -15,9 +15,6 @@
 
 namespace eagleray {
 namespace {
-
-// From here on it pays to ask for page tables at once instead of a fault a page.
-constexpr uint64_t kPopulateBytes = 1 << 20;
 
 void stamp(ObjectEntry& entry, const Client& creator) {
   timespec now;
@@ -85,6 +82,7 @@ Result<Store::Reserved> Store::reserve(const ObjectId& id, uint64_t size) {
     Status dropped = drop_reserved(index.value());
     return dropped.ok() ? status : dropped;
   }
+  client_->warm_pages().placed(offset + block_bytes(size));
   return Reserved{index.value(), segment.heap() + offset};
 }
 
@@ -105,10 +103,6 @@ Status Store::drop_reserved(uint32_t index) {
   return free_entry(segment(), index);
 }
 
-bool Store::needs_populating(const std::byte* data, uint64_t size) {
-  return size >= kPopulateBytes && client_->touched().mark(static_cast<uint64_t>(data - segment().heap()), size);
-}
-
 void Store::publish_seal(uint32_t index, const ObjectId& id) {
   EAGLERAY_FAULT("seal.before");
   ObjectEntry& entry = segment().entry(index);
@@ -123,7 +117,7 @@ Status Store::put(const ObjectId& id, const void* bytes, uint64_t size) {
   if (!reserved.ok()) return reserved.status();
   if (size > 0) {
     const CopyPart part{reserved.value().data, static_cast<const std::byte*>(bytes), size};
-    copy_parts({&part, 1}, needs_populating(part.target, size));
+    copy_into_heap(*client_, {&part, 1});
   }
   EAGLERAY_FAULT("put.copied");
   publish_seal(reserved.value().index, id);
@@ -151,7 +145,7 @@ Status Store::put_parts(const ObjectId& id, uint64_t size, std::span<const PutPa
     at = part.offset + part.length;
   }
   if (size > at) copies.push_back({target + at, nullptr, size - at});
-  copy_parts(copies, needs_populating(target, size));
+  copy_into_heap(*client_, copies);
   EAGLERAY_FAULT("put.copied");
   publish_seal(reserved.value().index, id);
   return Status();

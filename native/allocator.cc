@@ -141,6 +141,7 @@ Result<uint32_t> Allocator::new_chunk() {
     // Without a record for the rest the chunk is simply larger; it is whole pages either way.
     if (!status.ok() && status.code() != Code::kStoreFull && status.code() != Code::kStoreSpace) return status;
     block.kind = kFreeBit | kSmallBit | kChunkFirstBit;
+    EAGLERAY_FAULT("allocate.chunk");
     return taken;
   }
   return Status(Code::kStoreFull);
@@ -229,6 +230,7 @@ Status Allocator::release_empty_chunk() {
   state_.empty_chunks = block->next_free;
   state_.empty_chunk_count--;
   block->kind = kFreeBit;
+  EAGLERAY_FAULT("free.chunk");
   return free_page_block(index);
 }
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "fault_points.h"
+
 namespace eagleray {
 namespace {
 
@@ -34,6 +36,7 @@ Status Bins::insert(uint32_t index) {
     next->prev_free = index;
   }
   head = index;
+  EAGLERAY_FAULT("bin.headed");
   set_.second[bin.first] |= 1u << bin.second;
   set_.first |= 1ull << bin.first;
   return Status();
@@ -52,6 +55,7 @@ Status Bins::remove(uint32_t index) {
     return corrupt_heap("the links of a bin");
   }
   if (next != nullptr) next->prev_free = block->prev_free;
+  EAGLERAY_FAULT("bin.removing");
   if (prev != nullptr) {
     prev->next_free = block->next_free;
   } else {

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "fault_points.h"
 #include "spinners.h"
 
 namespace eagleray {
@@ -15,12 +16,14 @@ class TableLock {
  public:
   explicit TableLock(ChannelRegion region) : mutex_(&region.header().lock) {
     error_ = pthread_mutex_lock(mutex_);
+    EAGLERAY_FAULT("channel.locked");
     if (error_ != EOWNERDEAD) return;
     for (uint32_t channel = 0; channel < kMaxChannels; ++channel) {
       auto& state = region.record(channel).state;
       const uint64_t word = state.load(std::memory_order_relaxed);
       if ((word & kOpening) != 0) state.store(word & ~(kGeneration - 1), std::memory_order_release);
     }
+    EAGLERAY_FAULT("channel.repaired");
     error_ = pthread_mutex_consistent(mutex_);
   }
   ~TableLock() {
@@ -62,6 +65,7 @@ Status fill_in(ChannelRegion region, ChannelHost& host, uint32_t channel, const 
   ChannelRecord& record = region.record(channel);
   const uint64_t generation = (record.state.load(std::memory_order_relaxed) & ~(kGeneration - 1)) + kGeneration;
   record.state.store(generation | kOpening, std::memory_order_relaxed);
+  EAGLERAY_FAULT("channel.opening");
   if (record.backed == 0) {
     Status status = host.reserve(kChannelBodyOffset + channel * sizeof(ChannelBody), sizeof(ChannelBody));
     if (!status.ok()) {
@@ -69,6 +73,7 @@ Status fill_in(ChannelRegion region, ChannelHost& host, uint32_t channel, const 
       return status;
     }
     record.backed = 1;
+    EAGLERAY_FAULT("channel.backed");
   }
   const Peer peers[2] = {self, other};
   for (int side = 0; side < 2; ++side) {
@@ -76,7 +81,9 @@ Status fill_in(ChannelRegion region, ChannelHost& host, uint32_t channel, const 
     record.peer_nonce[side] = peers[side].nonce;
   }
   reset_body(region.body(channel));
+  EAGLERAY_FAULT("channel.filled");
   record.state.store(generation | kOpen, std::memory_order_release);
+  EAGLERAY_FAULT("channel.open");
   return Status();
 }
 
@@ -130,6 +137,7 @@ void leave_channel(ChannelRegion region, Bells& bells, uint32_t channel, int sid
   ChannelRecord& record = region.record(channel);
   const uint32_t other_slot = record.peer_slot[1 - side];  // before: once both have left, the record may be filled in anew
   const uint64_t before = record.state.fetch_or(left(side), std::memory_order_acq_rel);
+  EAGLERAY_FAULT("channel.left");
   if ((before & left(1 - side)) == 0 && other_slot < kMailboxes) bells.attend(other_slot, channel);
 }
 
@@ -149,6 +157,7 @@ Status close_channels_of(ChannelRegion region, Bells& bells, const Peer& gone, b
     // Not when it left by itself: then it closed, and the other side may be told so still.
     const uint64_t leaves = left(side) | (died ? channel_state::died(side) : 0);
     if ((state & left(side)) == 0) record.state.fetch_or(leaves, std::memory_order_acq_rel);
+    EAGLERAY_FAULT("channel.closed");
     if ((state & left(1 - side)) == 0 && other_slot < kMailboxes) bells.attend(other_slot, channel);
   }
   return Status();

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <utility>
 
+#include "fault_points.h"
 #include "process.h"
 #include "reaper.h"
 
@@ -109,6 +110,7 @@ bool Client::try_claim(uint32_t slot, uint64_t start_time) {
   // The pid goes with the claim, so that a process that dies here can be told from one that is slow.
   const uint64_t claiming = client_state::make(client_state::kClaiming, generation, pid);
   if (!record.state.compare_exchange_strong(seen, claiming, std::memory_order_acq_rel)) return false;
+  EAGLERAY_FAULT("attach.claimed");
   record.start_time.store(start_time, std::memory_order_release);
   std::array<uint8_t, 5> nonce{};
   while (getrandom(nonce.data(), nonce.size(), 0) != static_cast<ssize_t>(nonce.size())) {
@@ -122,7 +124,9 @@ bool Client::try_claim(uint32_t slot, uint64_t start_time) {
   record.attached_at_ms = static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
   slot_ = slot;
   generation_ = generation;
+  EAGLERAY_FAULT("attach.filled");
   record.state.store(client_state::make(client_state::kLive, generation, pid), std::memory_order_release);
+  EAGLERAY_FAULT("attach.live");
   return true;
 }
 

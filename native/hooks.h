@@ -15,6 +15,8 @@ struct StoreHooks {
   // The client in `slot` is gone for good and its slot about to be free: end its channels. Called without the lock; may be
   // called more than once for one death. `died` is false when it detached by itself.
   void (*client_gone)(Client& from, uint32_t slot, bool died) = nullptr;
+  // The client in `slot` may have missed a ring, since someone died: as `ring`, and its bell whatever its mailbox says.
+  void (*rouse)(Client& from, uint32_t slot) = nullptr;
 };
 
 void set_store_hooks(const StoreHooks& hooks);

@@ -188,6 +188,7 @@ Status ObjectTable::rebuild() {
     if (head != 0) bucket.store(make_head((head >> 32) + 1, 0), std::memory_order_release);
   }
   const uint32_t high_water = state_.high_water;
+  EAGLERAY_FAULT("rebuild.emptied");
   if (high_water > capacity || (high_water > 0 && !segment_.entry_exists(high_water - 1))) return corrupt_table("its length");
   state_ = TableState{};
   state_.free_head = kNone;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "fault_points.h"
 #include "full_fence.h"
 #include "spinners.h"
 
@@ -130,7 +131,7 @@ void Port::look_at(uint32_t channel) {
   if (channel_state::is_free(state) || (state & channel_state::kOpen) == 0) return;
   for (int side = 0; side < 2; ++side) {
     if (!(Peer{record.peer_slot[side], record.peer_nonce[side]} == self_) || (state & channel_state::left(side)) != 0) continue;
-    if (record.peer_slot[1 - side] >= kMailboxes) return;  // not what open_channel writes
+    if (record.peer_slot[1 - side] >= kMailboxes || record.backed != 1) return;  // not what open_channel writes
     if (links_[channel] == nullptr) {
       add(channel, side);
       events_.push_back({Kind::kOpened, channel, record.peer_slot[1 - side]});
@@ -206,6 +207,7 @@ bool Port::take_sealed() {
 
 bool Port::prepare_sleep() {
   mailbox_.sleeping.store(1, std::memory_order_relaxed);
+  EAGLERAY_FAULT("sleep.announced");
   full_fence();
   if (!pending()) return true;
   awake();

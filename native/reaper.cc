@@ -23,7 +23,10 @@ Status give_back_entry(Segment& segment, uint32_t index, uint32_t slot, uint32_t
   ObjectEntry& entry = segment.entry(index);
   std::atomic<uint64_t>& pins = entry.pins[slot / 64];
   const uint64_t bit = 1ull << (slot % 64);
-  if ((pins.load(std::memory_order_relaxed) & bit) != 0) pins.fetch_and(~bit, std::memory_order_seq_cst);
+  if ((pins.load(std::memory_order_relaxed) & bit) != 0) {
+    pins.fetch_and(~bit, std::memory_order_seq_cst);
+    EAGLERAY_FAULT("reap.unpinned");
+  }
   const uint64_t word = entry.state.load(std::memory_order_seq_cst);
   const uint64_t state = object_state::state(word);
   if (state == object_state::kCreating && entry.creator_slot == slot && entry.creator_generation == generation) {
@@ -68,6 +71,7 @@ Status give_back_client(Client& by, uint32_t slot, uint32_t generation, bool die
   }
   EAGLERAY_FAULT("reap.marked");
   if (store_hooks().client_gone != nullptr) store_hooks().client_gone(by, slot, died);
+  EAGLERAY_FAULT("reap.channels");
 
   uint32_t next = 0;
   for (bool more = true; more;) {
@@ -83,8 +87,9 @@ Status give_back_client(Client& by, uint32_t slot, uint32_t generation, bool die
     more = next < segment.entry_end();
   }
   EAGLERAY_FAULT("reap.scanned");
-  // It may have died between a seal and the bells: everyone who waits for anything looks again.
-  if (died) ring_all_waiters(by);
+  // It may have died anywhere between a seal and the bells: everyone looks again.
+  if (died) rouse_all(by);
+  EAGLERAY_FAULT("reap.roused");
   SegmentLock lock(segment, by.slot(), by.generation());
   if (!lock.ok()) return lock.status();
   if (!still_its()) return Status();
@@ -92,7 +97,9 @@ Status give_back_client(Client& by, uint32_t slot, uint32_t generation, bool die
   record.start_time.store(0, std::memory_order_release);
   // The caller's own lock word stands for a slot in use: let go of it first when the slot is its own.
   if (slot == by.slot()) lock.unlock();
+  EAGLERAY_FAULT("reap.before_end");
   record.state.store(client_state::make(client_state::kFree, generation, 0), std::memory_order_release);
+  EAGLERAY_FAULT("reap.freed");
   return Status();
 }
 

@@ -39,6 +39,7 @@ Status rebuild_after_death(Segment& segment) {
       if (status.ok()) segment.entry(block.entry).block = block.block;
     }
   }
+  EAGLERAY_FAULT("rebuild.before_end");
   if (!status.ok()) header.corrupt.store(1, std::memory_order_seq_cst);
   header.rebuild.fetch_add(1, std::memory_order_seq_cst);
   return status;

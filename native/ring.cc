@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "fault_points.h"
 #include "full_fence.h"
 
 namespace eagleray {
@@ -51,8 +52,10 @@ RingResult RingWriter::write(const void* packet, uint32_t length) {
   const PacketHeader header{length, length ^ kLengthSeal};
   std::memcpy(bytes_ + (tail_ & kMask), &header, sizeof header);
   copy_in(bytes_, tail_ + kPacketHeaderBytes, packet, length);
+  EAGLERAY_FAULT("ring.filled");
   tail_ += span;
   control_->tail.store(tail_, std::memory_order_release);
+  EAGLERAY_FAULT("ring.published");
   return RingResult::kOk;
 }
 
@@ -76,6 +79,7 @@ RingResult RingReader::read(void* target, uint32_t capacity, uint32_t* length) {
   if (span > tail_seen_ - head_) return RingResult::kCorrupt;
   if (header.length > capacity) return RingResult::kTooLong;
   copy_out(bytes_, head_ + kPacketHeaderBytes, target, header.length);
+  EAGLERAY_FAULT("ring.copied");
   head_ += span;
   *length = header.length;
   return RingResult::kOk;
@@ -83,6 +87,7 @@ RingResult RingReader::read(void* target, uint32_t capacity, uint32_t* length) {
 
 bool RingReader::release_room() {
   control_->head.store(head_, std::memory_order_release);
+  EAGLERAY_FAULT("ring.released");
   full_fence();
   if (control_->writer_waiting.load(std::memory_order_relaxed) == 0) return false;
   if (control_->tail.load(std::memory_order_relaxed) - head_ > kRingBytes / 2) return false;

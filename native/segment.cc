@@ -15,6 +15,7 @@
 
 #include "allocator.h"
 #include "channel.h"
+#include "fault_points.h"
 #include "object_table.h"
 
 namespace eagleray {
@@ -98,6 +99,7 @@ Result<std::unique_ptr<Segment>> Segment::create(const std::string& directory, c
   }
   if (mkdir(directory.c_str(), 0700) != 0) return system_error("create store " + directory, errno);
   chmod(directory.c_str(), 0700);  // whatever the umask
+  EAGLERAY_FAULT("make.directory");
   const std::string building = directory + "/segment.new";
   const auto build = [&]() -> Result<std::unique_ptr<Segment>> {
     Status room = check_room(directory, heap_bytes);
@@ -109,11 +111,13 @@ Result<std::unique_ptr<Segment>> Segment::create(const std::string& directory, c
     return fill(std::move(segment), options);
   };
   Result<std::unique_ptr<Segment>> result = build();
+  EAGLERAY_FAULT("make.filled");
   if (result.ok() && rename(building.c_str(), file_path(directory).c_str()) != 0) result = system_error("name " + building, errno);
   if (!result.ok()) {
     unlink(building.c_str());
     rmdir(directory.c_str());
   }
+  EAGLERAY_FAULT("make.named");
   return result;
 }
 
@@ -184,6 +188,7 @@ Status Segment::ensure_prefix_backed(std::atomic<uint64_t>& mark, uint64_t secti
     if (status.ok()) return status;  // the mark stays: it counts whole steps only, and reserving again is free
   }
   if (!status.ok()) return status;
+  EAGLERAY_FAULT("back.reserved");
   while (backed < target && !mark.compare_exchange_weak(backed, target, std::memory_order_acq_rel)) {
   }
   return Status();

@@ -54,6 +54,7 @@ SegmentLock::SegmentLock(Segment& segment, uint32_t slot, uint32_t generation) :
     }
   }
   if (!held_) lock_slowly(mine);
+  EAGLERAY_FAULT("lock.taken");
   SegmentHeader& header = segment.header();
   if (took_over_ || (header.rebuild.load(std::memory_order_relaxed) & 1) != 0) {
     status_ = rebuild_after_death(segment);
@@ -73,6 +74,7 @@ void SegmentLock::lock_slowly(uint32_t mine) {
       continue;
     }
     if ((seen & kWaiters) == 0 && !word.compare_exchange_weak(seen, seen | kWaiters, std::memory_order_relaxed)) continue;
+    EAGLERAY_FAULT("lock.waiting");
     const uint32_t watched = seen | kWaiters;
     futex_wait(word, watched);
     seen = word.load(std::memory_order_relaxed);
@@ -80,6 +82,7 @@ void SegmentLock::lock_slowly(uint32_t mine) {
     if (seen != watched || holder_alive(segment_, watched)) continue;
     if (word.compare_exchange_strong(seen, mine | kWaiters, std::memory_order_acquire, std::memory_order_relaxed)) {
       took_over_ = true;
+      EAGLERAY_FAULT("lock.took_over");
       break;
     }
   }
@@ -93,7 +96,9 @@ void SegmentLock::unlock() {
   EAGLERAY_FAULT("lock.before_release");
   held_ = false;
   std::atomic<uint32_t>& word = segment_.header().lock;
-  if ((word.exchange(0, std::memory_order_release) & kWaiters) != 0) futex_wake_one(word);
+  const uint32_t was = word.exchange(0, std::memory_order_release);
+  EAGLERAY_FAULT("lock.released");
+  if ((was & kWaiters) != 0) futex_wake_one(word);
 }
 
 }  // namespace eagleray

@@ -8,6 +8,8 @@ namespace {
 
 void ring(Client& from, uint32_t slot) { from.bells().wake_sealed(slot); }
 
+void rouse(Client& from, uint32_t slot) { from.bells().rouse(slot); }
+
 void client_gone(Client& from, uint32_t slot, bool died) {
   // The record still names the one who is gone: the slot is given on only after this.
   const Peer gone = peer_of(from.segment().client(slot).worker_id);
@@ -17,7 +19,7 @@ void client_gone(Client& from, uint32_t slot, bool died) {
 
 }  // namespace
 
-void connect_store_to_channels() { set_store_hooks({ring, client_gone}); }
+void connect_store_to_channels() { set_store_hooks({ring, client_gone, rouse}); }
 
 bool SegmentHost::is_live(const Peer& peer) {
   ClientInfo info;

@@ -91,6 +91,7 @@ void Store::unpin(uint32_t index, uint64_t generation) {
 
 void Store::free_if_last(uint32_t index, uint64_t generation) {
   if (is_pinned(segment().entry(index))) return;
+  EAGLERAY_FAULT("release.last");
   SegmentLock lock(segment(), client_->slot(), client_->generation());
   // A corrupt segment is reported by the next operation that can.
   if (lock.ok()) (void)free_if_unpinned(segment(), index, generation);
@@ -105,6 +106,7 @@ Result<uint64_t> Store::read(const ObjectId& id, void* target, uint64_t capacity
     const CopyPart part{static_cast<std::byte*>(target), segment().heap() + entry.offset, size};
     copy_parts({&part, 1});
   }
+  EAGLERAY_FAULT("read.copied");
   unpin(pinned.value().index, object_state::generation(pinned.value().word));
   return size;
 }
@@ -156,6 +158,7 @@ bool Store::contains(const ObjectId& id) { return find(id).index != kNone; }
 
 Result<bool> Store::remove(const ObjectId& id) {
   const Result<bool> removed = mark_deleted(id);
+  EAGLERAY_FAULT("delete.before_bells");
   if (removed.ok() && removed.value()) ring_waiters(*client_, id);  // without the lock
   return removed;
 }

@@ -110,6 +110,7 @@ void Store::publish_seal(uint32_t index, const ObjectId& id) {
   entry.state.store(object_state::make(object_state::kSealed, generation), std::memory_order_seq_cst);
   EAGLERAY_FAULT("seal.sealed");
   ring_waiters(*client_, id);
+  EAGLERAY_FAULT("seal.rung");
 }
 
 Status Store::put(const ObjectId& id, const void* bytes, uint64_t size) {
@@ -178,6 +179,7 @@ Status Store::seal(const ObjectId& id) {
     index = mine.value();
   }
   if (index == kNone) return not_mine("seal", id);
+  EAGLERAY_FAULT("seal.found");
   publish_seal(index, id);
   return Status();
 }

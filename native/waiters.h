@@ -14,8 +14,9 @@ void expect_seal(Client& client, const ObjectId& id);
 void expect_all(Client& client);
 // After a seal or a deletion: takes the marks of the id's bucket and rings their bells.
 void ring_waiters(Client& client, const ObjectId& id);
-// The marks of all buckets.
-void ring_all_waiters(Client& client);
+// After a death: makes every client look again, whether or not it is marked or asleep. Who died may have taken marks from a bucket,
+// or a sleeper's flag, and not have rung: then nothing in the segment tells any more whom it owed a bell.
+void rouse_all(Client& client);
 // Forgets that a client waits.
 void clear_waiter(Segment& segment, uint32_t slot);
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "fault_points.h"
 #include "full_fence.h"
 
 namespace eagleray {
@@ -31,6 +32,7 @@ Status Bell::open(const std::string& directory, uint32_t slot) {
   const std::string path = bell_path(directory, slot);
   if (mkfifo(path.c_str(), 0600) != 0 && errno != EEXIST) return system_error("make the doorbell " + path, errno);
   // Open for writing too, so that the FIFO never reports the end of the file when the last writer goes.
+  EAGLERAY_FAULT("port.made_bell");
   const int fd = ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return system_error("open the doorbell " + path, errno);
   struct stat info {};
@@ -68,7 +70,10 @@ void Bells::wake(uint32_t slot) {
   Mailbox& mailbox = region_.mailbox(slot);
   full_fence();
   if (mailbox.sleeping.load(std::memory_order_relaxed) == 0) return;
-  if (mailbox.sleeping.exchange(0, std::memory_order_relaxed) == 1) ring(slot);
+  if (mailbox.sleeping.exchange(0, std::memory_order_relaxed) != 1) return;
+  EAGLERAY_FAULT("wake.taken");
+  ring(slot);
+  EAGLERAY_FAULT("wake.rung");
 }
 
 void Bells::wake_sealed(uint32_t slot) {
@@ -76,10 +81,17 @@ void Bells::wake_sealed(uint32_t slot) {
   wake(slot);
 }
 
+void Bells::rouse(uint32_t slot) {
+  region_.mailbox(slot).sealed.store(1, std::memory_order_release);
+  ring(slot);
+}
+
 void Bells::attend(uint32_t slot, uint32_t channel) {
   Mailbox& mailbox = region_.mailbox(slot);
   mailbox.attention[channel / 64].fetch_or(uint64_t{1} << (channel % 64), std::memory_order_release);
+  EAGLERAY_FAULT("attend.marked");
   mailbox.attention_count.fetch_add(1, std::memory_order_release);
+  EAGLERAY_FAULT("attend.counted");
   wake(slot);
 }
 

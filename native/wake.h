@@ -51,6 +51,9 @@ class Bells {
   void wake(uint32_t slot);
   // Tells the process in `slot` that an object it expects may have been sealed.
   void wake_sealed(uint32_t slot);
+  // After a death: as wake_sealed, and rings even if the mailbox says that its owner is awake. The one who died may have taken the
+  // sleeper's flag and not have written the byte.
+  void rouse(uint32_t slot);
   // Asks the process in `slot` to look at the state of a channel.
   void attend(uint32_t slot, uint32_t channel);
 

@@ -1,114 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Processes killed at every marked instruction, and at random ones, while they use the store: nothing sealed is lost, nothing leaks,
 // every invariant holds once they are reaped.
-#include "fault_points.h"
-
-#include <cstring>
 #include <map>
 #include <random>
 
+#include "fault_fixture.h"
 #include "hooks.h"
-#include "store_fixture.h"
 
 namespace eagleray {
 namespace {
-
-constexpr uint64_t kHeap = 8 << 20;
-
-// What an object of that id holds, whoever put it.
-std::vector<uint8_t> content(const ObjectId& id, uint64_t size) { return pattern(size, id[0] * 1000ull + id[19]); }
-
-Status put(Store& store, const ObjectId& id, uint64_t size) { return store.put(id, content(id, size).data(), size); }
-
-// Meets every place outside the reaper and the rebuild.
-void use(Store& store) {
-  for (uint64_t n = 0; n < 3; n++) {
-    const ObjectId small = id_of(10 * n, 2), large = id_of(10 * n + 1, 2), made = id_of(10 * n + 2, 2), dropped = id_of(10 * n + 3, 2);
-    (void)put(store, small, 100 + n);
-    (void)put(store, large, 60'000 + n);
-    const Result<std::byte*> bytes = store.create(made, 9000);
-    if (bytes.ok()) std::memcpy(bytes.value(), content(made, 9000).data(), 9000);
-    (void)store.seal(made);
-    (void)store.create(dropped, 500'000);
-    (void)store.abort(dropped);
-    const Result<View> view = store.view(large);
-    const Result<View> other = store.view(id_of(1, 1));
-    (void)store.remove(large);
-    if (view.ok()) store.release(view.value());
-    if (other.ok()) store.release(other.value());
-    (void)store.remove(small);
-    // Neighbours on both sides are free now.
-    (void)put(store, small, 5000);
-    (void)store.remove(made);
-    (void)store.remove(small);
-    (void)put(store, small, 200);
-  }
-}
-
-class FaultTest : public StoreTest {
- protected:
-  // Ten objects that must survive everything.
-  void put_lasting(Store& store) {
-    for (uint64_t n = 0; n < 10; n++) ASSERT_TRUE(put(store, id_of(n, 1), n * 3000).ok());
-  }
-
-  // All that is sealed holds what it should.
-  static void expect_content(Store& store) {
-    for (const ObjectInfo& object : store.list().value()) {
-      ASSERT_EQ(object.state, object_state::kSealed) << to_hex(object.id);
-      std::vector<uint8_t> bytes(object.size + 1);
-      ASSERT_EQ(store.read(object.id, bytes.data(), bytes.size()).value(), object.size);
-      bytes.resize(object.size);
-      ASSERT_TRUE(bytes == content(object.id, object.size)) << to_hex(object.id);
-    }
-  }
-
-  // After everyone else is dead and reaped: sound, the lasting objects are there, and nothing has leaked.
-  static void expect_whole(Store& store) {
-    expect_sound(store);
-    EXPECT_EQ(store.stats().value().clients, 1u);
-    EXPECT_EQ(store.stats().value().pins, 0u);
-    expect_content(store);
-    for (uint64_t n = 0; n < 10; n++) ASSERT_TRUE(store.contains(id_of(n, 1))) << n;
-    for (const ObjectInfo& object : store.list().value()) ASSERT_TRUE(store.remove(object.id).value());
-    expect_empty(store);
-    // Not a byte of the heap is missing.
-    ASSERT_TRUE(store.create(id_of(99), kHeap).ok());
-    ASSERT_TRUE(store.abort(id_of(99)).ok());
-    expect_empty(store);
-  }
-
-  pid_t killed_child(const char* place, int nth, void (*body)(Store&)) {
-    return in_child([&, this] {
-      Store theirs = attach();
-      select_fault(place, nth);
-      body(theirs);
-      select_fault(nullptr);
-      return 0;
-    });
-  }
-
-  static bool in_reaper(const char* place) { return std::strncmp(place, "reap.", 5) == 0 || std::strncmp(place, "rebuild.", 8) == 0; }
-};
-
-TEST_F(FaultTest, KilledAtEveryPlace) {
-  Store store = make(kHeap, 1024);
-  for (const char* place : kFaultPoints) {
-    if (in_reaper(place)) continue;
-    for (const int nth : {1, 2, 5}) {
-      put_lasting(store);
-      const int ended = wait_for(killed_child(place, nth, use));
-      if (nth <= 2) {
-        ASSERT_EQ(ended, -SIGKILL) << place;
-      }
-      if (ended == -SIGKILL) {
-        ASSERT_EQ(store.reap_dead().value(), std::vector<uint32_t>{1}) << place;
-      }
-      expect_whole(store);
-      if (HasFatalFailure()) FAIL() << "killed at passage " << nth << " of " << place;
-    }
-  }
-}
 
 TEST_F(FaultTest, KilledWhileTheyReap) {
   Store store = make(kHeap, 1024);
@@ -141,7 +41,7 @@ TEST_F(FaultTest, KilledWhileTheyRebuild) {
 TEST_F(FaultTest, ASealWhoseMakerDiedBeforeTheBellIsHeardOf) {
   static std::atomic<int> heard{0};
   StoreHooks hooks;
-  hooks.ring = [](Client&, uint32_t slot) { heard += slot == 0; };
+  hooks.ring = hooks.rouse = [](Client&, uint32_t slot) { heard += slot == 0; };
   set_store_hooks(hooks);
   Store store = make(kHeap, 1024);
   const ObjectId awaited = id_of(0, 2);

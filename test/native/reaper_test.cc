@@ -22,7 +22,7 @@ class ReaperTest : public StoreTest {
   void SetUp() override {
     StoreTest::SetUp();
     StoreHooks hooks;
-    hooks.ring = [](Client&, uint32_t slot) { rings[slot]++; };
+    hooks.ring = hooks.rouse = [](Client&, uint32_t slot) { rings[slot]++; };
     hooks.client_gone = [](Client&, uint32_t, bool) { gone_calls++; };
     set_store_hooks(hooks);
     for (std::atomic<int>& count : rings) count = 0;

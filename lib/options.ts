@@ -45,6 +45,18 @@ export const limits = {
   roomWaitMs: 2_000,
   /** How often it looks (ms). */
   roomRetryMs: 20,
+  /** Share of the memory of the machine (or of the cgroup, where that is fuller) above which the node ends a worker. EAGLERAY_MEMORY_LIMIT_SHARE in the environment of the driver sets it; 1 and more: never. */
+  memoryLimitShare: Number(process.env.EAGLERAY_MEMORY_LIMIT_SHARE ?? 0.95),
+  /** How often it looks (ms; Ray: 250). */
+  memoryCheckMs: 250,
+  /** A worker with less memory of its own than this is not ended for it: that would help nobody (bytes). A fresh one has about 30 MB. */
+  memoryVictimBytesMin: 64 << 20,
+  /** How often a task that was ended for lack of memory is run again at most, besides `maxRetries` (of tasks whose maxRetries is neither 0 nor -1). Ray: for ever. */
+  memoryRetriesMax: 5,
+  /** First and longest pause before it is (ms); they double, so that others may end meanwhile. */
+  memoryRetryMs: [1_000, 60_000],
+  /** How long after the kernel ended a process for lack of memory the exit of a worker by SIGKILL may be put down to that (ms). */
+  kernelKillMs: 5_000,
   /** Tasks kept by each owner for the state API after they ended. */
   finishedTasksKept: 1_000,
   /** How long a worker beyond the number of CPUs may be idle before it is sent away (ms; Ray: 1 s). */

@@ -36,6 +36,18 @@ export function add(to: Amounts, given: Amounts): void {
   for (const name in given) to[name] = (to[name] ?? 0) + (given[name] as number)
 }
 
+/** For people: "1.5 GB". */
+export function describeBytes(bytes: number): string {
+  for (const [unit, size] of [
+    ['GB', 1e9],
+    ['MB', 1e6],
+    ['kB', 1e3],
+  ] as const) {
+    if (bytes >= size) return `${(bytes / size).toFixed(bytes < 10 * size ? 1 : 0)} ${unit}`
+  }
+  return `${bytes} B`
+}
+
 /** Canonical text of amounts, for scheduling class keys. */
 export function describeAmounts(amounts: Amounts): string {
   return Object.keys(amounts)

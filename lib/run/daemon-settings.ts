@@ -6,6 +6,8 @@ import type { Amounts, NodeId, WorkerId } from '../wire/messages.js'
 
 export const DAEMON_ENV = 'EAGLERAY_DAEMON'
 export const WORKER_ENV = 'EAGLERAY_WORKER'
+/** A cgroup's directory that the memory monitor looks at instead of the daemon's own; the tests make one of plain files. */
+export const CGROUP_ENV = 'EAGLERAY_CGROUP_DIR'
 
 export interface DaemonSettings {
   total: Amounts

@@ -52,6 +52,10 @@ function missing(runtime: Runtime, args: Task['args']): string[] {
 }
 
 function explainTask(runtime: Runtime, objectId: string, task: Task): Explanation {
+  if (task.retryAt !== null) {
+    const reason = `${task.name} was ended for lack of memory, and after a pause is run again (attempt ${task.attempt + 1})`
+    return { objectId, state: 'waiting for a worker', reason, waitsFor: NOTHING }
+  }
   if (task.state === TASK.waiting) {
     const list = missing(runtime, task.args)
     return {

@@ -6,7 +6,9 @@ import { ownerOf, slotOf } from '../ids.js'
 import { Mesh, type MeshListener, type Peer } from '../io/mesh.js'
 import type { Command, Exit, Processes, Stream } from '../io/processes.js'
 import type { NativeStore } from '../native.js'
+import { limits } from '../options.js'
 import type { Control, WorkerId } from '../wire/messages.js'
+import type { MemoryGauge } from './memory-gauge.js'
 import { WorkerOutput } from './worker-output.js'
 
 /** When the store is looked through once more for what a dead process owned: others may have been about to write it (ms). */
@@ -21,6 +23,7 @@ export interface ShellOptions {
   /** What starts the worker of that key. */
   command: (key: string) => Command
   processes: (shell: NodeShell) => Processes
+  memory: MemoryGauge
   /** Called once, when nothing of the session runs any more. */
   onEnd: (reason: string) => void
 }
@@ -39,6 +42,7 @@ export class NodeShell implements MeshListener {
   #timer: NodeJS.Timeout | null = null
   #timerAt = Number.POSITIVE_INFINITY
   #ending: string | null = null
+  #memoryTimer: NodeJS.Timeout | null = null
 
   constructor(options: ShellOptions) {
     this.#options = options
@@ -56,6 +60,8 @@ export class NodeShell implements MeshListener {
 
   start(): void {
     this.#handle({ is: 'tick' })
+    this.#checkMemory()
+    this.#memoryTimer = setInterval(() => this.#checkMemory(), limits.memoryCheckMs)
   }
 
   /** Ends the session: kills every worker, passes on their last output, then calls `onEnd`. */
@@ -63,6 +69,7 @@ export class NodeShell implements MeshListener {
     if (this.#ending !== null) return
     this.#ending = reason
     if (this.#timer !== null) clearTimeout(this.#timer)
+    if (this.#memoryTimer !== null) clearInterval(this.#memoryTimer)
     for (const key of this.#keys) this.#processes.kill(key)
     setTimeout(() => this.#ended(), LAST_OUTPUT_MS)
     if (this.#processes.live === 0) this.#ended()
@@ -97,7 +104,7 @@ export class NodeShell implements MeshListener {
     }
     // What it sent before its end counts.
     this.#mesh.poll()
-    this.#handle({ is: 'workerExited', key, ...exit })
+    this.#handle({ is: 'workerExited', key, ...exit, kernelKills: this.#options.memory.kernelKills() })
     this.#arm()
   }
 
@@ -135,6 +142,8 @@ export class NodeShell implements MeshListener {
         return this.#spawn(effect.key)
       case 'kill':
         return this.#processes.kill(effect.key)
+      case 'weigh':
+        return this.#weigh(effect.pids)
       case 'reap':
         return this.#reap(effect.workerId)
       case 'answerObjects':
@@ -149,6 +158,23 @@ export class NodeShell implements MeshListener {
     this.#keys.add(key)
     this.#output.began(key, pid ?? 0)
     this.#handle({ is: 'spawned', key, pid })
+  }
+
+  #checkMemory(): void {
+    const totals = this.#options.memory.totals()
+    if (totals !== null) this.#handle({ is: 'memory', totals })
+  }
+
+  #weigh(pids: number[]): void {
+    const { memory } = this.#options
+    const totals = memory.totals()
+    if (totals === null) return
+    const others = [
+      { what: `the driver (pid ${process.ppid})`, bytes: memory.sizeOf(process.ppid) },
+      { what: `the node daemon (pid ${process.pid})`, bytes: memory.sizeOf(process.pid) },
+      { what: 'the object store', bytes: this.#store.stats().usedBytes },
+    ]
+    this.#handle({ is: 'weighed', totals, sizes: pids.map(pid => [pid, memory.sizeOf(pid)]), others })
   }
 
   #reap(workerId: WorkerId | null): void {

@@ -12,7 +12,8 @@ import { Node } from '../core/node/node.js'
 import { ChildProcesses, type Command } from '../io/processes.js'
 import { type NativeStore, native } from '../native.js'
 import { WORKER_PROGRAM } from '../own-files.js'
-import { DAEMON_ENV, type DaemonReport, type DaemonSettings, WORKER_ENV, type WorkerSettings } from './daemon-settings.js'
+import { CGROUP_ENV, DAEMON_ENV, type DaemonReport, type DaemonSettings, WORKER_ENV, type WorkerSettings } from './daemon-settings.js'
+import { MemoryGauge } from './memory-gauge.js'
 import { machineMemory } from './node-resources.js'
 import { NodeShell } from './node-shell.js'
 import { createSession, defaultRoots, placeSegment, removeSession, type Session, sweepSessions } from './session.js'
@@ -59,6 +60,7 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
     command: spawnKey =>
       workerCommand(settings, { storePath, daemonId: store.workerId, sessionDir, token, spawnKey, loaders: settings.loaders }),
     processes: listener => new ChildProcesses(listener),
+    memory: new MemoryGauge(process.env[CGROUP_ENV] ?? null),
     onEnd: reason => {
       // Its driver shows this when it did not ask for the end itself.
       process.stderr.write(`eagleray: the node daemon ends: ${reason}\n`)

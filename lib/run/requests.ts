@@ -147,7 +147,8 @@ export class Requests implements CallPort {
     const pending = [...owner.tasks.pending.values()].map(task => ({
       taskId: objectId(self, task.seq),
       name: task.name,
-      state: ['PENDING_ARGS', 'PENDING_NODE_ASSIGNMENT', 'RUNNING', 'FINISHED'][task.state],
+      state:
+        task.retryAt !== null ? 'PENDING_NODE_ASSIGNMENT' : ['PENDING_ARGS', 'PENDING_NODE_ASSIGNMENT', 'RUNNING', 'FINISHED'][task.state],
       attempt: task.attempt,
       nodeId: self.slice(0, 10),
       workerId: task.lane?.workerId ?? null,

@@ -356,7 +356,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
   private unreachable(to: WorkerId): void {
     if (this.closed || this.mesh.known(to) !== null || this.owner.references.isDead(to)) return
     if (this.store.clients().some(client => client.workerId === to)) return
-    const death: Death = { exitCode: null, signal: null, stderrTail: '', reason: 'it had ended before its object was asked for' }
+    const reason = 'it had ended before its object was asked for'
+    const death: Death = { exitCode: null, signal: null, stderrTail: '', reason, outOfMemory: false }
     this.bad(() => this.act({ is: 'workerDied', workerId: to, death, begun: () => false }))
   }
 
@@ -473,7 +474,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
         this.act({ is: 'tick' })
         this.mesh.scheduleFlush()
       },
-      Math.max(1, deadline - performance.now()),
+      // Never longer than a lease may be idle: what becomes due sooner than what this waits for is then noticed in time.
+      Math.min(limits.leaseIdleMs, Math.max(1, deadline - performance.now())),
     )
     this.timer.unref()
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Main program of a worker process: attaches to the node's store, says hello, and runs what it is sent.
 
+import { writeFileSync } from 'node:fs'
 import '../api/remote.js'
 import { loadLate } from '../codec/function/late-loaders.js'
 import { native } from '../native.js'
@@ -16,6 +17,7 @@ const SIGKILL = 9
 
 function start(seat: WorkerSettings): void {
   if (!native.dieWithParent(process.ppid, SIGKILL)) process.exit(0)
+  offerToMemoryKiller()
   loadLate(seat.loaders)
   // What the user's code starts by `fork` has them from its start.
   for (const loader of seat.loaders) process.execArgv.push('--import', loader)
@@ -44,6 +46,15 @@ function start(seat: WorkerSettings): void {
   })
   // The terminal's ctrl-C is for the driver; the daemon ends its workers itself.
   process.on('SIGINT', () => {})
+}
+
+/** Where the kernel has to end somebody for memory, it takes a worker rather than the driver or the daemon, which would take all along. */
+function offerToMemoryKiller(): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '1000')
+  } catch {
+    // Not permitted, or no such file here: then it decides by size alone.
+  }
 }
 
 const seat = process.env[WORKER_ENV]

@@ -59,7 +59,7 @@ const shapes: { [K in Control['is']]: string } = {
 /** Records inside messages. */
 const records = {
   class: 'key:string resources:amounts freshWorker:boolean maxCalls:number',
-  death: 'exitCode:number? signal:string? stderrTail:string reason:string?',
+  death: 'exitCode:number? signal:string? stderrTail:string reason:string? outOfMemory:boolean',
   spec:
     'actorId:string className:string name:string? namespace:string detached:boolean getIfExists:boolean maxRestarts:number placement:amounts held:amounts ' +
     'maxConcurrency:number concurrencyGroups:amounts methodGroups:object isAsync:boolean maxTaskRetries:number maxPendingCalls:number codeHash:string ' +

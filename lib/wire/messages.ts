@@ -20,6 +20,8 @@ export interface Death {
   stderrTail: string
   /** Why, when the system itself ended it ("killed with kill()", "out of scope"); null when it died by itself. */
   reason: string | null
+  /** It was ended for lack of memory: by its node, or most likely by the kernel. */
+  outOfMemory: boolean
 }
 
 /** What decides which worker may run a task. `key` is the canonical text of the rest; equal keys share leases. */

@@ -87,7 +87,7 @@ suite('the node daemon', () => {
     const [pid] = await workerPids()
     process.kill(pid as number, 'SIGKILL')
     const { death } = await (driver as Driver).await('workerDied')
-    assert.deepEqual(death, { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null })
+    assert.deepEqual(death, { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false })
     await waitFor(async () => (await workerPids()).some(other => other !== pid), 'another worker')
   })
 

@@ -11,6 +11,7 @@ import {
   getRuntimeContext,
   init,
   isInitialized,
+  kill,
   type ObjectRef,
   ready,
   remote,
@@ -77,6 +78,36 @@ suite('resources', () => {
     assert.deepEqual((await wait(tokens, { timeoutMs: 50 }))[0], [])
     last.open()
     await get(tokens)
+  })
+
+  test('an actor of one call at a time lends its CPU while it waits, an async one keeps it', async () => {
+    class Sync {
+      wait(refs: [ObjectRef<unknown>], note: string) {
+        setImmediate(() => countRun(note))
+        return get(refs[0])
+      }
+    }
+    class Async {
+      async wait(refs: [ObjectRef<unknown>], note: string) {
+        setImmediate(() => countRun(note))
+        return get(refs[0])
+      }
+    }
+    const opened = remote(passed<number>, { numCpus: 0 })
+    for (const [Class, free] of [
+      [Sync, 2],
+      [Async, 1],
+    ] as const) {
+      const [door, note] = [gate(), scratchPath()]
+      const actor = remote(Class as typeof Sync, { numCpus: 1 }).remote()
+      const call = actor.wait.remote([opened.remote(door.path, 5)], note)
+      await waitFor(() => runsIn(note) === 1, 'the call waits')
+      await waitFor(async () => (await available('CPU')) === free, `${free} CPUs free while ${Class.name} waits`)
+      door.open()
+      assert.equal(await get(call), 5)
+      kill(actor)
+      await waitFor(async () => (await available('CPU')) === 2, 'the actor gone')
+    }
   })
 
   test('a waiting task gives its CPU back, so nested tasks do not wait for each other', async () => {

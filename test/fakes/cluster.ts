@@ -32,14 +32,18 @@ export class FakeCluster {
   /** Children to be ended by `settle`. */
   readonly killed = new Set<string>()
   readonly reaped: (WorkerId | null)[] = []
+  /** Pids whose sizes were asked for, one list each time. */
+  readonly weighings: number[][] = []
   ended: string | null = null
+  /** What the kernel says at the next exit. */
+  kernelKills = 0
   #next = 2
 
   constructor({ resources = { CPU: 2 }, gpuIds = [], prestart = resources.CPU ?? 0 }: ClusterOptions = {}) {
     const total = toAmounts({ ...resources, ...(gpuIds.length > 0 ? { GPU: gpuIds.length } : {}) })
     const common = { nodeId: NODE_ID, jobId: '00000001', namespace: 'default' }
     this.node = new Node({ ...common, nodeIp: '127.0.0.1', sessionDir: '/s', token: TOKEN, total, gpuIds, labels: {}, prestart })
-    this.head = new Head({ ...common, encodeError: error => new TextEncoder().encode(`${error.name}: ${error.message}`) })
+    this.head = new Head({ ...common, encodeError: error => new TextEncoder().encode(textOf(error)) })
     this.head.nodes.register({ nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.node.resources() })
     this.daemon = new Daemon(this.node, this.head)
   }
@@ -91,7 +95,7 @@ export class FakeCluster {
   exit(key: string, exitCode: number | null, signal: string | null = null, stderrTail = ''): void {
     this.children.delete(key)
     this.killed.delete(key)
-    this.event({ is: 'workerExited', key, exitCode, signal, stderrTail })
+    this.event({ is: 'workerExited', key, exitCode, signal, stderrTail, kernelKills: this.kernelKills })
   }
 
   /** The process of that worker ends. */
@@ -103,6 +107,10 @@ export class FakeCluster {
     const found = [...this.children].find(([, child]) => child.workerId === workerId)
     if (found === undefined) throw new Error(`no process ${workerId}`)
     return found[0]
+  }
+
+  pidOf(workerId: WorkerId): number {
+    return (this.children.get(this.keyOf(workerId)) as { pid: number }).pid
   }
 
   /** Lets time pass, with every tick that is asked for. */
@@ -147,11 +155,17 @@ export class FakeCluster {
       this.event({ is: 'spawned', key: effect.key, pid })
     }
     if (effect.is === 'kill' && this.children.has(effect.key)) this.killed.add(effect.key)
+    if (effect.is === 'weigh') this.weighings.push(effect.pids)
     if (effect.is === 'reap') this.reaped.push(effect.workerId)
     if (effect.is === 'end') this.ended = effect.reason
     if (effect.is === 'answerObjects')
       this.sent.push({ to: effect.to, message: { is: 'answer', request: effect.request, rows: effect.rows } })
   }
+}
+
+function textOf(error: Error): string {
+  const { name, message, cause } = error
+  return `${name}: ${message}${cause instanceof Error ? `\n${textOf(cause)}` : ''}`
 }
 
 export function workerIdOf(slot: number): WorkerId {

@@ -19,7 +19,7 @@ export type SentOf<Is extends Control['is']> = Extract<Control, { is: Is }>
 export const NODE = workerIdOf(0)
 export const SELF = workerIdOf(1)
 export const CODE = { hash: 'c', bytes: new Uint8Array(0), name: 'f' }
-export const DEATH: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null }
+export const DEATH: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false }
 export const CPU: SchedulingClass = classOf('cpu')
 
 export function classOf(key: string, more: Partial<SchedulingClass> = {}): SchedulingClass {

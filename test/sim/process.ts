@@ -146,7 +146,11 @@ export class SimProcess implements Context<Ref> {
   hearBadNews(): void {
     const workerId = this.badNews.shift() as WorkerId
     this.world.drain(workerId, this.id)
-    this.#workerDied({ is: 'workerDied', workerId, death: { exitCode: null, signal: null, stderrTail: '', reason: 'gone' } })
+    this.#workerDied({
+      is: 'workerDied',
+      workerId,
+      death: { exitCode: null, signal: null, stderrTail: '', reason: 'gone', outOfMemory: false },
+    })
   }
 
   control(to: WorkerId, message: Control): void {

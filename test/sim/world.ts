@@ -241,6 +241,7 @@ export class World implements Surroundings {
     const { workerId, killed } = this.#ended.get(key) as { workerId: WorkerId | null; killed: boolean }
     this.#ended.delete(key)
     if (workerId !== null) this.drain(workerId, this.node)
-    this.#daemon({ is: 'workerExited', key, exitCode: killed ? null : 0, signal: killed ? 'SIGKILL' : null, stderrTail: '' })
+    const exitCode = killed ? null : 0
+    this.#daemon({ is: 'workerExited', key, exitCode, signal: killed ? 'SIGKILL' : null, stderrTail: '', kernelKills: 0 })
   }
 }

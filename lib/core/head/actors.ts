@@ -5,7 +5,7 @@
 // a restart happens only after the death of the process before; whoever asks about an id gets an answer, or one later
 // while the actor's creator may still create it (its arguments may not be there yet, while its handle travels already).
 
-import { ActorDiedError, ActorNameTakenError, ActorUnschedulableError, type EaglerayError } from '../../errors.js'
+import { ActorDiedError, ActorNameTakenError, ActorUnschedulableError, type EaglerayError, OutOfMemoryError } from '../../errors.js'
 import { ownerOf } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { ActorSpec, ActorView, Death, WorkerId } from '../../wire/messages.js'
@@ -165,7 +165,7 @@ export class Actors {
     actor.workerId = null
     actor.pid = null
     if (actor.ending !== null) return this.#die(actor, this.#died(actor, actor.ending.why), out)
-    if (actor.restartsLeft === 0) return this.#die(actor, this.#died(actor, describeDeath(death)), out)
+    if (actor.restartsLeft === 0) return this.#die(actor, this.#died(actor, describeDeath(death), memoryOf(death)), out)
     this.#restart(actor, now, out)
   }
 
@@ -335,14 +335,21 @@ export class Actors {
     return viewOfNone(actorId, this.#options.encodeError(new ActorDiedError(`The actor is gone: ${why}`, { actorId })))
   }
 
-  #died(actor: Actor, why: string): EaglerayError {
+  #died(actor: Actor, why: string, cause: EaglerayError | null = null): EaglerayError {
     const { actorId, className, name } = actor.spec
-    return new ActorDiedError(`Actor ${className}${name === null ? '' : ` (${name})`} ${why}`, { actorId })
+    return new ActorDiedError(
+      `Actor ${className}${name === null ? '' : ` (${name})`} ${why}`,
+      cause === null ? { actorId } : { actorId, cause },
+    )
   }
 }
 
 function nameKey(namespace: string, name: string): string {
   return `${namespace}\0${name}`
+}
+
+function memoryOf({ outOfMemory, reason }: Death): EaglerayError | null {
+  return outOfMemory ? new OutOfMemoryError(reason ?? 'out of memory') : null
 }
 
 function describeDeath({ exitCode, signal, stderrTail, reason }: Death): string {

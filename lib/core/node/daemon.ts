@@ -8,7 +8,7 @@ import type { Machine, Millis } from '../machine.js'
 import type { NodeEffect, NodeEvent } from './events.js'
 import type { Node } from './node.js'
 
-export type DaemonEvent = Extract<NodeEvent, { is: 'message' | 'spawned' | 'workerExited' | 'peerClosed' | 'tick' }>
+export type DaemonEvent = Extract<NodeEvent, { is: 'message' | 'spawned' | 'workerExited' | 'peerClosed' | 'memory' | 'weighed' | 'tick' }>
 export type DaemonEffect = Exclude<NodeEffect, { is: 'toHead' }>
 
 export class Daemon implements Machine<DaemonEvent, DaemonEffect> {

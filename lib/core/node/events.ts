@@ -63,12 +63,34 @@ export interface ProcessDied {
 /** From a node to its head. */
 export type NodeToHead = Placed | PlacementImpossible | ProcessDied
 
+/** Memory that is used, of how much, of what ("the machine"). */
+export interface MemoryTotals {
+  usedBytes: number
+  totalBytes: number
+  where: string
+  /** How many processes the kernel has ended for lack of memory, since always. */
+  kernelKills: number
+}
+
+/** The answer to `weigh`. */
+export interface Weighed {
+  is: 'weighed'
+  totals: MemoryTotals
+  /** By pid: bytes of memory that only that process has. */
+  sizes: [number, number][]
+  /** What is not ended, but may be what is large: drivers, the daemon, the store. */
+  others: { what: string; bytes: number }[]
+}
+
 export type NodeEvent =
   | { is: 'message'; from: WorkerId; message: Control }
   /** After a `spawn` effect; `pid` is null when it failed at once, and then `workerExited` follows. */
   | { is: 'spawned'; key: string; pid: number | null }
   /** A child process has ended, and what it wrote has been read to the end. */
-  | { is: 'workerExited'; key: string; exitCode: number | null; signal: string | null; stderrTail: string }
+  | { is: 'workerExited'; key: string; exitCode: number | null; signal: string | null; stderrTail: string; kernelKills: number }
+  /** Every `memoryCheckMs`. */
+  | { is: 'memory'; totals: MemoryTotals }
+  | Weighed
   /** The channel to a process ended, which may be alive. */
   | { is: 'peerClosed'; workerId: WorkerId; reason: string }
   | { is: 'tick' }
@@ -81,6 +103,8 @@ export type NodeEffect =
   | { is: 'spawn'; key: string }
   /** Ends a child process and what it started, with SIGKILL. */
   | { is: 'kill'; key: string }
+  /** Asks for the sizes of these processes. */
+  | { is: 'weigh'; pids: number[] }
   /** Frees what a dead process held in the store. Null: it never said who it was. */
   | { is: 'reap'; workerId: WorkerId | null }
   /** Answers a question about objects, with those in the store added that no living process owns. */

@@ -21,10 +21,13 @@ import type { NodeEffect, NodeEvent, NodeOptions, Place } from './events.js'
 import * as impossible from './impossible.js'
 import { type Lease, Leases } from './leases.js'
 import { type Holding, Ledger } from './ledger.js'
+import { MemoryMonitor } from './memory.js'
 import { Questions } from './questions.js'
 import { HEAD, type Request, Requests } from './requests.js'
 import { Scheduler } from './scheduler.js'
 import { type Worker, Workers } from './workers.js'
+
+type Exited = Extract<NodeEvent, { is: 'workerExited' }>
 
 export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #options: NodeOptions
@@ -34,6 +37,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #requests = new Requests()
   readonly #scheduler: Scheduler
   readonly #questions = new Questions()
+  readonly #memory: MemoryMonitor
   /** Processes that said hello: the driver (there may be others later) and the workers. */
   readonly #drivers = new Set<WorkerId>()
   /** Drivers that are not welcomed yet: they are when the first warm worker is there, so that their first task finds one. */
@@ -46,6 +50,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#options = options
     this.#ledger = new Ledger(options.total, options.gpuIds)
     this.#workers = new Workers(options.prestart)
+    this.#memory = new MemoryMonitor(options.nodeId, this.#workers, this.#leases)
     this.#scheduler = new Scheduler(options.nodeId, this.#ledger, this.#leases, this.#workers, this.#requests)
   }
 
@@ -59,6 +64,10 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         return this.#exited(event.key, event, now, out)
       case 'peerClosed':
         return this.#peerClosed(event.workerId, event.reason, now, out)
+      case 'memory':
+        return this.#memory.checked(event.totals, now, out)
+      case 'weighed':
+        return this.#warn(this.#memory.weighed(event, out), out)
       case 'place':
         return this.#place(event, now, out)
       case 'unplace':
@@ -264,7 +273,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     if (worker !== undefined) worker.pid = pid
   }
 
-  #exited(key: string, how: Omit<Death, 'reason'>, now: Millis, out: NodeEffect[]): void {
+  #exited(key: string, how: Exited, now: Millis, out: NodeEffect[]): void {
     const worker = this.#workers.exited(key, now)
     if (worker === null) return
     out.push({ is: 'reap', workerId: worker.workerId })
@@ -276,13 +285,17 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     else {
       const lease = this.#leases.of(worker.workerId)
       if (lease !== undefined) this.#scheduler.end(lease)
-      const death = { exitCode: how.exitCode, signal: how.signal, stderrTail: how.stderrTail, reason: worker.endReason }
+      const memory = this.#memory.exited(worker, how.signal, how.kernelKills, now)
+      // Of one that it ended itself the drivers have been told.
+      if (memory !== worker.endReason) this.#warn(memory === null ? null : `${worker.name} was ended: ${memory}`, out)
+      const { exitCode, signal, stderrTail } = how
+      const death = { exitCode, signal, stderrTail, reason: memory ?? worker.endReason, outOfMemory: memory !== null }
       this.#processGone(worker.workerId, death, out)
     }
     this.#scheduler.pass(now, out)
   }
 
-  #startFailed(worker: Worker, how: Omit<Death, 'reason'>, out: NodeEffect[]): void {
+  #startFailed(worker: Worker, how: Exited, out: NodeEffect[]): void {
     this.#welcome(out)
     const end = worker.endReason ?? (how.signal === null ? `exit code ${how.exitCode}` : `signal ${how.signal}`)
     const tail = how.stderrTail === '' ? '' : `\n${how.stderrTail}`
@@ -320,7 +333,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       return
     }
     out.push({ is: 'reap', workerId: driver })
-    this.#processGone(driver, { exitCode: null, signal: null, stderrTail: '', reason }, out)
+    this.#processGone(driver, { exitCode: null, signal: null, stderrTail: '', reason, outOfMemory: false }, out)
     this.#scheduler.pass(now, out)
   }
 
@@ -378,7 +391,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     for (const { workerId } of this.#workers.all()) if (workerId !== null) yield workerId
   }
 
-  #warn(text: string, out: NodeEffect[]): void {
+  #warn(text: string | null, out: NodeEffect[]): void {
+    if (text === null) return
     for (const to of this.#drivers) out.push({ is: 'send', to, message: { is: 'warning', text } })
   }
 }

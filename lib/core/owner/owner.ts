@@ -114,6 +114,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         break
       case 'tick':
         this.leases.tick(now, out)
+        this.tasks.tick(now, out)
         break
     }
     for (let i = start; i < out.length; i++) {
@@ -138,7 +139,8 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   }
 
   deadline(): Millis | null {
-    return this.leases.deadline()
+    const [leases, tasks] = [this.leases.deadline(), this.tasks.deadline()]
+    return leases === null ? tasks : tasks === null ? leases : Math.min(leases, tasks)
   }
 
   invariants(): void {

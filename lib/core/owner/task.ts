@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A task as its owner keeps it from `.remote()` until its results are there.
 
+import { limits } from '../../options.js'
 import type { SchedulingClass } from '../../wire/messages.js'
+import type { Millis } from '../machine.js'
 import type { Entry } from './entry.js'
 import type { Lane } from './lane.js'
 
@@ -31,6 +33,11 @@ export class Task {
   submitted = false
   readonly entries: Entry[] = []
   submittedAt = 0
+  /** How often it has been run again after it was ended for lack of memory, and how often it may be. */
+  memoryRetries = 0
+  readonly memoryRetriesMax: number
+  /** When it is run again after it was ended for lack of memory; null when that is not what it waits for. */
+  retryAt: Millis | null = null
 
   constructor(
     /** Sequence number of the first return: the task's id. */
@@ -50,5 +57,7 @@ export class Task {
     readonly held: Entry[],
     /** The task that submitted it (for recursive cancel), opaque here. */
     readonly parent: unknown,
-  ) {}
+  ) {
+    this.memoryRetriesMax = retriesLeft === 0 ? 0 : retriesLeft < 0 ? Number.POSITIVE_INFINITY : limits.memoryRetriesMax
+  }
 }

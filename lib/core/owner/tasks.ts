@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a task at its owner: waiting for arguments → queued for a worker → sent → done. Decides retries.
 
-import { TaskCancelledError, TaskUnschedulableError, WireError, WorkerCrashedError } from '../../errors.js'
+import { OutOfMemoryError, TaskCancelledError, TaskUnschedulableError, WireError, WorkerCrashedError } from '../../errors.js'
 import { objectId } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { Death, WorkerId } from '../../wire/messages.js'
@@ -46,6 +46,8 @@ export interface FinishedTask {
 export class Tasks {
   /** Not done yet, by id. */
   readonly pending = new Map<number, Task>()
+  /** Those to be run again when their pause after a lack of memory is over. */
+  readonly pausing = new Set<Task>()
   /** The last that ended, oldest first, for the state API. */
   readonly finished: FinishedTask[] = []
 
@@ -122,9 +124,27 @@ export class Tasks {
       if (task.state === TASK.done) continue
       if (task.cancelled) this.fail(task, cancelled(task, this.references.self), now, out)
       else if (!begun(task.claim)) this.leases.requeue(task, out)
+      else if (death.outOfMemory && task.memoryRetries < task.memoryRetriesMax) this.pause(task, now)
+      else if (death.outOfMemory) this.fail(task, outOfMemory(task, death), now, out)
       else if (task.retriesLeft !== 0) this.retry(task, out)
       else this.fail(task, crashed(task, worker, death), now, out)
     }
+  }
+
+  /** Runs those again whose pause is over. */
+  tick(now: Millis, out: Effect[]): void {
+    for (const task of this.pausing) {
+      if (now < (task.retryAt as Millis)) continue
+      this.pausing.delete(task)
+      task.retryAt = null
+      this.leases.requeue(task, out)
+    }
+  }
+
+  deadline(): Millis | null {
+    let soonest: Millis | null = null
+    for (const { retryAt } of this.pausing) if (soonest === null || (retryAt as Millis) < soonest) soonest = retryAt
+    return soonest
   }
 
   unplaceable(classKey: string, message: string, now: Millis, out: Effect[]): void {
@@ -141,6 +161,7 @@ export class Tasks {
     for (const task of this.pending.values()) {
       assert(task.state !== TASK.done, 'a done task is pending')
       assert((task.state === TASK.sent) === (task.lane !== null) || task.cancelled, 'a sent task has no lane, or a waiting one has')
+      assert((task.retryAt !== null) === this.pausing.has(task), 'a task that pauses is not among those that do')
       for (const entry of task.entries) assert(entry.task === task || entry.settled, 'an entry forgot its task')
     }
   }
@@ -183,6 +204,16 @@ export class Tasks {
     this.leases.requeue(task, out)
   }
 
+  /** Not at once: what filled the memory is likely to be there still, and may be others of its kind. */
+  private pause(task: Task, now: Millis): void {
+    const [first, longest] = limits.memoryRetryMs
+    task.retryAt = now + Math.min(longest, first * 2 ** task.memoryRetries)
+    task.memoryRetries++
+    task.attempt++
+    task.state = TASK.waiting
+    this.pausing.add(task)
+  }
+
   private finish(task: Task, now: Millis, out: Effect[], outcome: (i: number) => Outcome, reply: TaskReply | null): void {
     assert(task.state !== TASK.done, `task ${task.seq} ended twice`)
     assert(
@@ -191,6 +222,7 @@ export class Tasks {
     )
     task.state = TASK.done
     this.pending.delete(task.seq)
+    if (task.retryAt !== null) this.pausing.delete(task)
     for (let i = 0; i < task.entries.length; i++) {
       const entry = task.entries[i] as Entry
       this.values.settle(entry, outcome(i), out)
@@ -218,6 +250,11 @@ export class Tasks {
 
 function cancelled(task: Task, owner: WorkerId): Error {
   return new TaskCancelledError(`${task.name} was cancelled`, { taskId: objectId(owner, task.seq) })
+}
+
+function outOfMemory(task: Task, death: Death): Error {
+  const what = 'Ask for memoryBytes, run fewer at a time, or use smaller pieces'
+  return new OutOfMemoryError(`${task.name} was ended: ${death.reason}; attempts: ${task.attempt + 1}. ${what}`)
 }
 
 function crashed(task: Task, worker: WorkerId, death: Death): Error {

@@ -109,7 +109,7 @@ suite('the worker pool', () => {
     cluster.die(grant.workerId, null, 'SIGSEGV')
     assert.equal(cluster.available('CPU'), 2)
     assert.deepEqual(cluster.reaped, [grant.workerId])
-    const death = { exitCode: null, signal: 'SIGSEGV', stderrTail: '', reason: null }
+    const death = { exitCode: null, signal: 'SIGSEGV', stderrTail: '', reason: null, outOfMemory: false }
     assert.deepEqual(cluster.last('workerDied', cluster.driver), { is: 'workerDied', workerId: grant.workerId, death })
     cluster.settle()
     assert.equal(cluster.children.size, 2)

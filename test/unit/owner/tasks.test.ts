@@ -5,13 +5,14 @@ import { STATE } from '#lib/core/owner/entry.js'
 import type { Lane } from '#lib/core/owner/lane.js'
 import { TASK, type Task } from '#lib/core/owner/task.js'
 import { describeDeath } from '#lib/core/owner/tasks.js'
-import { TaskCancelledError, TaskError, TaskUnschedulableError, WireError, WorkerCrashedError } from '#lib/errors.js'
+import { OutOfMemoryError, TaskCancelledError, TaskError, TaskUnschedulableError, WireError, WorkerCrashedError } from '#lib/errors.js'
 import { limits } from '#lib/options.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 import { DEATH, FakeOwner, NODE, viewOf } from '../../fakes/owner.js'
 
 const A = workerIdOf(10)
 const B = workerIdOf(11)
+const OUT_OF_MEMORY = { ...DEATH, reason: 'it was too large', outOfMemory: true }
 const errorOf = (task: Task, i = 0) => task.entries[i]?.error
 
 function cancel(fake: FakeOwner, task: Task, force = false, recursive = false): void {
@@ -120,6 +121,74 @@ suite('tasks', () => {
     assert.equal(error.signal, 'SIGKILL')
     assert.equal(error.stderrTail, 'last words')
     assert.equal(queued.state, TASK.queued)
+  })
+
+  test('a task ended for lack of memory goes again after a pause that doubles, with a counter of its own', () => {
+    const fake = new FakeOwner()
+    const task = fake.submit({ name: 'crunch', retries: 1 })
+    const [first] = limits.memoryRetryMs
+    for (let i = 0; i < limits.memoryRetriesMax; i++) {
+      fake.grant(workerIdOf(20 + i))
+      fake.begun.add(task)
+      fake.die(workerIdOf(20 + i), OUT_OF_MEMORY)
+      fake.begun.delete(task)
+      assert.deepEqual([task.state, task.retriesLeft, task.attempt], [TASK.waiting, 1, i + 1])
+      assert.equal(fake.owner.deadline(), fake.now + first * 2 ** i)
+      fake.now += first * 2 ** i - 1
+      fake.act({ is: 'tick' })
+      assert.equal(task.state, TASK.waiting)
+      fake.now++
+      fake.act({ is: 'tick' })
+      assert.equal(task.state, TASK.queued)
+    }
+    fake.grant(A)
+    fake.begun.add(task)
+    fake.die(A, OUT_OF_MEMORY)
+    const error = errorOf(task)
+    assert.ok(error instanceof OutOfMemoryError)
+    assert.match(
+      error.message,
+      new RegExp(`crunch was ended: it was too large; attempts: ${limits.memoryRetriesMax + 1}\\. Ask for memoryBytes`),
+    )
+    fake.unref(...task.entries)
+    assert.ok(fake.owner.atRest)
+    assert.equal(fake.owner.deadline(), null)
+  })
+
+  test('lack of memory: without retries it fails at once, with retries for ever it goes on, and what had not begun pays nothing', () => {
+    const fake = new FakeOwner()
+    const [never, behind] = [fake.submit({ retries: 0 }), fake.submit({ retries: 0 })]
+    fake.grant(A)
+    fake.begun.add(never)
+    fake.die(A, OUT_OF_MEMORY)
+    assert.ok(errorOf(never) instanceof OutOfMemoryError)
+    assert.deepEqual([behind.state, behind.attempt], [TASK.queued, 0])
+    fake.act({ is: 'cancel', entry: behind.entries[0]!, force: false, recursive: false })
+    const ever = fake.submit({ retries: -1 })
+    for (let i = 0; i < 20; i++) {
+      fake.grant(workerIdOf(20 + i))
+      fake.begun.add(ever)
+      fake.die(workerIdOf(20 + i), OUT_OF_MEMORY)
+      fake.begun.delete(ever)
+      assert.ok((fake.owner.deadline() ?? 0) - fake.now <= limits.memoryRetryMs[1])
+      fake.now = fake.owner.deadline() ?? 0
+      fake.act({ is: 'tick' })
+    }
+    assert.deepEqual([ever.state, ever.attempt], [TASK.queued, 20])
+  })
+
+  test('a task cancelled in its pause is cancelled, and nothing runs it', () => {
+    const fake = new FakeOwner()
+    const task = fake.submit({ retries: 1 })
+    fake.grant(A)
+    fake.begun.add(task)
+    fake.die(A, OUT_OF_MEMORY)
+    fake.act({ is: 'cancel', entry: task.entries[0]!, force: true, recursive: true })
+    assert.ok(errorOf(task) instanceof TaskCancelledError)
+    assert.equal(fake.owner.deadline(), null)
+    fake.now += limits.memoryRetryMs[1]
+    fake.act({ is: 'tick' })
+    assert.equal(task.state, TASK.done)
   })
 
   test('retries without end do not run out', () => {

@@ -10,7 +10,7 @@ import { workerIdOf } from '../../fakes/cluster.js'
 
 const W = workerIdOf(3)
 const class_ = { key: 'CPU:1', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0 }
-const death: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null }
+const death: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false }
 const spec: ActorSpec = {
   ...{ actorId: 'a', className: 'C', name: null, namespace: 'n', detached: false, getIfExists: false, maxRestarts: -1 },
   ...{ placement: { CPU: 1 }, held: {}, maxConcurrency: 1, concurrencyGroups: { io: 2 }, methodGroups: { m: 'io' }, isAsync: false },

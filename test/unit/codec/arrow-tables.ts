@@ -88,8 +88,9 @@ export function mapOf(key: Kind, item: Kind): Kind {
   return kind(new arrow.Map_(entries as never), value)
 }
 
-export function dictionaryOf(item: Kind, distinct = 5, index: arrow.Dictionary['indices'] = new arrow.Int32()): Kind {
-  return kind(new arrow.Dictionary(item.type, index), n => item.value(n % distinct))
+/** `id`: the number under which it stands in a stream; left out, one that no other has. */
+export function dictionaryOf(item: Kind, distinct = 5, id?: number, index: arrow.Dictionary['indices'] = new arrow.Int32()): Kind {
+  return kind(new arrow.Dictionary(item.type, index, id), n => item.value(n % distinct))
 }
 
 /** Types with children, and children of children. */
@@ -105,10 +106,10 @@ export const nestedKinds: Record<string, Kind> = {
   listOfStructs: listOf(structOf({ x: flatKinds.float64!, tags: listOf(flatKinds.utf8!) })),
   map: mapOf(flatKinds.utf8!, flatKinds.int32!),
   mapOfLists: mapOf(flatKinds.utf8!, listOf(flatKinds.int16!)),
-  dictionary: dictionaryOf(flatKinds.utf8!),
-  dictionaryOfInts: dictionaryOf(flatKinds.int64!, 7, new arrow.Int8()),
-  listOfDictionaries: listOf(dictionaryOf(flatKinds.utf8!, 3)),
-  structOfDictionaries: structOf({ d: dictionaryOf(flatKinds.utf8!, 4), n: flatKinds.int8! }),
+  dictionary: dictionaryOf(flatKinds.utf8!, 5, 1001),
+  dictionaryOfInts: dictionaryOf(flatKinds.int64!, 7, 1002, new arrow.Int8()),
+  listOfDictionaries: listOf(dictionaryOf(flatKinds.utf8!, 3, 1003)),
+  structOfDictionaries: structOf({ d: dictionaryOf(flatKinds.utf8!, 4, 1004), n: flatKinds.int8! }),
 }
 
 /** A column of `rows` values of that kind, with nulls among them unless told otherwise. */

@@ -4,8 +4,11 @@
 export const limits = {
   /** Bytes of an argument or result that travel inside the message; larger ones go through the store (Ray: 100 KiB). */
   inlineBytesMax: 100 * 1024,
-  /** Bytes of all inlined arguments of one task; what is beyond goes through the store, so that a frame fits a packet. */
+  /** Bytes of all inlined arguments of one task; what is beyond, other than numbers and short strings, goes through the store. */
   taskInlineBytesMax: 100 * 1024,
+  /** Arguments of one call, and values it returns: what its frame has 16 bits for. */
+  argumentsMax: 0xffff,
+  returnsMax: 0xffff,
   /** Bytes up to which a sealed object is copied out on get rather than wrapped in an external buffer (which costs microseconds and a GC hint). */
   copyOutBytesMax: 4096,
   /** Tasks an owner has queued at one leased worker. They can be taken back, so depth costs nothing but claim words (256 a channel). */

@@ -9,23 +9,16 @@ import { ActorDiedError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { limits } from '../options.js'
 import { resolvedArgument } from '../run/arguments.js'
-import { type ActorShape, encodeShape, type ActorHandle as Handle, makeHandle } from '../run/handle.js'
+import { type ActorShape, checkMethodOptions, encodeShape, type ActorHandle as Handle, makeHandle } from '../run/handle.js'
+import { checkName, count, flag, isRecord, refuseUnknown } from '../run/option-checks.js'
 import type { ObjectRef } from '../run/ref.js'
 import { checkArity } from '../run/requests.js'
 import type { Runtime } from '../run/runtime.js'
+import { whenSettled } from '../run/waits.js'
 import type { ActorSpec } from '../wire/messages.js'
 import { current, namespaceOf } from './init.js'
 import { REMOTE, REMOTE_OPTIONS, type RemoteArguments, type Returned } from './remote-function.js'
-import {
-  checkEnv,
-  checkName,
-  checkResources,
-  checkStrategy,
-  count,
-  type ResourceOptions,
-  refuseUnknown,
-  resourcesOf,
-} from './task-options.js'
+import { checkEnv, checkResources, checkStrategy, type ResourceOptions, resourcesOf } from './task-options.js'
 
 export interface MethodOptions {
   numReturns?: number
@@ -102,20 +95,37 @@ export interface ActorClass<C extends AnyClass> {
   options(overrides: ActorOptions): ActorClass<C>
 }
 
-function checkActorOptions(what: string, options: ActorOptions): void {
-  if (typeof options !== 'object' || options === null) throw new TypeError(`${what}: options must be an object`)
+function checkActorOptions(what: string, options: ActorOptions, shape: FunctionShape): void {
   refuseUnknown(what, options, KEYS)
   checkResources(what, options)
   checkName(what, options.name)
+  checkName(what, options.namespace, 'namespace')
   count(what, 'maxRestarts', options.maxRestarts, -1)
   count(what, 'maxTaskRetries', options.maxTaskRetries, -1)
   count(what, 'maxConcurrency', options.maxConcurrency, 1)
   count(what, 'maxPendingCalls', options.maxPendingCalls, -1)
-  for (const [name, limit] of Object.entries(options.concurrencyGroups ?? {})) count(what, `concurrencyGroups.${name}`, limit, 1)
+  if (options.maxPendingCalls === 0) throw new RangeError(`${what}: maxPendingCalls is 0; it must be 1 or more, or -1 for no limit`)
+  flag(what, 'getIfExists', options.getIfExists)
+  flag(what, 'allowOutOfOrderExecution', options.allowOutOfOrderExecution)
+  const { concurrencyGroups = {} } = options
+  if (!isRecord(concurrencyGroups)) throw new TypeError(`${what}: concurrencyGroups must be an object of limits by name`)
+  for (const [name, limit] of Object.entries(concurrencyGroups)) count(what, `concurrencyGroups.${name}`, limit, 1)
   if (options.lifetime !== undefined && options.lifetime !== 'detached') throw new RangeError(`${what}: lifetime can only be 'detached'`)
   if (options.getIfExists && options.name === undefined) throw new TypeError(`${what}: getIfExists needs a name`)
   checkStrategy(what, options.schedulingStrategy)
   checkEnv(what, options.env)
+  checkMethods(what, options, shape)
+}
+
+function checkMethods(what: string, { methods = {}, concurrencyGroups = {} }: ActorOptions, shape: FunctionShape): void {
+  if (!isRecord(methods)) throw new TypeError(`${what}: methods must be an object of options by name`)
+  for (const [name, method] of Object.entries(methods)) {
+    if (shape.methods?.[name] === undefined) throw new TypeError(`${what}: methods names ${name}, which the class does not have`)
+    checkMethodOptions(`${what}.methods.${name}`, method, ['numReturns', 'concurrencyGroup', 'maxTaskRetries'])
+    const group = method.concurrencyGroup
+    if (group !== undefined && !Object.hasOwn(concurrencyGroups, group))
+      throw new RangeError(`${what}: method ${name} is in the concurrency group ${group}, which concurrencyGroups does not name`)
+  }
 }
 
 export class ActorClassImpl {
@@ -130,14 +140,7 @@ export class ActorClassImpl {
 
   static define(Class: Function, shape: FunctionShape, options: ActorOptions): ActorClassImpl {
     const what = `remote(${shape.name || 'class'})`
-    checkActorOptions(what, options)
-    for (const [name, method] of Object.entries(options.methods ?? {})) {
-      if (shape.methods?.[name] === undefined) throw new TypeError(`${what}: methods names ${name}, which the class does not have`)
-      refuseUnknown(`${what}.methods.${name}`, method, ['numReturns', 'concurrencyGroup', 'maxTaskRetries'])
-      const group = method.concurrencyGroup
-      if (group !== undefined && options.concurrencyGroups?.[group] === undefined)
-        throw new RangeError(`${what}: method ${name} is in the concurrency group ${group}, which concurrencyGroups does not name`)
-    }
+    checkActorOptions(what, options, shape)
     return new ActorClassImpl(Class, shape, options)
   }
 
@@ -150,10 +153,13 @@ export class ActorClassImpl {
   }
 
   options(overrides: ActorOptions): ActorClassImpl {
-    checkActorOptions(`${this.shape.name}.options()`, overrides)
+    const what = `${this.shape.name || 'class'}.options()`
+    refuseUnknown(what, overrides, KEYS)
     for (const key of ['concurrencyGroups', 'env'] as const)
-      if (overrides[key] !== undefined) throw new RangeError(`${this.shape.name}.options(): ${key} belongs to remote()`)
-    return new ActorClassImpl(this.Class, this.shape, { ...this.actorOptions, ...overrides }, this.site)
+      if (overrides[key] !== undefined) throw new RangeError(`${what}: ${key} belongs to remote()`)
+    const options = { ...this.actorOptions, ...overrides }
+    checkActorOptions(what, options, this.shape)
+    return new ActorClassImpl(this.Class, this.shape, options, this.site)
   }
 
   remote(...args: unknown[]): Handle {
@@ -178,7 +184,7 @@ export class ActorClassImpl {
     }
     // What the constructor takes is held as long as the actor may be made again.
     entry.contained = held
-    whenSettled(runtime, encoded, create, failed => {
+    whenAllSettled(runtime, encoded, create, failed => {
       const cause = runtime.reader.failure(failed)
       const error = new ActorDiedError(
         `the actor ${shape.className} was not made: an argument of its constructor failed: ${cause.message}`,
@@ -227,7 +233,7 @@ export class ActorClassImpl {
   private spec(actorId: string, shape: ActorShape, code: Code, args: Uint8Array): ActorSpec {
     const { actorOptions } = this
     const held = toAmounts(resourcesOf(actorOptions, 0))
-    const named = ['numCpus', 'numGpus', 'memoryBytes', 'resources'].some(key => key in actorOptions)
+    const named = (['numCpus', 'numGpus', 'memoryBytes', 'resources'] as const).some(key => actorOptions[key] !== undefined)
     return {
       actorId,
       className: shape.className,
@@ -264,7 +270,7 @@ function argumentBytes(encoded: Uint8Array | Argument[], argCount: number, runti
 }
 
 /** Calls `then` once all refs among the arguments have values, or `otherwise` with one that failed. */
-function whenSettled(runtime: Runtime, encoded: Uint8Array | Argument[], then: () => void, otherwise: (failed: Entry) => void): void {
+function whenAllSettled(runtime: Runtime, encoded: Uint8Array | Argument[], then: () => void, otherwise: (failed: Entry) => void): void {
   const entries = encoded instanceof Uint8Array ? [] : encoded.filter((piece): piece is Entry => piece instanceof Entry)
   let missing = 1
   const settled = (entry: Entry | null): void => {
@@ -275,10 +281,7 @@ function whenSettled(runtime: Runtime, encoded: Uint8Array | Argument[], then: (
   }
   for (const entry of entries) {
     missing++
-    if (!entry.settled) runtime.need(entry)
-    if (entry.settled) settled(entry)
-    else if (entry.waiters === null) entry.waiters = [settled]
-    else entry.waiters.push(settled)
+    whenSettled(runtime, entry, settled)
   }
   settled(null)
 }

@@ -5,11 +5,11 @@ import { rebuildTaskError } from '../codec/error-value.js'
 import { ActorDiedError } from '../errors.js'
 import { ActorExit } from '../run/actor-host.js'
 import { actorOf, decodeShape, ActorHandle as Handle, makeHandle } from '../run/handle.js'
+import { checkName, flag, refuseUnknown } from '../run/option-checks.js'
 import { session } from '../run/runtime.js'
 import { currentContext } from '../run/task-context.js'
 import type { ActorHandle } from './actor-class.js'
 import { current, currentOrStarted, namespaceOf } from './init.js'
-import { refuseUnknown } from './task-options.js'
 
 function handleOf(what: string, handle: unknown): Handle {
   if (handle instanceof Handle) return handle
@@ -36,6 +36,7 @@ export function kill(handle: ActorHandle, options: { noRestart?: boolean } = {})
   const runtime = current()
   const actor = actorOf(handleOf('kill()', handle))
   refuseUnknown('kill()', options, ['noRestart'])
+  flag('kill()', 'noRestart', options.noRestart)
   const actorId = actor.view?.actorId ?? actor.actorId
   runtime.send(runtime.node, { is: 'actorKill', actorId, noRestart: options.noRestart ?? true })
   // Later calls of this process do not overtake the kill: they wait for what the head says of the actor.
@@ -47,6 +48,7 @@ export async function getActor<T = unknown>(name: string, options: { namespace?:
   if (typeof name !== 'string') throw new TypeError('getActor() takes a name')
   if (name.trim() === '') throw new RangeError('getActor(): the name must not be empty')
   refuseUnknown('getActor()', options, ['namespace'])
+  checkName('getActor()', options.namespace, 'namespace')
   const runtime = await currentOrStarted()
   const namespace = options.namespace ?? namespaceOf()
   const view = await runtime.requests.actorByName(name, namespace)

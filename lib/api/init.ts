@@ -4,9 +4,10 @@
 import { ClusterConnectionError, NodeDiedError } from '../errors.js'
 import { native } from '../native.js'
 import { type StartedDaemon, startDaemon, startDaemonNow } from '../run/bootstrap.js'
+import { refuseUnknown } from '../run/option-checks.js'
 import { Runtime, SPIN_MICROS, session } from '../run/runtime.js'
 import { type Control, PROTOCOL_VERSION, type Welcome } from '../wire/messages.js'
-import { checkResources, refuseUnknown } from './task-options.js'
+import { checkResources } from './task-options.js'
 
 export interface InitOptions {
   /** 'local' starts a cluster on this machine. Left out: EAGLERAY_ADDRESS, else 'local'. */

@@ -2,14 +2,13 @@
 // put, get, wait, cancel, createArray, release, and what goes over many refs.
 
 import { encodeArrayHeader } from '../codec/value.js'
-import type { Entry } from '../core/owner/entry.js'
 import { objectId } from '../ids.js'
 import { type Explanation, explainEntry } from '../run/explain.js'
+import { checkTimeout, count, flag, refuseUnknown } from '../run/option-checks.js'
 import { entryOf, ObjectRef } from '../run/ref.js'
 import { type Runtime, session } from '../run/runtime.js'
 import * as waits from '../run/waits.js'
 import { current, currentOrStarted } from './init.js'
-import { count, refuseUnknown } from './task-options.js'
 
 export type ValueOf<R> = R extends ObjectRef<infer T> ? T : never
 type Values<R extends readonly ObjectRef[]> = { -readonly [K in keyof R]: ValueOf<R[K]> }
@@ -62,15 +61,6 @@ function startedFor(refs: unknown): Promise<Runtime> {
   return currentOrStarted()
 }
 
-function checkTimeout(what: string, options: GetOptions, known: string[]): void {
-  if (typeof options !== 'object' || options === null) throw new TypeError(`${what}: options must be an object`)
-  refuseUnknown(what, options, known)
-  const { timeoutMs } = options
-  if (timeoutMs === undefined) return
-  if (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs)) throw new TypeError(`${what}: timeoutMs must be a number of milliseconds`)
-  if (timeoutMs < 0) throw new RangeError(`${what}: timeoutMs is ${timeoutMs}; it must be 0 or more`)
-}
-
 /**
  * Asks that the task which makes this value stop: a queued one never starts, a running one gets its `signal` aborted
  * (`force`: its process is ended). `get` then rejects with TaskCancelledError. `recursive` (default true): its children too.
@@ -79,6 +69,8 @@ function checkTimeout(what: string, options: GetOptions, known: string[]): void 
 export function cancel(ref: ObjectRef, options: { force?: boolean; recursive?: boolean } = {}): void {
   if (!(ref instanceof ObjectRef)) throw new TypeError('cancel() takes an ObjectRef')
   refuseUnknown('cancel()', options, ['force', 'recursive'])
+  flag('cancel()', 'force', options.force)
+  flag('cancel()', 'recursive', options.recursive)
   const runtime = current()
   const entry = entryOf(ref)
   if (options.force && entry.task !== null && 'actor' in entry.task)
@@ -106,7 +98,7 @@ export interface TypedArrayConstructor<A extends TypedArray = TypedArray> {
   readonly name: string
 }
 
-/** An array being made in shared memory. After `seal` or `abort`, `array` has length 0. */
+/** An array being made in shared memory. After `seal` or `abort`, `array` has length 0; so it has once the builder is collected. */
 export interface ArrayBuilder<A extends TypedArray = TypedArray> {
   readonly array: A
   /** Makes it an object, without a copy. */
@@ -116,7 +108,7 @@ export interface ArrayBuilder<A extends TypedArray = TypedArray> {
 }
 
 /**
- * A typed array in the object store, to be filled in place. Throws ObjectStoreFullError, RangeError for a bad length.
+ * A typed array in the object store, to be filled in place: it is not zeroed. Throws ObjectStoreFullError, RangeError for a bad length.
  * @example const b = createArray(Float64Array, 1e8); b.array.fill(1); const ref = b.seal()
  */
 export function createArray<A extends TypedArray>(type: TypedArrayConstructor<A>, length: number): ArrayBuilder<A> {
@@ -127,25 +119,44 @@ export function createArray<A extends TypedArray>(type: TypedArrayConstructor<A>
   const { head, offset, byteLength } = encodeArrayHeader(type, length)
   const seq = runtime.owner.nextSeq(1)
   const id = objectId(runtime.self, seq)
-  let open = true
-  const end = (what: string): void => {
-    if (!open) throw new TypeError(`${what}: this array was sealed or aborted before`)
-    open = false
-  }
   const buffer = runtime.puts.full(byteLength, () => runtime.store.create(id, byteLength))
   new Uint8Array(buffer).set(head)
   const array = new type(buffer, offset, length)
+  const draft = new Draft(runtime, id)
   const seal = (): ObjectRef<A> => {
-    end('seal()')
+    draft.end('seal()')
     runtime.store.seal(id)
     return new ObjectRef<A>(runtime.owner.stored(seq, byteLength, null), runtime)
   }
   const abort = (): void => {
-    end('abort()')
+    draft.end('abort()')
     runtime.store.abort(id)
   }
   return { array, seal, abort }
 }
+
+/** What `seal` and `abort` of one array share: when neither can be called any more, the memory goes back. */
+class Draft {
+  private open = true
+
+  constructor(
+    private readonly runtime: Runtime,
+    id: string,
+  ) {
+    forgotten.register(this, { runtime, id }, this)
+  }
+
+  end(what: string): void {
+    if (!this.open) throw new TypeError(`${what}: this array was sealed or aborted before`)
+    if (this.runtime.closed) throw new TypeError(`${what}: the session of this array has ended`)
+    this.open = false
+    forgotten.unregister(this)
+  }
+}
+
+const forgotten = new FinalizationRegistry<{ runtime: Runtime; id: string }>(({ runtime, id }) => {
+  if (!runtime.closed) runtime.store.abort(id)
+})
 
 /** Ends this process's view of a zero-copy value at once: the arrays in it become length 0. Without views in it, or a second time: no effect. */
 export function release(value: unknown): void {
@@ -160,13 +171,14 @@ export function release(value: unknown): void {
     if (ArrayBuffer.isView(each)) queue.push(each.buffer)
     else if (each instanceof ArrayBuffer) runtime.store.release(each)
     else if (each instanceof Map) for (const [key, inner] of each) queue.push(key, inner)
-    else if (each instanceof Set) queue.push(...each)
+    else if (each instanceof Set) for (const inner of each) queue.push(inner)
     else for (const inner of Object.values(each)) queue.push(inner)
   }
 }
 
 /** Why a value is not there yet: which argument, worker, resource or actor it waits for. */
 export async function explain(ref: ObjectRef): Promise<Explanation> {
+  if (!(ref instanceof ObjectRef)) throw new TypeError('explain() takes an ObjectRef')
   const runtime = await currentOrStarted()
   return explainEntry(runtime, runtime.idOf(entryOf(ref)))
 }
@@ -178,19 +190,13 @@ export async function* asCompleted<T>(refs: Iterable<ObjectRef<T>>): AsyncGenera
   let wake: () => void = () => {}
   let left = 0
   for (const ref of refs) {
+    if (!(ref instanceof ObjectRef)) throw new TypeError(`asCompleted() takes ObjectRefs; element ${left} is none`)
     const entry = entryOf(ref)
     left++
-    if (!entry.settled) runtime.need(entry)
-    if (entry.settled) {
-      done.push(ref)
-      continue
-    }
-    const settled = (_: Entry): void => {
+    waits.whenSettled(runtime, entry, () => {
       done.push(ref)
       wake()
-    }
-    if (entry.waiters === null) entry.waiters = [settled]
-    else entry.waiters.push(settled)
+    })
   }
   for (; left > 0; left--) {
     if (done.length === 0) {

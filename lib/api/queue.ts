@@ -4,6 +4,8 @@
 
 import { shapeOf } from '../codec/function.js'
 import { QueueEmptyError, QueueFullError } from '../errors.js'
+import { checkTimeout, count, refuseUnknown } from '../run/option-checks.js'
+import { Timeout } from '../run/timeout.js'
 import { type ActorClass, ActorClassImpl, type ActorHandle } from './actor-class.js'
 import { kill } from './actors.js'
 import { get } from './objects.js'
@@ -21,8 +23,8 @@ export class QueueActor {
 
   constructor(private readonly maxSize: number) {}
 
-  /** False when there was no room in time. */
-  async put(item: unknown, timeoutMs: number | null): Promise<boolean> {
+  /** False when there was no room in time. In an array, so that an item which is a ref stays one. */
+  async put([item]: [unknown], timeoutMs: number | null): Promise<boolean> {
     if (!(await this.until(() => this.maxSize === 0 || this.items.length < this.maxSize, this.givers, timeoutMs))) return false
     this.items.push(item)
     this.takers.shift()?.()
@@ -46,18 +48,17 @@ export class QueueActor {
     while (!condition()) {
       const left = deadline - performance.now()
       if (left <= 0) return false
-      let timer: NodeJS.Timeout | undefined
       await new Promise<void>(resolve => {
-        line.push(resolve)
-        if (Number.isFinite(left)) {
-          timer = setTimeout(() => {
-            const at = line.indexOf(resolve)
-            if (at >= 0) line.splice(at, 1)
-            resolve()
-          }, left)
+        const timeout = new Timeout(left, () => {
+          line.splice(line.indexOf(go), 1)
+          resolve()
+        })
+        const go = (): void => {
+          timeout.clear()
+          resolve()
         }
+        line.push(go)
       })
-      clearTimeout(timer)
     }
     return true
   }
@@ -76,23 +77,25 @@ export class Queue<T = unknown> {
   private readonly maxSize: number
 
   constructor(options: QueueOptions = {}) {
+    refuseUnknown('new Queue()', options, ['maxSize'])
+    count('new Queue()', 'maxSize', options.maxSize, 0)
     const { maxSize = 0 } = options
-    if (!Number.isInteger(maxSize) || maxSize < 0)
-      throw new RangeError(`Queue: maxSize is ${maxSize}; it must be a whole number, 0 or more`)
-    actorClass ??= ActorClassImpl.define(QueueActor, shapeOf(QueueActor), { numCpus: 0 }) as unknown as ActorClass<typeof QueueActor>
+    // Those who wait in it must not keep out the one they wait for.
+    const unlimited = { numCpus: 0, maxConcurrency: Number.MAX_SAFE_INTEGER }
+    actorClass ??= ActorClassImpl.define(QueueActor, shapeOf(QueueActor), unlimited) as unknown as ActorClass<typeof QueueActor>
     this.actor = actorClass.remote(maxSize)
     this.maxSize = maxSize
   }
 
   /** Appends an item; waits for room. Rejects with QueueFullError after `timeoutMs`. */
   async put(item: T, options: Waiting = {}): Promise<void> {
-    if (!(await get(this.actor.put.remote(item, timeoutOf(options)))))
+    if (!(await get(this.actor.put.remote([item], timeoutOf('put()', options)))))
       throw new QueueFullError(`the queue holds ${this.maxSize} items and had no room within ${options.timeoutMs} ms`)
   }
 
   /** The oldest item; waits for one. Rejects with QueueEmptyError after `timeoutMs`. */
   async get(options: Waiting = {}): Promise<T> {
-    const taken = await get(this.actor.take.remote(timeoutOf(options)))
+    const taken = await get(this.actor.take.remote(timeoutOf('get()', options)))
     if (taken.length === 0) throw new QueueEmptyError(`the queue was empty for ${options.timeoutMs} ms`)
     return taken[0] as T
   }
@@ -117,10 +120,7 @@ export class Queue<T = unknown> {
   }
 }
 
-function timeoutOf(options: Waiting): number | null {
-  const { timeoutMs } = options
-  if (timeoutMs === undefined) return null
-  if (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs)) throw new TypeError('timeoutMs must be a number of milliseconds')
-  if (timeoutMs < 0) throw new RangeError(`timeoutMs is ${timeoutMs}; it must be 0 or more`)
-  return timeoutMs
+function timeoutOf(what: string, options: Waiting): number | null {
+  checkTimeout(what, options, ['timeoutMs'])
+  return options.timeoutMs ?? null
 }

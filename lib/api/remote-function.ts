@@ -119,12 +119,7 @@ export class RemoteFunctionImpl {
     let encoded: Task['args'] = EMPTY
     if (args.length > 0) {
       held = []
-      try {
-        encoded = runtime.arguments.encode(args, held)
-      } catch (error) {
-        for (const entry of held) entry.holds--
-        throw error
-      }
+      encoded = runtime.arguments.encode(args, held)
     }
     const { taskOptions } = this
     const task = new Task(

@@ -2,6 +2,8 @@
 // The options of remote functions and actor classes: what they are, and what is refused at the call.
 
 import { describeAmounts, toAmounts } from '../core/resources.js'
+import { limits } from '../options.js'
+import { checkName, count, isRecord, number, refuseUnknown } from '../run/option-checks.js'
 import type { SchedulingClass } from '../wire/messages.js'
 
 /** A class of errors, as `retryExceptions` takes them. */
@@ -37,22 +39,6 @@ export interface TaskOptions extends ResourceOptions {
 
 const RESOURCE_KEYS = ['numCpus', 'numGpus', 'memoryBytes', 'resources']
 const TASK_KEYS = [...RESOURCE_KEYS, 'numReturns', 'maxRetries', 'retryExceptions', 'maxCalls', 'name', 'schedulingStrategy', 'env']
-/** Of the contract, but for more than one machine or for a later version: refused with a text of its own. */
-const NOT_YET = ['labelSelector', 'runtimeEnv', 'generatorBackpressure']
-
-export function refuseUnknown(what: string, options: object, known: readonly string[]): void {
-  for (const key of Object.keys(options)) {
-    if (known.includes(key)) continue
-    if (NOT_YET.includes(key)) throw new TypeError(`${what}: the option ${key} is not supported by this version of eagleray`)
-    throw new TypeError(`${what}: unknown option ${key}. There are: ${known.join(', ')}`)
-  }
-}
-
-function number(what: string, name: string, value: unknown): number {
-  if (typeof value !== 'number' || Number.isNaN(value)) throw new TypeError(`${what}: ${name} must be a number, not ${String(value)}`)
-  return value
-}
-
 function quantity(what: string, name: string, value: unknown): number {
   const amount = number(what, name, value)
   if (amount < 0 || !Number.isFinite(amount)) throw new RangeError(`${what}: ${name} is ${amount}; it must be 0 or more`)
@@ -68,31 +54,24 @@ export function checkResources(what: string, options: ResourceOptions): void {
     if (gpus > 1 && !Number.isInteger(gpus))
       throw new RangeError(`${what}: numGpus is ${gpus}; more than one GPU must be a whole number, because a fraction is of one device`)
   }
-  if (options.memoryBytes !== undefined && number(what, 'memoryBytes', options.memoryBytes) < 0)
-    throw new RangeError(`${what}: memoryBytes must be 0 or more`)
+  const { memoryBytes = 0 } = options
+  if (!(number(what, 'memoryBytes', memoryBytes) >= 0 && Number.isFinite(memoryBytes)))
+    throw new RangeError(`${what}: memoryBytes is ${memoryBytes}; it must be 0 or more bytes`)
   if (options.resources === undefined) return
-  if (typeof options.resources !== 'object' || options.resources === null)
-    throw new TypeError(`${what}: resources must be an object of numbers by name`)
+  if (!isRecord(options.resources)) throw new TypeError(`${what}: resources must be an object of numbers by name`)
   for (const [name, value] of Object.entries(options.resources)) {
     if (name === 'CPU' || name === 'GPU' || name === 'memory') {
       throw new RangeError(`${what}: ${name} does not belong into resources; use numCpus, numGpus or memoryBytes`)
     }
+    if (name === '' || name in {}) throw new RangeError(`${what}: ${JSON.stringify(name)} cannot be the name of a resource`)
     quantity(what, `resources.${name}`, value)
   }
 }
 
-export function count(what: string, name: string, value: unknown, least: number): void {
-  if (value === undefined) return
-  if (!Number.isInteger(number(what, name, value)) || (value as number) < least) {
-    throw new RangeError(`${what}: ${name} is ${String(value)}; it must be a whole number, ${least} or more`)
-  }
-}
-
 export function checkTaskOptions(what: string, options: TaskOptions): void {
-  if (typeof options !== 'object' || options === null) throw new TypeError(`${what}: options must be an object`)
   refuseUnknown(what, options, TASK_KEYS)
   checkResources(what, options)
-  count(what, 'numReturns', options.numReturns, 0)
+  count(what, 'numReturns', options.numReturns, 0, limits.returnsMax)
   count(what, 'maxRetries', options.maxRetries, -1)
   count(what, 'maxCalls', options.maxCalls, 0)
   checkName(what, options.name)
@@ -104,15 +83,8 @@ export function checkTaskOptions(what: string, options: TaskOptions): void {
   checkEnv(what, options.env)
 }
 
-export function checkName(what: string, name: unknown): void {
-  if (name === undefined) return
-  if (typeof name !== 'string') throw new TypeError(`${what}: name must be a string, not ${String(name)}`)
-  if (name.trim() === '') throw new RangeError(`${what}: name must not be empty`)
-}
-
 export function checkEnv(what: string, env: unknown): void {
-  if (env !== undefined && (typeof env !== 'object' || env === null))
-    throw new TypeError(`${what}: env must be an object of captures by name`)
+  if (env !== undefined && !isRecord(env)) throw new TypeError(`${what}: env must be an object of captures by name`)
 }
 
 export function checkStrategy(what: string, strategy: unknown): void {

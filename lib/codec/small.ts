@@ -13,6 +13,8 @@ import { isWellFormed, readLatin1, readUtf8, readUtf16, utf8BytesMax, writeUtf8,
 export const NOT_SMALL: unique symbol = Symbol('not a small value')
 
 const SMALL_CHARACTERS_MAX = 4096
+/** What `decodeSmall` reads from no more bytes than these, `encodeSmall` can write again. Longer strings are none of its values. */
+export const SMALL_BYTES_MAX = 1 + SMALL_CHARACTERS_MAX
 
 /**
  * Encodes undefined, null, booleans, numbers, strings of at most 4096 characters and bigints of 64 bits into

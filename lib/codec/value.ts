@@ -25,14 +25,14 @@ import {
   VIEW_BYTES_MIN,
 } from './envelope.js'
 import { refusal } from './refusals.js'
-import { decodeSmall, encodeSmall, encodeText, NOT_SMALL } from './small.js'
+import { decodeSmall, encodeSmall, encodeText, NOT_SMALL, SMALL_BYTES_MAX } from './small.js'
 import { utf8BytesMax } from './text.js'
 
 export type { PartOf } from './buffers.js'
 export { deregisterSerializer, registerSerializer, type Serializer } from './classes.js'
 export type { CodecContext, FunctionCodec, ReferenceCodec } from './context.js'
 export { type Encoded, writeEncoded } from './envelope.js'
-export { decodeSmall, encodeSmall, NOT_SMALL }
+export { decodeSmall, encodeSmall, NOT_SMALL, SMALL_BYTES_MAX }
 
 /** Longest wire form of a reference, in bytes. */
 const REFERENCE_BYTES_MAX = 255

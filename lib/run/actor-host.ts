@@ -7,6 +7,7 @@ import { rebuildFunction } from '../codec/function.js'
 import { ActorDiedError } from '../errors.js'
 import { objectId } from '../ids.js'
 import type { Peer } from '../io/mesh.js'
+import { limits } from '../options.js'
 import { STATUS } from '../wire/frames.js'
 import type { ActorSpec, ActorStart } from '../wire/messages.js'
 import { setAccelerators, setAssignedResources } from './accelerators.js'
@@ -45,7 +46,10 @@ export class ActorHost {
   /** Calls that came before the constructor was done. */
   private early: IncomingTask[] | null = []
   private stopping = false
-  private exiting = false
+  private arrivals = 0
+  /** exitActor() was called by the call of this arrival: those before it finish, those after it do not. */
+  private exitedAt: number | null = null
+  private left = false
   private lastTurn = 0
 
   constructor(
@@ -97,6 +101,8 @@ export class ActorHost {
       this.replies.error(task, this.shape?.className ?? 'actor', new TypeError(`the actor has no method number ${method}`))
       return
     }
+    task.arrival = ++this.arrivals
+    if (this.exitedAt !== null) return
     group.waiting.push(task)
     if (group.running < group.limit) void this.turn(group)
   }
@@ -113,11 +119,19 @@ export class ActorHost {
     for (const [task, context] of this.contexts) {
       if (task.peer !== from || task.header.task !== seq) continue
       if (recursive) this.runtime.act({ is: 'cancelChildren', parent: context })
-      task.cancelled = true
       context.cancel()
+      void this.cancelled(task)
       return true
     }
     return this.actorId !== null
+  }
+
+  /** The caller hears at once, also of a body that does not heed its signal. */
+  private async cancelled(task: IncomingTask): Promise<void> {
+    if (task.cancelled || task.ended) return
+    task.cancelled = true
+    await this.runtime.borrowsSettled(task.peer.workerId)
+    this.replies.plain(task, STATUS.cancelled)
   }
 
   /** Finish what was submitted before, then leave. */
@@ -139,7 +153,7 @@ export class ActorHost {
   private async turn(group: Group): Promise<void> {
     group.running++
     if (this.lastTurn === 0) this.lastTurn = performance.now()
-    while (!this.exiting) {
+    while (!this.left) {
       const task = group.waiting.shift()
       if (task === undefined) break
       const under = this.run(task)
@@ -155,7 +169,8 @@ export class ActorHost {
     }
     group.running--
     this.lastTurn = 0
-    if (this.stopping) this.leaveWhenIdle()
+    if (this.exitedAt !== null) this.exitWhenDone()
+    else if (this.stopping) this.leaveWhenIdle()
   }
 
   private run(task: IncomingTask): Promise<void> | null {
@@ -170,7 +185,7 @@ export class ActorHost {
       if (args instanceof Promise)
         return this.settle(
           task,
-          args.then(values => runInContext(context, () => this.invoke(method, values))),
+          args.then(values => (task.cancelled ? undefined : runInContext(context, () => this.invoke(method, values)))),
         )
       result = runInContext(context, () => this.invoke(method, args))
       const { references } = this.runtime.owner
@@ -195,19 +210,20 @@ export class ActorHost {
   private async settle(task: IncomingTask, result: Promise<unknown>): Promise<void> {
     try {
       const value = await result
+      task.ended = true
       await this.runtime.borrowsSettled(task.peer.workerId)
-      if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
-      else await this.replies.answer(task, this.contexts.get(task)?.name ?? '', value)
+      if (!task.cancelled) await this.replies.answer(task, this.contexts.get(task)?.name ?? '', value)
     } catch (error) {
+      task.ended = true
       await this.runtime.borrowsSettled(task.peer.workerId)
-      if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
-      else this.failed(task, error)
+      if (error instanceof ActorExit) this.exit(task)
+      else if (!task.cancelled) this.failed(task, error)
     }
     this.ended(task)
   }
 
   private failed(task: IncomingTask, error: unknown): void {
-    if (error instanceof ActorExit) return this.exit()
+    if (error instanceof ActorExit) return this.exit(task)
     this.replies.error(task, `${this.shape?.className}.${this.shape?.methods[task.header.code % GROUP_STEP]?.name}`, error)
   }
 
@@ -218,8 +234,25 @@ export class ActorHost {
   }
 
   /** The calling ref, and all calls behind it, fail with ActorDiedError when the head tells of the end. */
-  private exit(): void {
-    this.exiting = true
+  private exit(task: IncomingTask): void {
+    if (this.exitedAt === null) setTimeout(() => this.exited(), limits.actorStopMs)
+    this.exitedAt = Math.min(this.exitedAt ?? task.arrival, task.arrival)
+    for (const group of this.groups) group.waiting.splice(0, Infinity, ...group.waiting.filter(each => this.isBeforeExit(each)))
+    this.exitWhenDone()
+  }
+
+  private isBeforeExit(task: IncomingTask): boolean {
+    return task.arrival < (this.exitedAt as number)
+  }
+
+  private exitWhenDone(): void {
+    const busy = [...this.contexts.keys()].some(each => this.isBeforeExit(each))
+    if (!busy && this.groups.every(group => group.waiting.length === 0)) this.exited()
+  }
+
+  private exited(): void {
+    if (this.left) return
+    this.left = true
     this.runtime.send(this.runtime.node, { is: 'actorExited', actorId: this.spec?.actorId as string, incarnation: this.incarnation })
     this.runtime.leave()
   }

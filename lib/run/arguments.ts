@@ -17,6 +17,8 @@ export interface ArgumentHost {
   readonly encoder: Encoder
   /** Entries of the refs and handles inside an encoded value, each with one hold more. */
   holdReferences(encoded: Encoded): Entry[]
+  /** Takes a hold from each. */
+  unhold(entries: Entry[]): void
   /** Puts an encoded value into the store, as an object held for the task alone. */
   putEncoded(encoded: Encoded): Entry
   idOf(entry: Entry): string
@@ -25,32 +27,50 @@ export interface ArgumentHost {
 }
 
 export class ArgumentEncoder {
-  private bytes = new Uint8Array(SMALL_BYTES_MAX)
-  private view = new DataView(this.bytes.buffer)
-  private length = 0
+  /** Memory to write to, while no call does. */
+  private spare: Scratch | null = new Scratch()
 
   constructor(private readonly host: ArgumentHost) {}
 
-  /** Encodes; every ref and object the task needs is appended to `held` with a hold. */
+  /**
+   * Encodes; every ref and object the task needs is appended to `held` with a hold. Throws RangeError for too many and
+   * SerializationError for what cannot travel; then nothing is held.
+   */
   encode(args: unknown[], held: Entry[]): Uint8Array | Argument[] {
-    this.length = 0
+    if (args.length > limits.argumentsMax)
+      throw new RangeError(`a call takes at most ${limits.argumentsMax} arguments, not ${args.length}; pass them in an array`)
+    // A getter or serializer of the user, called meanwhile, may make calls of its own.
+    const scratch = this.spare ?? new Scratch()
+    this.spare = null
+    scratch.length = 0
+    try {
+      return this.all(args, scratch, held)
+    } catch (error) {
+      this.host.unhold(held.splice(0))
+      throw error
+    } finally {
+      this.spare = scratch
+    }
+  }
+
+  private all(args: unknown[], scratch: Scratch, held: Entry[]): Uint8Array | Argument[] {
     let pieces: Argument[] | null = null
     let start = 0
     for (let i = 0; i < args.length; i++) {
-      const entry = this.one(args[i], i, held)
+      const entry = this.one(args[i], i, scratch, held)
       if (entry === null) continue
       pieces ??= []
-      if (this.length > start) pieces.push(this.bytes.slice(start, this.length))
-      start = this.length
+      if (scratch.length > start) pieces.push(scratch.bytes.slice(start, scratch.length))
+      start = scratch.length
       pieces.push(entry)
     }
-    if (pieces === null) return this.bytes.slice(0, this.length)
-    if (this.length > start) pieces.push(this.bytes.slice(start, this.length))
+    if (pieces === null) return scratch.bytes.slice(0, scratch.length)
+    if (scratch.length > start) pieces.push(scratch.bytes.slice(start, scratch.length))
     return pieces
   }
 
   /** Appends one argument inline, or gives the entry that stands for it. */
-  private one(value: unknown, position: number, held: Entry[]): Entry | null {
+  private one(value: unknown, position: number, scratch: Scratch, held: Entry[]): Entry | null {
     if (value instanceof ObjectRef) {
       const entry = entryOf(value)
       this.host.probe(entry)
@@ -58,11 +78,11 @@ export class ArgumentEncoder {
       held.push(entry)
       return entry
     }
-    this.ensure(SMALL_BYTES_MAX)
-    const at = this.length
-    const small = encodeSmall(value, this.bytes, this.view, at + 5)
+    scratch.ensure(SMALL_BYTES_MAX)
+    const at = scratch.length
+    const small = encodeSmall(value, scratch.bytes, scratch.view, at + 5)
     if (small > 0) {
-      this.begin(at, small)
+      scratch.begin(at, small)
       return null
     }
     const encoded = this.host.encoder.encode(value, `args[${position}]`)
@@ -72,20 +92,27 @@ export class ArgumentEncoder {
       held.push(entry)
       return entry
     }
-    held.push(...this.host.holdReferences(encoded))
-    this.ensure(5 + encoded.byteLength)
-    writeEncoded(encoded, this.bytes, at + 5)
-    this.begin(at, encoded.byteLength)
+    for (const entry of this.host.holdReferences(encoded)) held.push(entry)
+    scratch.ensure(5 + encoded.byteLength)
+    writeEncoded(encoded, scratch.bytes, at + 5)
+    scratch.begin(at, encoded.byteLength)
     return null
   }
+}
 
-  private begin(at: number, size: number): void {
+/** Where the arguments of one call are written, one after the other. */
+class Scratch {
+  bytes = new Uint8Array(SMALL_BYTES_MAX)
+  view = new DataView(this.bytes.buffer)
+  length = 0
+
+  begin(at: number, size: number): void {
     this.view.setUint8(at, FORM.inline)
     this.view.setUint32(at + 1, size, true)
     this.length = at + 5 + size
   }
 
-  private ensure(size: number): void {
+  ensure(size: number): void {
     if (this.length + size <= this.bytes.length) return
     const grown = new Uint8Array(Math.max(2 * this.bytes.length, this.length + size))
     grown.set(this.bytes.subarray(0, this.length))

@@ -5,7 +5,7 @@ import type { ActorCall } from '../core/owner/actor-calls.js'
 import type { Lane } from '../core/owner/lane.js'
 import type { Argument, CodeRef, Task } from '../core/owner/task.js'
 import type { Mesh, Peer } from '../io/mesh.js'
-import { NO_CLAIM, TASK_FLAG, TASK_HEADER_BYTES, writeTaskHeader } from '../wire/frames.js'
+import { NO_CLAIM, type PacketBuffer, TASK_FLAG, TASK_HEADER_BYTES, type TaskHeader, writeTaskHeader } from '../wire/frames.js'
 import { type ArgumentHost, resolvedArgument } from './arguments.js'
 
 /** States of a claim word; the worker moves queued to claimed, the owner queued to revoked, whoever is first. */
@@ -71,21 +71,25 @@ export class Dispatcher {
     return number
   }
 
-  private write(peer: Peer, header: Parameters<typeof writeTaskHeader>[1], args: Uint8Array | Argument[]): void {
-    if (args instanceof Uint8Array) {
-      this.mesh.reserve(peer, TASK_HEADER_BYTES + args.length)
-      const at = writeTaskHeader(peer, header, args.length)
-      copy(args, peer.bytes, at)
-      return
-    }
-    const pieces = args.map(argument => (argument instanceof Uint8Array ? argument : resolvedArgument(argument, this.host)))
-    const size = pieces.reduce((sum, piece) => sum + piece.length, 0)
-    this.mesh.reserve(peer, TASK_HEADER_BYTES + size)
-    let at = writeTaskHeader(peer, header, size)
-    for (const piece of pieces) {
-      peer.bytes.set(piece, at)
-      at += piece.length
-    }
+  private write(peer: Peer, header: TaskHeader, args: Uint8Array | Argument[]): void {
+    const pieces =
+      args instanceof Uint8Array
+        ? args
+        : args.map(argument => (argument instanceof Uint8Array ? argument : resolvedArgument(argument, this.host)))
+    const size = pieces instanceof Uint8Array ? pieces.length : pieces.reduce((sum, piece) => sum + piece.length, 0)
+    if (this.mesh.reserveOrFragment(peer, TASK_HEADER_BYTES + size)) return place(peer, header, pieces, size)
+    const bytes = new Uint8Array(TASK_HEADER_BYTES + size)
+    place({ bytes, view: new DataView(bytes.buffer), length: 0 }, header, pieces, size)
+    this.mesh.sendFrame(peer, bytes.subarray(4))
+  }
+}
+
+function place(packet: PacketBuffer, header: TaskHeader, pieces: Uint8Array | Uint8Array[], size: number): void {
+  let at = writeTaskHeader(packet, header, size)
+  if (pieces instanceof Uint8Array) return copy(pieces, packet.bytes, at)
+  for (const piece of pieces) {
+    packet.bytes.set(piece, at)
+    at += piece.length
   }
 }
 

@@ -157,7 +157,7 @@ export class Executor implements TaskRunner {
           task,
           code,
           started,
-          args.then(values => code.fn?.(...values)),
+          args.then(values => (task.cancelled ? undefined : code.fn?.(...values))),
         )
       result = (code.fn as Function)(...args)
       if (isThenable(result)) return this.settle(task, code, started, result)

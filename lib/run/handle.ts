@@ -4,6 +4,8 @@
 import { decode, encode } from '@msgpack/msgpack'
 import type { Actor } from '../core/owner/actor-calls.js'
 import type { Entry } from '../core/owner/entry.js'
+import { limits } from '../options.js'
+import { checkName, count, refuseUnknown } from './option-checks.js'
 import type { ObjectRef } from './ref.js'
 import { collected, type RefKeeper, Token } from './ref.js'
 
@@ -65,13 +67,28 @@ export class ActorMethod {
 
   /** The same method with other options; this one is untouched. */
   options(overrides: CallOptions): ActorMethod {
-    for (const key of Object.keys(overrides)) {
-      if (!['numReturns', 'maxTaskRetries', 'concurrencyGroup', 'name'].includes(key)) {
-        throw new TypeError(`unknown option ${key} of an actor's method; there are numReturns, maxTaskRetries, concurrencyGroup and name`)
-      }
-    }
+    const { shape } = stateOf(this.handle)
+    const method = shape.methods[this.index] as MethodShape
+    checkMethodOptions(`${shape.className}.${method.name}.options()`, overrides, [
+      'numReturns',
+      'maxTaskRetries',
+      'concurrencyGroup',
+      'name',
+    ])
+    const group = overrides.concurrencyGroup
+    if (group !== undefined && !shape.groups.includes(group))
+      throw new RangeError(`${shape.className} has no concurrency group ${group}; it has ${shape.groups.join(', ') || 'none'}`)
     return new ActorMethod(this.handle, this.index, { ...this.callOptions, ...overrides })
   }
+}
+
+/** The options of a method, where the class is made remote and where it is called. */
+export function checkMethodOptions(what: string, options: CallOptions, known: readonly string[]): void {
+  refuseUnknown(what, options, known)
+  count(what, 'numReturns', options.numReturns, 0, limits.returnsMax)
+  count(what, 'maxTaskRetries', options.maxTaskRetries, -1)
+  checkName(what, options.concurrencyGroup, 'concurrencyGroup')
+  checkName(what, options.name)
 }
 
 /** A handle on an actor. It may be passed, stored and captured; the actor lives while a counted handle or a pending call does. */
@@ -94,18 +111,24 @@ export class ActorHandle {
   }
 
   toString(): string {
-    return `ActorHandle(${this.#state.shape.className}, ${this.#state.actor.actorId})`
+    return describeHandle(this)
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return this.toString()
+    return describeHandle(this)
   }
+}
+
+/** For messages: the class may have a method of the name toString. */
+function describeHandle(handle: ActorHandle): string {
+  const { shape, actor } = stateOf(handle)
+  return `ActorHandle(${shape.className}, ${actor.actorId})`
 }
 
 /** The actor behind a handle. Throws TypeError for a disposed one. */
 export function actorOf(handle: ActorHandle): Actor {
   const { actor, token } = stateOf(handle)
-  if (token !== null && !token.live) throw new TypeError(`${handle.toString()} was disposed and can no longer be used`)
+  if (token !== null && !token.live) throw new TypeError(`${describeHandle(handle)} was disposed and can no longer be used`)
   return actor
 }
 
@@ -117,7 +140,7 @@ const classes = new Map<string, typeof ActorHandle>()
 
 /** A handle whose methods are those of the shape. */
 export function makeHandle(actor: Actor, shape: ActorShape, keeper: RefKeeper, port: CallPort): ActorHandle {
-  const key = `${shape.className}(${shape.methods.map(method => method.name).join()})`
+  const key = JSON.stringify([shape.className, shape.methods.map(method => method.name)])
   let Handle = classes.get(key)
   if (Handle === undefined) {
     Handle = class extends ActorHandle {}

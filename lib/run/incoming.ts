@@ -9,6 +9,10 @@ import type { Reader } from './reader.js'
 
 export class IncomingTask {
   cancelled = false
+  /** The body has ended: what is left is to answer. */
+  ended = false
+  /** The how manyth call of its actor it is. */
+  arrival = 0
   /** Ids of its arguments that came through the store. */
   stored: string[] | null = null
 

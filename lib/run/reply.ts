@@ -103,8 +103,19 @@ export class Replies {
     this.several(task, [value])
   }
 
-  /** Each value is encoded and placed before the next, because an Encoded is valid only until then. */
+  /** All or nothing: what was placed in the store before one of the values turned out not to fit or travel goes again. */
   private several(task: IncomingTask, values: unknown[]): void {
+    const stored: string[] = []
+    try {
+      this.place(task, values, stored)
+    } catch (error) {
+      for (const id of stored) this.runtime.store.delete(id)
+      throw error
+    }
+  }
+
+  /** Each value is encoded and placed before the next, because an Encoded is valid only until then. */
+  private place(task: IncomingTask, values: unknown[], stored: string[]): void {
     const { peer, header } = task
     const results: Uint8Array[] = []
     const contained: [string, boolean, number[]][][] = []
@@ -113,7 +124,7 @@ export class Replies {
     for (let i = 0; i < values.length; i++) {
       const encoded = this.runtime.encoder.encode(values[i], values.length === 1 ? 'return value' : `return value[${i}]`)
       const entries = this.runtime.travel.entriesOf(encoded.references)
-      held.push(...entries)
+      for (const entry of entries) held.push(entry)
       contained.push(groupContained(this.runtime.self, entries))
       const alias = task.stored === null ? null : this.runtime.reader.sourceOf(encoded)
       if (alias !== null && task.stored?.includes(alias)) {
@@ -122,7 +133,9 @@ export class Replies {
       }
       const inline = inlineBytes + encoded.byteLength <= limits.inlineBytesMax
       if (inline) inlineBytes += encoded.byteLength
-      results.push(inline ? inlineResult(encoded) : this.storedResult(objectId(peer.workerId, header.task + i), encoded))
+      const id = inline ? null : objectId(peer.workerId, header.task + i)
+      results.push(id === null ? inlineResult(encoded) : this.storedResult(id, encoded))
+      if (id !== null) stored.push(id)
     }
     const refs = held.length > 0 ? encode(contained) : null
     // A caller that is gone will never say that it has registered them.

@@ -34,11 +34,8 @@ export class Requests implements CallPort {
     const actorShape = shapeOfHandle(handle)
     checkArity(`${actorShape.className}.${shape.name}`, shape.requiredArgs, shape.maxArgs, args.length)
     const returns = options?.numReturns ?? shape.numReturns
-    if (!Number.isInteger(returns) || returns < 0) throw new RangeError(`numReturns is ${returns}; it must be a whole number, 0 or more`)
     const group = options?.concurrencyGroup ?? shape.concurrencyGroup
     const groupNumber = group === null ? 0 : actorShape.groups.indexOf(group) + 1
-    if (group !== null && groupNumber === 0)
-      throw new RangeError(`${actorShape.className} has no concurrency group ${group}; it has ${actorShape.groups.join(', ') || 'none'}`)
     this.refuseFlood(actor)
     const held: Entry[] = []
     const encoded = runtime.arguments.encode(args, held)
@@ -64,7 +61,7 @@ export class Requests implements CallPort {
     try {
       runtime.act({ is: 'call', call, pendingMax: actorShape.maxPendingCalls })
     } catch (error) {
-      for (const entry of held) entry.holds--
+      runtime.unhold(held)
       throw error
     }
     runtime.mesh.scheduleFlush()

@@ -2,7 +2,7 @@
 // Results between processes: reading reply and value frames into outcomes, and writing a settled entry as a value frame.
 
 import { decode } from '@msgpack/msgpack'
-import { decodeSmall, encodeSmall, NOT_SMALL } from '../codec/value.js'
+import { decodeSmall, encodeSmall, NOT_SMALL, SMALL_BYTES_MAX } from '../codec/value.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
 import type { ContainedRef, Outcome } from '../core/owner/outcome.js'
 import type { TaskReply } from '../core/owner/tasks.js'
@@ -15,7 +15,8 @@ import type { WorkerId } from '../wire/messages.js'
 const STATUS_NAMES = ['ok', 'error', 'revoked', 'cancelled'] as const
 
 function outcome(bytes: Uint8Array, view: DataView, at: number, length: number): Outcome {
-  const value = decodeSmall(bytes, view, at, length)
+  // A value that is kept as such must be encoded again when it is an argument or another process asks for it.
+  const value = length > SMALL_BYTES_MAX ? NOT_SMALL : decodeSmall(bytes, view, at, length)
   if (value !== NOT_SMALL) return { form: 'plain', value }
   return { form: 'inline', envelope: bytes.slice(at, at + length) }
 }

@@ -140,6 +140,11 @@ export class Runtime implements ArgumentHost, RefKeeper {
     return entries
   }
 
+  unhold(entries: Entry[]): void {
+    this.owner.references.unholdAll(entries, this.out)
+    this.carryOut()
+  }
+
   putEncoded(encoded: Encoded): Entry {
     return this.puts.encoded(encoded)
   }

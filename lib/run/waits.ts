@@ -7,6 +7,7 @@ import { GetTimeoutError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { entryOf, ObjectRef } from './ref.js'
 import type { Runtime } from './runtime.js'
+import { Timeout } from './timeout.js'
 
 let lastMark = 0
 
@@ -29,7 +30,7 @@ async function getOne(runtime: Runtime, ref: ObjectRef, timeoutMs: number | unde
     new Promise((resolve, reject) => {
       const timer = startTimer(runtime, timeoutMs, [entry], () => unwait(entry, settled), reject)
       const settled = () => {
-        clearTimeout(timer)
+        timer?.clear()
         void ref
         read(runtime, entry, resolve, reject)
       }
@@ -66,11 +67,11 @@ function allSettled(runtime: Runtime, entries: Entry[], missing: number, timeout
     const timer = startTimer(runtime, timeoutMs, entries, stop, reject)
     const settled = (entry: Entry) => {
       if (entry.state === STATE.failed) {
-        clearTimeout(timer)
+        timer?.clear()
         read(runtime, entry, resolve as () => void, reject)
         stop()
       } else if (--missing === 0) {
-        clearTimeout(timer)
+        timer?.clear()
         resolve()
       }
     }
@@ -85,6 +86,8 @@ export interface WaitOptions {
 }
 
 export async function wait(runtime: Runtime, refs: ObjectRef[], options: WaitOptions): Promise<[ObjectRef[], ObjectRef[]]> {
+  const { fetchLocal } = options
+  if (fetchLocal !== undefined && typeof fetchLocal !== 'boolean') throw new TypeError('wait(): fetchLocal must be true or false')
   if (!Array.isArray(refs)) throw new TypeError(`wait() takes an array of ObjectRefs, not ${describe(refs)}`)
   const mark = ++lastMark
   const entries: Entry[] = new Array(refs.length)
@@ -115,11 +118,11 @@ function someSettled(runtime: Runtime, entries: Entry[], numReturns: number, tim
   if (ready >= numReturns || timeoutMs === 0) return Promise.resolve()
   return new Promise(resolve => {
     const end = () => {
-      clearTimeout(timer)
+      timer?.clear()
       for (const entry of entries) if (!entry.settled) unwait(entry, settled)
       resolve()
     }
-    const timer = timeoutMs === undefined ? undefined : setTimeout(end, timeoutMs)
+    const timer = timeoutMs === undefined ? undefined : new Timeout(timeoutMs, end)
     const settled = () => {
       if (++ready === numReturns) end()
     }
@@ -145,6 +148,13 @@ function read(runtime: Runtime, entry: Entry, resolve: (value: unknown) => void,
   }
 }
 
+/** Calls `then` once the entry has a value or has failed: now, or when it does. */
+export function whenSettled(runtime: Runtime, entry: Entry, then: (entry: Entry) => void): void {
+  if (!entry.settled) runtime.need(entry)
+  if (entry.settled) then(entry)
+  else subscribe(entry, then)
+}
+
 function subscribe(entry: Entry, settled: (entry: Entry) => void): void {
   if (entry.waiters === null) entry.waiters = [settled]
   else entry.waiters.push(settled)
@@ -161,7 +171,7 @@ function startTimer(
   entries: Entry[],
   stop: () => void,
   reject: (error: Error) => void,
-): NodeJS.Timeout | undefined {
+): Timeout | undefined {
   if (timeoutMs === undefined) return undefined
   const expire = () => {
     stop()
@@ -173,7 +183,7 @@ function startTimer(
     queueMicrotask(expire)
     return undefined
   }
-  return setTimeout(expire, timeoutMs)
+  return new Timeout(timeoutMs, expire)
 }
 
 function describe(value: unknown): string {

@@ -2,11 +2,11 @@
 // Actors that live: calls and their order, concurrency, handles that travel, names, pools and queues.
 
 import assert from 'node:assert/strict'
+import { inspect } from 'node:util'
 import {
   ActorDiedError,
   type ActorHandle,
   ActorNameTakenError,
-  ActorPool,
   exitActor,
   get,
   getActor,
@@ -14,9 +14,6 @@ import {
   type ObjectRef,
   PendingCallsLimitError,
   put,
-  Queue,
-  QueueEmptyError,
-  QueueFullError,
   ready,
   remote,
   TaskError,
@@ -373,6 +370,69 @@ suite('actors', () => {
     assert.throws(() => exitActor(), 'not inside an actor')
   })
 
+  test('exitActor of an async actor waits for calls that came before, and for none that came after', async () => {
+    class Leaver {
+      pass(path: string) {
+        return passed(path, 'passed')
+      }
+      async leave() {
+        await null
+        exitActor()
+      }
+      pid() {
+        return process.pid
+      }
+    }
+    const leaver = remote(Leaver).remote()
+    const pid = await get(leaver.pid.remote())
+    const [early, late] = [gate(), gate()]
+    const before = leaver.pass.remote(early.path)
+    const leaving = leaver.leave.remote()
+    const after = leaver.pass.remote(late.path)
+    early.open()
+    assert.equal(await get(before), 'passed')
+    await assert.rejects(get(leaving), ActorDiedError)
+    await assert.rejects(get(after), ActorDiedError)
+    await processGone(pid)
+  })
+
+  test('methods may have any name, also those of handles', async () => {
+    class Odd {
+      toString() {
+        return 'odd'
+      }
+      dispose() {
+        return 'later'
+      }
+      'a,b'() {
+        return 'both'
+      }
+    }
+    const odd = remote(Odd).remote()
+    const handle = odd as unknown as Record<string, { remote(): ObjectRef<string> }>
+    assert.deepEqual(await get(['toString', 'dispose', 'a,b'].map(name => handle[name]!.remote())), ['odd', 'later', 'both'])
+    assert.match(inspect(odd), /^ActorHandle\(Odd, [0-9a-f]{40}\)$/)
+    odd[Symbol.dispose]()
+    assert.throws(() => handle.dispose!.remote(), /ActorHandle\(Odd, .*\) was disposed/)
+  })
+
+  test('options of a method are checked at once', () => {
+    const { note } = RemoteCounter.remote()
+    for (const options of [
+      { numReturns: -1 },
+      { numReturns: 'x' },
+      { maxTaskRetries: -2 },
+      { name: '' },
+      { concurrencyGroup: 'none' },
+      { unknown: 1 },
+      null,
+    ])
+      assert.throws(
+        () => note.options(options as never),
+        error => error instanceof TypeError || error instanceof RangeError,
+      )
+  })
+
   test('a detached actor lives without handles until it is killed', async () => {
     const start = async () => {
       const detached = RemoteCounter.options({ name: 'detached', lifetime: 'detached' }).remote(5)
@@ -411,52 +471,5 @@ suite('actors', () => {
     const refs = pairs.pair.remote(4) as unknown as ObjectRef<number>[]
     assert.deepEqual(await get(refs), [4, 5])
     assert.equal(await get(pairs.viaSelf.remote(pairs, 6)), 7)
-  })
-
-  test('ActorPool hands work to whoever is free', async () => {
-    const actors = [RemoteCounter.remote(), RemoteCounter.remote()]
-    const pool = new ActorPool(actors)
-    const add = (actor: ActorHandle<Counter>, n: number) => actor.note.remote(n)
-    const ordered: unknown[] = []
-    for await (const value of pool.map(add, [1, 2, 3, 4, 5])) ordered.push(value)
-    assert.equal(ordered.length, 5)
-    let count = 0
-    for await (const _ of pool.mapUnordered(add, [1, 2, 3])) count++
-    assert.equal(count, 3)
-    const all = (await get(actors.map(actor => actor.notes.remote()))).flat()
-    assert.deepEqual(all.sort(), [1, 1, 2, 2, 3, 3, 4, 5])
-
-    const pid = (actor: ActorHandle<Counter>, _: number) => actor.pid.remote()
-    assert.equal(pool.hasNext(), false)
-    for (let i = 0; i < 3; i++) pool.submit(pid, i)
-    assert.equal(pool.hasNext(), true)
-    const pids = [await pool.getNext(), await pool.getNextUnordered(), await pool.getNext({ timeoutMs: 10_000 })]
-    assert.ok(pids.every(each => typeof each === 'number'))
-    assert.equal(pool.hasNext(), false)
-    const idle = pool.popIdle()
-    assert.ok(idle !== undefined && idle !== null)
-    pool.push(idle)
-    assert.throws(() => pool.push(idle))
-  })
-
-  test('Queue: limits, waiting, and its two errors', async () => {
-    const queue = new Queue<number>({ maxSize: 2 })
-    await queue.put(1)
-    await queue.putNoWait(2)
-    assert.equal(await queue.size(), 2)
-    await assert.rejects(queue.putNoWait(3), QueueFullError)
-    await assert.rejects(queue.put(3, { timeoutMs: 20 }), QueueFullError)
-    const blocked = queue.put(3)
-    assert.deepEqual([await queue.get(), await queue.get(), await queue.get()], [1, 2, 3])
-    await blocked
-    await assert.rejects(queue.getNoWait(), QueueEmptyError)
-    await assert.rejects(queue.get({ timeoutMs: 20 }), QueueEmptyError)
-    const produce = remote(async (target: Queue<number>) => {
-      for (let i = 0; i < 5; i++) await target.put(i)
-    })
-    const produced = produce.remote(queue)
-    for (let i = 0; i < 5; i++) assert.equal(await queue.get(), i)
-    await get(produced)
-    await queue.shutdown()
   })
 })

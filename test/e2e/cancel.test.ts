@@ -141,6 +141,41 @@ suite('cancel', () => {
     assert.equal(await get(value), 1)
   })
 
+  test('a body that blocks its worker and was cancelled holds nothing up, and a second, forced cancel ends it', async () => {
+    const [first, second] = [scratchPath(), scratchPath()]
+    const blocked = stubborn.remote(first)
+    await running(first)
+    cancel(blocked)
+    await assert.rejects(get(blocked), TaskCancelledError)
+    assert.equal(await get(remote(() => 7).remote()), 7, 'on the other CPU')
+    const other = stubborn.remote(second)
+    await running(second)
+    cancel(other)
+    const waiting = remote(() => 8).remote()
+    for (const ref of [blocked, other]) cancel(ref, { force: true })
+    assert.equal(await get(waiting), 8)
+    await resourcesReturned()
+  })
+
+  test('get of a cancelled call rejects at once, though its async body goes on to its end', async () => {
+    class Deaf {
+      async sit(note: string, path: string) {
+        countRun(note)
+        return passed(path, 'done')
+      }
+    }
+    const actor = remote(Deaf, { maxConcurrency: 1 }).remote()
+    const [door, started] = [gate(), scratchPath()]
+    const call = actor.sit.remote(started, door.path)
+    const next = actor.sit.remote(started, door.path)
+    await running(started)
+    cancel(call)
+    await assert.rejects(get(call), TaskCancelledError)
+    assert.equal(runsIn(started), 1, 'its turn is not over')
+    door.open()
+    assert.equal(await get(next), 'done')
+  })
+
   test('who borrows a ref may cancel it too', async () => {
     const [started, ended] = [scratchPath(), scratchPath()]
     const task = obedient.remote(started, ended)

@@ -16,7 +16,7 @@ import {
   TaskError,
   wait,
 } from 'eagleray'
-import { passed, privatePages, refuse } from './programs/by-reference.js'
+import { collect, passed, privatePages, refuse } from './programs/by-reference.js'
 import { begin, end, gate } from './support.js'
 
 const held = remote(passed<number>, { numCpus: 0 })
@@ -270,6 +270,18 @@ suite('objects', () => {
       assert.equal(got.x, got.y)
       assert.equal(got.self, got)
     }
+  })
+
+  test('an array that was neither sealed nor aborted gives its memory back when it is forgotten', async () => {
+    // Together far more than the store holds.
+    for (let i = 0; i < 12; i++) {
+      createArray(Float64Array, 8_000_000).array[0] = i
+      await collect()
+    }
+    const { array, seal } = createArray(Uint8Array, 8)
+    array.fill(7)
+    await collect()
+    assert.deepEqual(await get(seal()), new Uint8Array(8).fill(7))
   })
 
   test('createArray: written in shared memory, sealed without a copy', async () => {

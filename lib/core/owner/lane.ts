@@ -5,6 +5,7 @@
 import type { WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { ClassQueue } from './class-queue.js'
+import type { Entry } from './entry.js'
 import { TASK, type Task } from './task.js'
 
 const CLAIM_WORDS = 256
@@ -29,8 +30,10 @@ export class Lane {
   idleSince = 0
   private readonly tasks: (Task | null)[] = new Array(CLAIM_WORDS).fill(null)
   private readonly passed: boolean[] = new Array(CLAIM_WORDS).fill(false)
+  /** When each claim word was used last, in sends. */
+  private readonly order: number[] = new Array(CLAIM_WORDS).fill(0)
   private readonly free: number[] = []
-  private sent: Task[] = []
+  private sends = 0
 
   constructor(readonly workerId: WorkerId) {
     for (let claim = CLAIM_WORDS - 1; claim >= 0; claim--) this.free.push(claim)
@@ -48,8 +51,7 @@ export class Lane {
     task.claim = claim
     task.lane = this
     task.state = TASK.sent
-    if (this.sent.length > 2 * CLAIM_WORDS) this.sent = this.sent.filter(each => each.state === TASK.sent && each.lane === this)
-    this.sent.push(task)
+    this.order[claim] = ++this.sends
   }
 
   /** An answer for a claim word came: gives its task, or null when the worker only passed over one taken back. */
@@ -73,10 +75,15 @@ export class Lane {
     this.release(task)
   }
 
-  /** Tasks sent and not answered, newest first. */
+  /** Tasks sent and not answered, newest first; a cancelled one too, for the worker may be in its body still. */
   newestFirst(): Task[] {
-    this.sent = this.sent.filter(task => task.state === TASK.sent && task.lane === this)
-    return this.sent.slice().reverse()
+    const order = (task: Task): number => this.order[task.claim] as number
+    return this.tasks.filter(task => task !== null).sort((a, b) => order(b) - order(a))
+  }
+
+  /** The task that makes `entry`, while the worker has not answered for it. */
+  making(entry: Entry): Task | null {
+    return this.tasks.find(task => task?.entries.includes(entry)) ?? null
   }
 
   /** The worker is gone: everything outstanding is off the lane. */

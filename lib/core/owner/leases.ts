@@ -9,6 +9,7 @@ import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 import { ClassQueue } from './class-queue.js'
 import type { Effect } from './effects.js'
+import type { Entry } from './entry.js'
 import { Lane } from './lane.js'
 import { TASK, type Task } from './task.js'
 
@@ -92,6 +93,15 @@ export class Leases {
     if (lane.outstanding === 0) lane.idleSince = now
     if (!task.cancelled) this.requeue(task, out)
     if (lane.outstanding === 0 && lane.returning) this.giveBack(lane, out)
+  }
+
+  /** The worker that may still be in the body of the task that makes `entry`; null when none is. */
+  workerMaking(entry: Entry): { worker: WorkerId; task: Task } | null {
+    for (const lane of this.lanes.values()) {
+      const task = lane.making(entry)
+      if (task !== null) return { worker: lane.workerId, task }
+    }
+    return null
   }
 
   laneBlocked(worker: WorkerId, leaseId: number, out: Effect[]): void {

@@ -218,6 +218,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
     }
     if (entry.task instanceof Task) this.tasks.cancel(entry.task, now, out, options)
     else if (entry.task instanceof ActorCall) this.calls.cancel(entry.task, out, options)
+    else if (options.force) this.tasks.endCancelled(entry, out)
   }
 
   private workerDied(worker: WorkerId, death: Death, begun: (claim: number) => boolean, now: Millis, out: Effect[]): void {

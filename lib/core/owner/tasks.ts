@@ -106,17 +106,22 @@ export class Tasks {
     this.fail(task, cancelled(task, this.references.self), now, out)
   }
 
+  /** Forced after a cancel that the body did not heed: the refs have failed already, but its worker is not free. */
+  endCancelled(entry: Entry, out: Effect[]): void {
+    const making = this.leases.workerMaking(entry)
+    if (making?.task.cancelled) this.endWorker(making.task, making.worker, out)
+  }
+
+  private endWorker(task: Task, workerId: WorkerId, out: Effect[]): void {
+    out.push({ is: 'send', to: this.node, message: { is: 'killWorker', workerId, reason: `${task.name} was cancelled by force` } })
+  }
+
   /** The shell tried to take a task back; a forced cancel that came too late for that ends the worker. */
   tookBack(task: Task, lane: Lane, ok: boolean, now: Millis, out: Effect[]): void {
     this.leases.tookBack(task, lane, ok, now, out)
     if (!task.cancelled || task.state === TASK.done) return
     if (ok) this.fail(task, cancelled(task, this.references.self), now, out)
-    else if (task.lane === lane)
-      out.push({
-        is: 'send',
-        to: this.node,
-        message: { is: 'killWorker', workerId: lane.workerId, reason: `${task.name} was cancelled by force` },
-      })
+    else if (task.lane === lane) this.endWorker(task, lane.workerId, out)
   }
 
   workerDied(worker: WorkerId, death: Death, begun: (claim: number) => boolean, now: Millis, out: Effect[]): void {

@@ -268,6 +268,28 @@ suite('tasks', () => {
     assert.ok(errorOf(running) instanceof TaskCancelledError)
   })
 
+  test('a body that does not heed its cancel holds nothing up behind it, and a forced cancel still ends its worker', () => {
+    const fake = new FakeOwner()
+    const [running, behind] = [fake.submit({ retries: 3 }), fake.submit()]
+    fake.grant(A)
+    fake.begun.add(running)
+    cancel(fake, running)
+    assert.equal(behind.lane?.workerId, A)
+    fake.grant(B)
+    assert.equal(behind.lane?.workerId, B, 'the worker is not free, so what waits behind goes to another')
+    assert.deepEqual(fake.sent('killWorker'), [])
+    cancel(fake, running, true)
+    assert.deepEqual(
+      fake.sent('killWorker', NODE).map(each => each.workerId),
+      [A],
+    )
+    fake.die(A)
+    cancel(fake, running, true)
+    assert.equal(fake.sent('killWorker').length, 1)
+    fake.reply(behind)
+    assert.equal(behind.entries[0]?.plain, behind.seq)
+  })
+
   test('a forced cancel that is overtaken by the answer leaves the answer', () => {
     const fake = new FakeOwner()
     const running = fake.submit()

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { unprovokedErrors } from './rules/error-rules.js'
 import * as imports from './rules/import-rules.js'
 import { codeOnly, repository, root, type Source } from './rules/source.js'
 import * as tidy from './rules/tidy-rules.js'
@@ -179,6 +180,23 @@ suite('tidy', () => {
       assert.deepEqual(rule(sources), [])
     })
   }
+
+  test('every error is provoked by a test, or is known to be raised by nothing yet', () => {
+    const made = [
+      file(
+        'lib/errors.ts',
+        ['NamedError', 'DiskError', 'OtherError', 'MadeError', 'RightError']
+          .map(name => `export class ${name} extends Error {}\n`)
+          .join(''),
+      ),
+      file('test/e2e/a.test.ts', "// instanceof NamedError\nimport { NamedError } from 'e'\nassert.ok(!(error instanceof OtherError))\n"),
+      file('test/e2e/b.test.ts', 'await assert.rejects(get(ref), DiskError)\nassert.ok(error instanceof errors.RightError)\n'),
+      file('test/unit/codec/a.test.ts', 'assert.ok(error instanceof MadeError)\n'),
+    ]
+    const offences = unprovokedErrors(made, { DiskError: 'disks', GoneError: 'never was' }).map(each => each.split(':')[0])
+    assert.deepEqual(offences, ['GoneError', 'NamedError', 'DiskError', 'OtherError', 'MadeError'])
+    assert.deepEqual(unprovokedErrors(sources), [])
+  })
 
   test('blanking comments and strings keeps every offset', () => {
     const text = ["const a = 'it''s' // b {", 'const r = /[/\'"]{2}/g /* } */', '`$' + '{x}`', ''].join('\n')

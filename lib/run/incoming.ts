@@ -2,7 +2,7 @@
 // Tasks as they arrive at the process that runs them: header and arguments copied out of the inbox, decoded when they begin.
 
 import { decodeSmall, NOT_SMALL } from '../codec/value.js'
-import { WireError } from '../errors.js'
+import { ObjectLostError, WireError } from '../errors.js'
 import type { Peer } from '../io/mesh.js'
 import { FORM, FRAME_HEADER_BYTES, readHex, readTaskHeader, TASK_HEADER_BYTES, type TaskHeader } from '../wire/frames.js'
 import type { Reader } from './reader.js'
@@ -55,7 +55,7 @@ export function decodeArguments(
     if (args[at] === FORM.stored) {
       const id = readHex(args, at + 1, 20)
       stored(id)
-      values[i] = reader.stored(id)
+      values[i] = argument(i, id, reader)
       at += 21
     } else {
       const length = view.getUint32(at + 1, true)
@@ -67,4 +67,13 @@ export function decodeArguments(
     if (values[i] instanceof Promise) loading = true
   }
   return loading ? Promise.all(values) : values
+}
+
+function argument(position: number, id: string, reader: Reader): unknown {
+  try {
+    return reader.stored(id)
+  } catch (error) {
+    if (!(error instanceof ObjectLostError)) throw error
+    throw new ObjectLostError(`it did not run, because of its argument ${position + 1}: ${error.message}`, { objectId: id })
+  }
 }

@@ -54,13 +54,13 @@ export class Reader {
   /** The value of a sealed object of the store. */
   stored(id: string): unknown {
     const length = this.store.read(id, this.scratch)
-    if (length < 0) throw new ObjectLostError(`the object ${id} is not in the store any more`, { objectId: id })
+    if (length < 0) throw lost(id)
     if (length <= this.scratch.length) {
       const small = decodeSmall(this.scratch, this.view, 0, length)
       return small !== NOT_SMALL ? small : this.decode(this.scratch.slice(0, length), false)
     }
     const buffer = this.store.view(id)
-    if (buffer === null) throw new ObjectLostError(`the object ${id} is not in the store any more`, { objectId: id })
+    if (buffer === null) throw lost(id)
     const bytes = new Uint8Array(buffer)
     if (this.decoder.holdsViews(bytes)) {
       this.views.set(buffer, id)
@@ -88,4 +88,13 @@ export class Reader {
     if (loading === null) return this.decoder.decode(bytes, zeroCopy, part)
     return loading.then(() => this.decoder.decode(bytes, zeroCopy, part))
   }
+}
+
+/** Its owner would have told of a drop, and a full store removes nothing that is sealed. */
+function lost(id: string): ObjectLostError {
+  const how =
+    'something deleted it from the store of this session behind the back of its owner, such as a program that opened it through eagleray/store'
+  return new ObjectLostError(`the object ${id} is lost: ${how}. Nothing can rebuild it: put it again, or run again what made it`, {
+    objectId: id,
+  })
 }

@@ -4,8 +4,9 @@
 import assert from 'node:assert/strict'
 import { existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { ClusterConnectionError, get, init, isInitialized, put, remote, shutdown } from 'eagleray'
-import { begin, end, endPrograms, isAlive, processGone, runProgram, sessionTraces, startProgram } from './support.js'
+import { ClusterConnectionError, get, init, isInitialized, NodeDiedError, put, remote, shutdown } from 'eagleray'
+import { passed } from './programs/by-reference.js'
+import { begin, end, endPrograms, gate, isAlive, processGone, runProgram, sessionTraces, startProgram } from './support.js'
 
 suite('lifecycle of a session', () => {
   teardown(() => shutdown())
@@ -50,6 +51,25 @@ suite('lifecycle of a session', () => {
     await shutdown()
     await settled
     await sessionTraces().gone()
+  })
+
+  test('the node daemon is killed: NodeDiedError for what waits and what comes, until the next init', async () => {
+    await begin()
+    const door = gate()
+    const pending = get(remote(passed<number>).remote(door.path, 1))
+    const daemon = sessionTraces()
+      .processes()
+      .find(each => each.command.endsWith('/bundle/node.js'))
+    process.kill(daemon!.pid, 'SIGKILL')
+    const isGone = (error: NodeDiedError) => error instanceof NodeDiedError && /node daemon.*gone.*init\(\)/.test(error.message)
+    await assert.rejects(pending, isGone)
+    assert.throws(() => put(1), isGone)
+    await assert.rejects(async () => get(remote(() => 1).remote()), isGone)
+    await shutdown()
+    await sessionTraces().gone()
+    await begin()
+    assert.equal(await get(remote(() => 1).remote()), 1)
+    await end()
   })
 
   test('the context is disposed of at the end of its block', async () => {

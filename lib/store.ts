@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import { Decoder, Encoder, encodeArrayHeader, encodeSmall } from './codec/value.js'
+import { checkViewable } from './codec/view-limit.js'
 import { GetTimeoutError, ObjectExistsError, ObjectStoreFullError } from './errors.js'
 import { isObjectId } from './ids.js'
 import { bellOf, type StoreBell } from './io/store-bell.js'
@@ -108,6 +109,7 @@ export class ObjectStore implements Disposable {
     if (size > 0) this.attempt(id, size, () => this.store.put(id, this.scratch, size))
     else {
       const encoded = this.encoder.encode(data, 'value')
+      checkViewable('put()', encoded.byteLength)
       this.attempt(id, encoded.byteLength, () =>
         this.store.putParts(id, encoded.byteLength, [encoded.head, ...encoded.buffers], [0, ...encoded.offsets]),
       )
@@ -121,6 +123,7 @@ export class ObjectStore implements Disposable {
     if (!Number.isInteger(byteLength) || byteLength < 0)
       throw new RangeError(`create(): byteLength is ${byteLength}; it must be a whole number, 0 or more`)
     const place = encodeArrayHeader(Uint8Array, byteLength)
+    checkViewable('create()', place.byteLength)
     const buffer = this.attempt(id, place.byteLength, () => this.store.create(id, place.byteLength))
     new Uint8Array(buffer).set(place.head)
     let open = true
@@ -163,6 +166,7 @@ export class ObjectStore implements Disposable {
     const length = this.store.read(id, this.out)
     if (length < 0) return null
     if (length <= this.out.length) return new Copied(id, this.out.slice(0, length), this.decoder)
+    checkViewable(`get() of ${id}`, length)
     const buffer = this.store.view(id)
     return buffer === null ? null : new Pinned(id, buffer, this.store, this.decoder)
   }

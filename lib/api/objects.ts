@@ -2,6 +2,7 @@
 // put, get, wait, cancel, createArray, release, and what goes over many refs.
 
 import { encodeArrayHeader } from '../codec/value.js'
+import { checkViewable } from '../codec/view-limit.js'
 import { objectId } from '../ids.js'
 import { type Explanation, explainEntry } from '../run/explain.js'
 import { checkTimeout, count, flag, refuseUnknown } from '../run/option-checks.js'
@@ -117,6 +118,7 @@ export function createArray<A extends TypedArray>(type: TypedArrayConstructor<A>
   count('createArray()', 'length', length, 0)
   const runtime = current()
   const { head, offset, byteLength } = encodeArrayHeader(type, length)
+  checkViewable('createArray()', byteLength)
   const seq = runtime.owner.nextSeq(1)
   const id = objectId(runtime.self, seq)
   const buffer = runtime.puts.full(byteLength, () => runtime.store.create(id, byteLength))

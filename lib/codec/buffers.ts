@@ -12,6 +12,7 @@
 import { types } from 'node:util'
 import { WireError } from '../errors.js'
 import { type Header, type Region, setUint53, VIEW_BYTES_MIN } from './envelope.js'
+import { checkViewable } from './view-limit.js'
 
 export const RECORD_BYTES = 32
 
@@ -137,6 +138,7 @@ export class BufferPlan {
     const buffer = view ? value.buffer : value
     const start = view ? value.byteOffset : 0
     const end = start + value.byteLength
+    checkViewable('an array in the value', value.byteLength)
     const inline = value.byteLength < VIEW_BYTES_MIN && (view || largestSize(buffer) === 0)
     this.records.push({ at, buffer, start, end, inline, whole: !view })
     return inline ? new Uint8Array(buffer, start, end - start) : null

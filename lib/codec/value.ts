@@ -27,6 +27,7 @@ import {
 import { refusal } from './refusals.js'
 import { decodeSmall, encodeSmall, encodeText, NOT_SMALL, SMALL_BYTES_MAX } from './small.js'
 import { utf8BytesMax } from './text.js'
+import { checkViewable, TooLargeToView } from './view-limit.js'
 
 export type { PartOf } from './buffers.js'
 export { deregisterSerializer, registerSerializer, type Serializer } from './classes.js'
@@ -101,6 +102,7 @@ export class Encoder {
       (buffer as { growable?: boolean }).growable === true
     )
       return null
+    checkViewable(this.writer.path.render(), value.byteLength)
     const bytes = view ? new Uint8Array(buffer, value.byteOffset, value.byteLength) : new Uint8Array(buffer)
     return this.single(format.binary, kind, { byteLength: bytes.byteLength, parts: [bytes] }, view)
   }
@@ -168,7 +170,7 @@ export class Encoder {
 
   /** What went wrong, with the path: a getter, a trap of a Proxy or a serializer threw, or the value is nested too deep. */
   private explain(error: unknown, path: string): unknown {
-    if (error instanceof SerializationError) return error
+    if (error instanceof SerializationError || error instanceof TooLargeToView) return error
     if (error instanceof RangeError && /call stack/i.test(error.message))
       return refusal(path, 'it is nested too deep to be serialised', error)
     return this.writer.refuse(`reading it threw ${String(error)}`, error)

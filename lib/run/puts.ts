@@ -3,6 +3,7 @@
 
 import type { Encoded } from '../codec/value.js'
 import { encodeSmall } from '../codec/value.js'
+import { checkViewable } from '../codec/view-limit.js'
 import type { Entry } from '../core/owner/entry.js'
 import { ObjectStoreFullError } from '../errors.js'
 import { objectId } from '../ids.js'
@@ -46,6 +47,7 @@ export class Puts {
 
   /** Writes an encoded value under an id, in one copy. */
   write(id: string, encoded: Encoded): void {
+    checkViewable('an object', encoded.byteLength)
     const parts = [encoded.head, ...encoded.buffers]
     const offsets = [0, ...encoded.offsets]
     this.full(encoded.byteLength, () => this.runtime.store.putParts(id, encoded.byteLength, parts, offsets))

@@ -4,6 +4,7 @@
 
 import { prepareError, rebuildTaskError } from '../codec/error-value.js'
 import { type Decoder, decodeSmall, type Encoded, NOT_SMALL, type PartOf } from '../codec/value.js'
+import { checkViewable } from '../codec/view-limit.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
 import { ObjectLostError } from '../errors.js'
 import { type NativeStore, native } from '../native.js'
@@ -59,6 +60,7 @@ export class Reader {
       const small = decodeSmall(this.scratch, this.view, 0, length)
       return small !== NOT_SMALL ? small : this.decode(this.scratch.slice(0, length), false)
     }
+    checkViewable(`get() of ${id}`, length)
     const buffer = this.store.view(id)
     if (buffer === null) throw lost(id)
     const bytes = new Uint8Array(buffer)

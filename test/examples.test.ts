@@ -21,7 +21,11 @@ suite('examples', () => {
   test('every example has a test here', () => {
     const modules = ['flights.ts', 'shared-pages.ts'] // what the quickstart imports
     const programs = readdirSync(`${root}examples`).filter(file => file.endsWith('.ts') && !modules.includes(file))
-    assert.deepEqual(programs.sort(), ['crawler.ts', 'monte-carlo-pi.ts', 'parameter-server.ts', 'quickstart.ts', 'tree-reduce.ts'])
+    const tested = ['arrow-batches', 'crawler', 'monte-carlo-pi', 'parameter-server', 'quickstart', 'shared-weights', 'tree-reduce']
+    assert.deepEqual(
+      programs.sort(),
+      tested.map(name => `${name}.ts`),
+    )
   })
 
   test('quickstart: the answers of a plain loop, on pages that all processes share', async () => {
@@ -62,6 +66,26 @@ suite('examples', () => {
   test('crawler', async () => {
     // 60 pages: every page links to the start, every page but the start is linked once, page n has n + 1 words.
     assert.equal(await run('examples/crawler.ts'), `60 pages, ${60 + 59} links, ${(60 * 61) / 2} words\n`)
+  })
+
+  test('shared-weights: two servers on one copy of a model', async () => {
+    const lines = (await run('examples/shared-weights.ts')).trim().split('\n')
+    assert.equal(lines[0], 'one copy of 16.0 MiB is viewed by both servers')
+    assert.equal(lines.length, 4)
+    for (const [i, line] of lines.slice(1).entries())
+      assert.match(line, new RegExp(`^question ${i + 1}: both answer \\d+\\.\\d{3}, as the model does here$`))
+  })
+
+  test('arrow-batches: a producer and a consumer', async () => {
+    // Each city has every fourth order of a batch, beginning one later in the next.
+    const revenue = (from: number) => {
+      let sum = 0
+      for (let n = 0; n < 20; n++) for (let i = (((from - n) % 4) + 4) % 4; i < 5_000; i += 4) sum += (i % 100) / 4
+      return sum
+    }
+    const lines = ['Lagos', 'Lima', 'Oslo', 'Pune'].map((city, i) => `${city}: ${revenue(i)}\n`)
+    const head = '20 batches, 100000 rows, never more than 4 batches in the store: true\n'
+    assert.equal(await run('examples/arrow-batches.ts'), head + lines.join(''))
   })
 
   test('the program in the README', async () => {

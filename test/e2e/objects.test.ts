@@ -245,6 +245,22 @@ suite('objects', () => {
     assert.deepEqual(await get(plain), { n: 1 })
   })
 
+  test('a view outlives its ref, and its memory is not given away meanwhile', async () => {
+    const length = 3 * 4096
+    const ref = put(new Uint8Array(length).fill(4))
+    const got = await get(ref)
+    ref[Symbol.dispose]()
+    await collect()
+    const others = Array.from({ length: 20 }, (_, i) => put(new Uint8Array(length).fill(100 + i)))
+    assert.ok(got.every(each => each === 4))
+    got.fill(99)
+    for (const [i, other] of others.entries()) assert.ok((await get(other)).every(each => each === 100 + i))
+    const part = Buffer.from(got.buffer, got.byteOffset, 1)
+    release(got)
+    assert.equal(part.length, 0)
+    assert.ok((await get(put(new Uint8Array(length).fill(5)))).every(each => each === 5))
+  })
+
   test('release ends the view of this process, twice is once, and the object stays', async () => {
     const ref = put({ a: new Float64Array(2000).fill(1), b: [new Uint8Array(5000).fill(2)], small: new Uint8Array([3]) })
     const value = await get(ref)

@@ -179,6 +179,7 @@ export class ActorHost {
     const context = new TaskContext(() => objectId(peer.workerId, header.task), `${this.shape?.className}.${method}`, header.attempt)
     this.contexts.set(task, context)
     this.runtime.requests.currentParent = context
+    const { references } = this.runtime.owner
     let result: unknown
     try {
       const args = argumentsOf(task, this.runtime.reader)
@@ -188,10 +189,9 @@ export class ActorHost {
           args.then(values => (task.cancelled ? undefined : runInContext(context, () => this.invoke(method, values)))),
         )
       result = runInContext(context, () => this.invoke(method, args))
-      const { references } = this.runtime.owner
-      if (isThenable(result) || references.hasBorrowsToSend || references.unsettledBorrows(peer.workerId))
-        return this.settle(task, Promise.resolve(result))
+      if (isThenable(result) || references.mustWait(peer.workerId)) return this.settle(task, Promise.resolve(result))
     } catch (error) {
+      if (references.mustWait(peer.workerId)) return this.settle(task, Promise.reject(error))
       this.failed(task, error)
       this.ended(task)
       return null

@@ -149,6 +149,7 @@ export class Executor implements TaskRunner {
     this.runtime.requests.currentParent = context
     setCurrentContext(context)
     const started = performance.now()
+    const { references } = this.runtime.owner
     let result: unknown
     try {
       const args = argumentsOf(task, this.runtime.reader)
@@ -161,10 +162,9 @@ export class Executor implements TaskRunner {
         )
       result = (code.fn as Function)(...args)
       if (isThenable(result)) return this.settle(task, code, started, result)
-      if (this.runtime.owner.references.unsettledBorrows(peer.workerId) || this.runtime.owner.references.hasBorrowsToSend) {
-        return this.settle(task, code, started, Promise.resolve(result))
-      }
+      if (references.mustWait(peer.workerId)) return this.settle(task, code, started, Promise.resolve(result))
     } catch (error) {
+      if (references.mustWait(peer.workerId)) return this.settle(task, code, started, Promise.reject(error))
       this.replies.error(task, code.name, error)
       this.ended(code, started)
       return null

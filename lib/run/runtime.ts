@@ -408,6 +408,9 @@ export class Runtime implements ArgumentHost, RefKeeper {
       case 'drop':
         this.dropped(effect.entry)
         break
+      case 'discard':
+        this.store.delete(objectId(this.self, effect.seq))
+        break
       case 'actorChanged': {
         const observers = effect.actor.observers
         effect.actor.observers = []

@@ -88,6 +88,28 @@ suite('references', () => {
     await objectsGone([id], bothWorkers)
   })
 
+  test('a ref that a call keeps lives on, also when the call then throws', async () => {
+    class Thief {
+      kept: ObjectRef<Uint8Array> | null = null
+      take(box: { ref: ObjectRef<Uint8Array> }): void {
+        this.kept = box.ref
+        throw new Error('and away')
+      }
+      async read(): Promise<number> {
+        return (await get(this.kept!))[0]!
+      }
+    }
+    const thief = remote(Thief, { maxConcurrency: 1 }).remote()
+    const give = () => {
+      using ref = put(new Uint8Array(100_000).fill(6))
+      return thief.take.remote({ ref })
+    }
+    for (let round = 0; round < 10; round++) {
+      await assert.rejects(get(give()), /and away/)
+      assert.equal(await get(thief.read.remote()), 6)
+    }
+  })
+
   test('an object inside an object lives as long as the outer one', async () => {
     const ids: string[] = []
     const make = () => {

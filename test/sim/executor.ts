@@ -4,6 +4,7 @@
 
 import { type Entry, STATE } from '#lib/core/owner/entry.js'
 import type { Outcome } from '#lib/core/owner/outcome.js'
+import type { TaskReply } from '#lib/core/owner/tasks.js'
 import { objectId } from '#lib/ids.js'
 import type { LeaseStart, WorkerId } from '#lib/wire/messages.js'
 import { CLAIM, type Encoded, type TaskFrame } from './frames.js'
@@ -16,6 +17,7 @@ interface Running {
   steps: Body<Ref>
   /** Gives the body its next value; null while it waits. */
   next: (() => void) | null
+  cancelled: boolean
 }
 
 export class SimExecutor {
@@ -35,6 +37,14 @@ export class SimExecutor {
     const go = this.#onResumed
     this.#onResumed = null
     go?.()
+  }
+
+  /** A body that runs takes no notice; its children are cancelled, and its answer says that it was. */
+  cancel(from: WorkerId, task: number): void {
+    const { running } = this
+    if (running === null || running.from !== from || running.frame.task !== task) return
+    running.cancelled = true
+    this.process.act({ is: 'cancelChildren', parent: running })
   }
 
   callerDied(worker: WorkerId): void {
@@ -77,7 +87,8 @@ export class SimExecutor {
       return process.discardAll()
     }
     const steps = body<Ref>(process, frame.seed, frame.depth, args)
-    this.running = { from, frame, steps, next: null }
+    process.world.begins(objectId(from, frame.task))
+    this.running = { from, frame, steps, next: null, cancelled: false }
     this.running.next = () => this.advance(() => steps.next())
   }
 
@@ -119,8 +130,12 @@ export class SimExecutor {
     else go()
   }
 
-  #answered({ from, frame }: Running, value: Value<Ref>): void {
+  #answered({ from, frame, cancelled }: Running, value: Value<Ref>): void {
     const { process } = this
+    if (cancelled) {
+      this.#reply(from, frame, 'cancelled', [], [])
+      return this.#ended()
+    }
     const entries = value.refs.map(ref => ref.entry)
     const encoded: Encoded = process.encode(value)
     if (entries.length > 0) process.owner.references.holdForCaller(from, frame.task, entries)
@@ -133,8 +148,9 @@ export class SimExecutor {
     this.#ended()
   }
 
-  #failed({ from, frame }: Running, error: Error): void {
-    this.#reply(from, frame, 'error', [{ form: 'failed', error: new TextEncoder().encode(error.message) }], [])
+  #failed({ from, frame, cancelled }: Running, error: Error): void {
+    if (cancelled) this.#reply(from, frame, 'cancelled', [], [])
+    else this.#reply(from, frame, 'error', [{ form: 'failed', error: new TextEncoder().encode(error.message) }], [])
     this.#ended()
   }
 
@@ -143,7 +159,7 @@ export class SimExecutor {
     this.process.discardAll()
   }
 
-  #reply(from: WorkerId, { claim, task }: TaskFrame, status: 'ok' | 'error' | 'revoked', results: Outcome[], refs: Encoded['refs']): void {
+  #reply(from: WorkerId, { claim, task }: TaskFrame, status: TaskReply['status'], results: Outcome[], refs: Encoded['refs']): void {
     const contained = refs.length > 0 ? [refs] : null
     this.process.send(from, { is: 'reply', from: this.process.id, claim, task, status, results, contained, retry: false })
   }

@@ -42,6 +42,12 @@ export interface Surroundings {
   drain(from: WorkerId, to: WorkerId): void
   /** The process ends by itself. */
   leave(process: WorkerId): void
+  /** Whether bodies cancel what they have submitted. */
+  readonly cancels: boolean
+  /** A task of that id was cancelled before it began: its body may never run. */
+  neverRuns(task: string): void
+  /** The body of that task begins. */
+  begins(task: string): void
   /** An object that somebody may still read is not there. */
   missing(what: string): void
 }

@@ -7,7 +7,7 @@ import { type Entry, STATE } from '#lib/core/owner/entry.js'
 import type { Lane } from '#lib/core/owner/lane.js'
 import type { Outcome } from '#lib/core/owner/outcome.js'
 import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
-import { type Argument, Task } from '#lib/core/owner/task.js'
+import { type Argument, TASK, Task } from '#lib/core/owner/task.js'
 import { objectId } from '#lib/ids.js'
 import type { Control, WorkerDied, WorkerId } from '#lib/wire/messages.js'
 import { CPU } from '../fakes/owner.js'
@@ -68,7 +68,7 @@ export class SimProcess implements Context<Ref> {
     })
     for (const entry of held) entry.holds++
     const code = { hash: JSON.stringify({ seed, depth }), bytes: new Uint8Array(0), name: 'f' }
-    const task = new Task(this.owner.nextSeq(1), 'f', code, CPU, pieces, args.length, 1, -1, false, held, null)
+    const task = new Task(this.owner.nextSeq(1), 'f', code, CPU, pieces, args.length, 1, -1, false, held, this.executor.running)
     // No checks in between: the refs of what fails at once are made here.
     this.owner.handle({ is: 'submit', task }, this.world.now, this.#out)
     const ref = this.#ref(task.entries[0] as Entry)
@@ -83,6 +83,12 @@ export class SimProcess implements Context<Ref> {
   drop(ref: Ref): void {
     this.refs.delete(ref)
     this.garbage.push(ref)
+  }
+
+  cancel({ entry }: Ref, force: boolean): void {
+    if (!this.world.cancels) return
+    this.#cancelling(entry)
+    this.act({ is: 'cancel', entry, force, recursive: true })
   }
 
   /** A value without the refs in it, which are of no use any more to whoever gave it. */
@@ -166,7 +172,17 @@ export class SimProcess implements Context<Ref> {
     else if (frame.message.is === 'resumed') this.executor.resumed()
     else if (frame.message.is === 'retire') this.executor.retiring = true
     else if (frame.message.is === 'workerDied') this.#workerDied(frame.message)
-    else this.act({ is: 'message', from, message: frame.message })
+    else if (frame.message.is === 'cancelTask') this.executor.cancel(from, frame.message.task)
+    else {
+      if (frame.message.is === 'cancelObject') this.#cancelling(this.owner.references.owned.get(frame.message.seq))
+      this.act({ is: 'message', from, message: frame.message })
+    }
+  }
+
+  #cancelling(entry: Entry | undefined): void {
+    const task = entry?.task
+    if (task instanceof Task && (task.state === TASK.waiting || task.state === TASK.queued))
+      this.world.neverRuns(objectId(this.id, task.seq))
   }
 
   /** Leaves when it was asked to and nobody needs it; its idle leases go back first, or the workers would be ended with it. */
@@ -216,6 +232,7 @@ export class SimProcess implements Context<Ref> {
       const words = this.world.claims(this.id, lane.workerId)
       const ok = task.lane === lane && this.world.alive(lane.workerId) && words[task.claim] === CLAIM.queued
       if (ok) words[task.claim] = CLAIM.revoked
+      if (ok && task.cancelled) this.world.neverRuns(objectId(this.id, task.seq))
       this.owner.handle({ is: 'revoked', task, lane, ok }, this.world.now, this.#out)
     } else if (effect.is === 'settled') {
       const waiting = this.#settled.get(effect.entry) ?? []
@@ -223,7 +240,8 @@ export class SimProcess implements Context<Ref> {
       for (const go of waiting) go()
     } else if (effect.is === 'drop') {
       if (effect.entry.owner === null && effect.entry.state === STATE.stored) this.world.store.delete(this.#idOf(effect.entry))
-    } else if (effect.is === 'acked') {
+    } else if (effect.is === 'discard') this.world.store.delete(objectId(this.id, effect.seq))
+    else if (effect.is === 'acked') {
       const waiting = this.#acked
       this.#acked = []
       for (const go of waiting) go()

@@ -24,15 +24,20 @@ export interface Context<R> {
   /** Another ref to the same object. */
   again(ref: R): R
   drop(ref: R): void
+  /** Cancels the task that makes it, if it is one and not done. */
+  cancel(ref: R, force: boolean): void
 }
 
 /** Yields a ref when it needs its value, and goes on with that. Throws when that failed. */
 export type Body<R> = Generator<R, Value<R>, Value<R>>
 
 const MIX = 0x9e3779b1
+const WHIM = 0x0ca9ce15
 
 export function* body<R>(context: Context<R>, seed: number, depth: number, args: Value<R>[]): Body<R> {
   const random = new Random(seed)
+  // Apart, so that a program comes to the same value with cancels as without, or fails.
+  const whim = new Random(seed ^ WHIM)
   const hand: R[] = args.flatMap(each => each.refs)
   let n = args.reduce((sum, each) => (Math.imul(sum, 31) + each.n) | 0, seed)
   const take = () => hand.splice(random.int(hand.length), 1)[0] as R
@@ -49,6 +54,7 @@ export function* body<R>(context: Context<R>, seed: number, depth: number, args:
       if (random.chance(0.6)) context.drop(hand.splice(at, 1)[0] as R)
       hand.push(...got.refs)
     } else if (hand.length > 0) context.drop(take())
+    if (hand.length > 0 && whim.chance(0.4)) context.cancel(whim.pick(hand), whim.chance(0.3))
   }
   if (random.chance(0.05)) {
     for (const ref of hand) context.drop(ref)
@@ -87,7 +93,7 @@ function run({ seed, depth, args }: Child<Plain>): Plain {
   if (values.includes(null)) return { value: null }
   // Each time a value is got, its refs are other ones.
   const copies = (values as Value<Plain>[]).map(each => ({ n: each.n, refs: [...each.refs] }))
-  const context: Context<Plain> = { put: value => ({ value }), submit: run, again: ref => ref, drop: () => {} }
+  const context: Context<Plain> = { put: value => ({ value }), submit: run, again: ref => ref, drop: () => {}, cancel: () => {} }
   const steps = body(context, seed, depth, copies)
   try {
     let step = steps.next()

@@ -7,12 +7,15 @@ import { simulate } from './simulate.js'
 const FROM = Number(process.env.SIM_FROM ?? 1)
 const SEEDS = Number(process.env.SIM_SEEDS ?? 1000)
 
-/** Seeds that once failed, with what was wrong. */
-const regressions: [number, string][] = [[57, 'a ref of an owner that died before its reader began']]
+/** Seeds that once failed, whether with cancels, and what was wrong. */
+const regressions: [number, boolean, string][] = [
+  [57, false, 'a ref of an owner that died before its reader began'],
+  [4570, true, 'a cancelled task runs on, and its arguments are gone'],
+]
 
-function run(seed: number): number {
+function run(seed: number, cancels = true): number {
   try {
-    return simulate(seed)
+    return simulate(seed, cancels)
   } catch (error) {
     throw new Error(`seed=${seed}: ${(error as Error).message}`, { cause: error })
   }
@@ -26,7 +29,7 @@ suite('simulation', function () {
     return
   }
 
-  for (const [seed, what] of regressions) test(`seed ${seed}: ${what}`, () => void run(seed))
+  for (const [seed, cancels, what] of regressions) test(`seed ${seed}: ${what}`, () => void run(seed, cancels))
 
   test(`${SEEDS} seeds from ${FROM}`, () => {
     let steps = 0

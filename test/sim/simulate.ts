@@ -13,18 +13,20 @@ const STEPS_MAX = 200_000
 const NODES_MAX = 400
 
 /** Throws what is wrong; gives the number of steps it took. */
-export function simulate(seed: number): number {
+export function simulate(seed: number, allowCancels = true): number {
   const random = new Random(seed)
   const depth = 1 + random.int(4)
   const kills = random.chance(0.4) ? 1 + random.int(3) : 0
   const expected = sequential(seed, depth)
   if (nodes(expected) > NODES_MAX) return 0
-  const world = new World(seed, depth, { kills, cpus: 1 + random.int(3) })
+  const cpus = 1 + random.int(3)
+  const cancels = allowCancels && random.chance(0.4)
+  const world = new World(seed, depth, { kills, cpus, cancels })
   for (let steps = 0; ; steps++) {
     if (steps > STEPS_MAX) throw new Error(`stuck: not at rest after ${steps} steps: ${leftovers(world).join('; ')}`)
     if (!world.step()) {
       if (world.driver.done && leftovers(world).length === 0 && allReturned(world)) {
-        checkResult(world.driver.result, expected, world.killed > 0)
+        checkResult(world.driver.result, expected, world.killed > 0 || cancels)
         return steps
       }
       if (!world.skip())

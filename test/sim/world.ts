@@ -17,6 +17,8 @@ export interface Faults {
   /** Workers that may be killed. */
   kills: number
   cpus: number
+  /** Whether bodies cancel what they have submitted. */
+  cancels: boolean
 }
 
 interface Channel {
@@ -38,6 +40,11 @@ export class World implements Surroundings {
   /** What must not have happened, as words. */
   readonly faults: string[] = []
   killed = 0
+  #murders = 0
+  /** Tasks that were cancelled before they began. */
+  readonly #neverRun = new Set<string>()
+  #kernelKills = 0
+  readonly #memory: Random
   /** How readily things happen; in each course of events some of them are slow. */
   readonly pace: { flush: number; run: number; collect: number }
   readonly #random: Random
@@ -55,6 +62,7 @@ export class World implements Surroundings {
     readonly options: Faults,
   ) {
     this.#random = new Random(seed ^ 0x5eed)
+    this.#memory = new Random(seed ^ 0x3e3)
     const speed = () => this.#random.pick([3, 1, 1, 0.05])
     this.pace = { flush: speed(), run: speed(), collect: speed() }
     this.total = { CPU: options.cpus }
@@ -73,6 +81,7 @@ export class World implements Surroundings {
       new Head({ ...common, encodeError: error => new TextEncoder().encode(error.message) }),
     )
     this.#daemon({ is: 'tick' })
+    this.#daemon({ is: 'memory', totals: { usedBytes: 0, totalBytes: 1, where: 'the machine', kernelKills: 0 } })
     this.driver = new SimDriver(this.#process(true), seed, depth)
   }
 
@@ -111,6 +120,18 @@ export class World implements Surroundings {
     this.#end(process, false)
   }
 
+  get cancels(): boolean {
+    return this.options.cancels
+  }
+
+  neverRuns(task: string): void {
+    this.#neverRun.add(task)
+  }
+
+  begins(task: string): void {
+    if (this.#neverRun.has(task)) this.faults.push(`the task ${task} ran after it was cancelled`)
+  }
+
   missing(what: string): void {
     // A ref on its way through a process that is killed may come too late; otherwise nothing may be missing.
     if (this.killed === 0) this.faults.push(`${what} is missing`)
@@ -140,7 +161,7 @@ export class World implements Surroundings {
     const due = this.daemon.deadline()
     if (due !== null && due <= this.now) can(1, () => this.#daemon({ is: 'tick' }))
     if (doable.length === 0) return false
-    if (this.killed < this.options.kills && this.chance(0.01)) this.#kill()
+    if (this.#murders < this.options.kills && this.chance(0.01)) this.#kill()
     else this.#random.weighted(doable).go()
     for (const process of [...this.processes.values()]) process.settle()
     return true
@@ -218,7 +239,9 @@ export class World implements Surroundings {
   #kill(): void {
     const workers = [...this.processes.values()].filter(process => !process.isDriver)
     if (workers.length === 0) return
-    this.killed++
+    this.#murders++
+    // Some of them by the kernel, for lack of memory.
+    if (this.#memory.chance(0.3)) this.#kernelKills++
     this.#end(this.#random.pick(workers).id, true)
   }
 
@@ -231,6 +254,7 @@ export class World implements Surroundings {
   #end(workerId: WorkerId, killed: boolean): void {
     const key = this.#keys.get(workerId)
     if (key === undefined) return
+    if (killed) this.killed++
     this.#keys.delete(workerId)
     this.processes.delete(workerId)
     for (const channel of this.#channels.values()) if (channel.to === workerId) channel.frames.length = 0
@@ -242,6 +266,6 @@ export class World implements Surroundings {
     this.#ended.delete(key)
     if (workerId !== null) this.drain(workerId, this.node)
     const exitCode = killed ? null : 0
-    this.#daemon({ is: 'workerExited', key, exitCode, signal: killed ? 'SIGKILL' : null, stderrTail: '', kernelKills: 0 })
+    this.#daemon({ is: 'workerExited', key, exitCode, signal: killed ? 'SIGKILL' : null, stderrTail: '', kernelKills: this.#kernelKills })
   }
 }

@@ -136,6 +136,7 @@ export class ActorCalls {
     // Nobody waits for it, or it is to be made again: then an earlier process of the actor answers late.
     if (call === undefined || !call.sent || call.to !== reply.from) {
       if (reply.contained !== null) this.references.confirm(reply.from, reply.task)
+      if (call === undefined) for (let i = 0; i < reply.results.length; i++) this.values.discard(reply.task + i, out)
       return call !== undefined
     }
     call.actor.outstanding.delete(call.seq)
@@ -291,6 +292,7 @@ export class ActorCalls {
     for (let i = 0; i < call.entries.length; i++) {
       const entry = call.entries[i] as Entry
       this.values.settle(entry, outcome(i), out)
+      if (call.attempt > 0 || entry.error !== null) this.values.discard(entry.seq, out)
       // One that fails as it is submitted: its refs are only about to be made.
       if (entry.unreferenced && call.submitted) this.references.maybeDrop(entry, out)
     }

@@ -21,6 +21,8 @@ export type Effect =
   | { is: 'value'; to: WorkerId; entry: Entry }
   /** Nobody needs it any more: remove what the store holds of it. */
   | { is: 'drop'; entry: Entry }
+  /** No value of that number will ever be read, but a run of its task that came to nothing may have stored one: remove it. */
+  | { is: 'discard'; seq: number }
   /** The head told of the actor: wake who waits for that in this process. */
   | { is: 'actorChanged'; actor: Actor }
   /** Every borrow registered so far is known to its owner. */

@@ -180,6 +180,11 @@ export class References {
     return false
   }
 
+  /** Whether an answer to that process would be too early: its holds end with it, and not every owner has heard of this process. */
+  mustWait(caller: WorkerId): boolean {
+    return this.toBorrow.size > 0 || this.unsettledBorrows(caller)
+  }
+
   /** Whether callers have yet to register refs inside results that this process gave them. */
   get promises(): boolean {
     for (const byTask of this.lent.values()) if (byTask.size > 0) return true

@@ -119,15 +119,17 @@ export class Tasks {
   /** The shell tried to take a task back; a forced cancel that came too late for that ends the worker. */
   tookBack(task: Task, lane: Lane, ok: boolean, now: Millis, out: Effect[]): void {
     this.leases.tookBack(task, lane, ok, now, out)
-    if (!task.cancelled || task.state === TASK.done) return
-    if (ok) this.fail(task, cancelled(task, this.references.self), now, out)
+    if (!task.cancelled) return
+    if (task.state === TASK.done) {
+      if (ok) this.runOver(task, out)
+    } else if (ok) this.fail(task, cancelled(task, this.references.self), now, out)
     else if (task.lane === lane) this.endWorker(task, lane.workerId, out)
   }
 
   workerDied(worker: WorkerId, death: Death, begun: (claim: number) => boolean, now: Millis, out: Effect[]): void {
     for (const task of this.leases.workerDied(worker)) {
-      if (task.state === TASK.done) continue
-      if (task.cancelled) this.fail(task, cancelled(task, this.references.self), now, out)
+      if (task.state === TASK.done) this.runOver(task, out)
+      else if (task.cancelled) this.fail(task, cancelled(task, this.references.self), now, out)
       else if (!begun(task.claim)) this.leases.requeue(task, out)
       else if (death.outOfMemory && task.memoryRetries < task.memoryRetriesMax) this.pause(task, now)
       else if (death.outOfMemory) this.fail(task, outOfMemory(task, death), now, out)
@@ -173,6 +175,7 @@ export class Tasks {
 
   private ended(task: Task, reply: TaskReply, now: Millis, out: Effect[]): void {
     if (task.state === TASK.done) {
+      this.runOver(task, out)
       if (reply.contained !== null) this.references.confirm(reply.from, reply.task)
       return
     }
@@ -219,6 +222,12 @@ export class Tasks {
     this.pausing.add(task)
   }
 
+  /** A task that was done already, because it was cancelled while sent, is with no worker any more. */
+  private runOver(task: Task, out: Effect[]): void {
+    for (const { seq } of task.entries) this.values.discard(seq, out)
+    this.references.unholdAll(task.held, out)
+  }
+
   private finish(task: Task, now: Millis, out: Effect[], outcome: (i: number) => Outcome, reply: TaskReply | null): void {
     assert(task.state !== TASK.done, `task ${task.seq} ended twice`)
     assert(
@@ -231,10 +240,12 @@ export class Tasks {
     for (let i = 0; i < task.entries.length; i++) {
       const entry = task.entries[i] as Entry
       this.values.settle(entry, outcome(i), out)
+      if (task.attempt > 0 || entry.error !== null) this.values.discard(entry.seq, out)
       // One that fails as it is submitted: its refs are only about to be made.
       if (entry.unreferenced && task.submitted) this.references.maybeDrop(entry, out)
     }
-    this.references.unholdAll(task.held, out)
+    // A cancelled one may run on, and needs its arguments until its answer says that it is over.
+    if (task.lane === null) this.references.unholdAll(task.held, out)
     this.finished.push({
       seq: task.seq,
       name: task.name,

@@ -51,6 +51,12 @@ export class Values {
     return true
   }
 
+  /** A result that was stored for nobody: late, or by a run whose end was told otherwise. Never one that is the value. */
+  discard(seq: number, out: Effect[]): void {
+    const entry = this.references.owned.get(seq)
+    if (entry?.state !== STATE.stored || entry.storedAs !== null) out.push({ is: 'discard', seq })
+  }
+
   /** A borrowed value in the store went with its owner: whoever asks from now on hears why. */
   lose(entry: Entry, error: Error, out: Effect[]): void {
     if (entry.state === STATE.stored) {

@@ -239,4 +239,22 @@ suite('actor calls', () => {
     fake.unref(counted.entry!)
     assert.equal(fake.owner.calls.pendingCount, 0)
   })
+
+  test('what a call stored that came to nothing is removed', () => {
+    const { fake, actor } = alive()
+    const stored = { form: 'stored', sizeBytes: 200_000 } as const
+    const discarded = () => fake.news('discard').map(each => each.seq)
+    // The process ended before its answer was read, or the answer comes when the call has failed already.
+    const call = fake.call(actor, { returns: 2 })
+    tell(fake, actor, restarting)
+    assert.deepEqual(discarded(), [call.seq, call.seq + 1])
+    fake.answer(call, W, { results: [stored] })
+    assert.deepEqual(discarded(), [call.seq])
+    tell(fake, actor, again)
+    const kept = fake.call(actor)
+    fake.answer(kept, W2, { results: [stored] })
+    // An answer for what this process has put is a lie, and costs nothing.
+    fake.answer({ ...call, seq: kept.seq } as ActorCall, W2, { results: [stored] })
+    assert.deepEqual(discarded(), [])
+  })
 })

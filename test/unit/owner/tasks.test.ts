@@ -191,6 +191,67 @@ suite('tasks', () => {
     assert.equal(task.state, TASK.done)
   })
 
+  test('what a run stored that came to nothing is removed: late, dead before it answered, or followed by another', () => {
+    const fake = new FakeOwner()
+    const stored = { form: 'stored', sizeBytes: 200_000 } as const
+    const discarded = () => fake.news('discard').map(each => each.seq)
+    // Cancelled while it ran: its answer was under way.
+    const [late, dead] = [fake.submit({ returns: 2 }), fake.submit()]
+    fake.grant(A)
+    for (const task of [late, dead]) fake.begun.add(task)
+    const [lane, claim] = [late.lane as Lane, late.claim]
+    cancel(fake, late)
+    cancel(fake, dead)
+    discarded()
+    fake.act({ is: 'reply', from: A, claim, task: late.seq, status: 'ok', results: [stored, stored], contained: null, retry: false })
+    assert.deepEqual(discarded(), [late.seq, late.seq + 1])
+    assert.equal(lane.outstanding, 1)
+    fake.die(A)
+    assert.deepEqual(discarded(), [dead.seq])
+    // The first run may have stored what the second gives inline, or fails to.
+    for (const status of ['ok', 'error'] as const) {
+      const again = fake.submit({ retries: 1 })
+      fake.grant(B)
+      fake.begun.add(again)
+      fake.die(B)
+      fake.grant(B)
+      fake.reply(again, { status })
+      assert.deepEqual(discarded(), [again.seq], status)
+      fake.die(B)
+    }
+    // What is the value stays.
+    const kept = fake.submit({ retries: 1 })
+    fake.grant(B)
+    fake.begun.add(kept)
+    fake.die(B)
+    fake.grant(B)
+    fake.reply(kept, { results: [stored] })
+    assert.deepEqual(discarded(), [])
+    assert.equal(kept.entries[0]?.state, STATE.stored)
+  })
+
+  test('a cancelled task that runs on has its arguments until its worker says that it is over, takes it back, or dies', () => {
+    for (const end of ['answer', 'takenBack', 'death'] as const) {
+      const fake = new FakeOwner()
+      const argument = fake.put()
+      const task = fake.submit({ nested: [argument] })
+      fake.unref(argument)
+      fake.grant(A)
+      if (end !== 'takenBack') fake.begun.add(task)
+      const [lane, claim] = [task.lane as Lane, task.claim]
+      cancel(fake, task)
+      assert.equal(task.state, TASK.done)
+      assert.equal(argument.dropped, end === 'takenBack', end)
+      if (end === 'answer')
+        fake.act({ is: 'reply', from: A, claim, task: task.seq, status: 'cancelled', results: [], contained: null, retry: false })
+      if (end === 'death') fake.die(A)
+      assert.ok(argument.dropped)
+      assert.equal(lane.outstanding, 0)
+      fake.unref(...task.entries)
+      assert.ok(fake.owner.atRest)
+    }
+  })
+
   test('retries without end do not run out', () => {
     const fake = new FakeOwner()
     const task = fake.submit({ retries: -1 })

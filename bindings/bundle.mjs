@@ -5,6 +5,7 @@
 //   index.js, store.js, testing.js   re-export from core.js what the modules of these names export
 //   core.js, worker.js               share a chunk, so that every module exists once in a process
 //   node.js                          on its own: a node daemon runs nothing else
+//   module-hooks.js                  on its own: it runs in the thread of the module loader
 //
 // Usage: node bindings/bundle.mjs, after tsc
 
@@ -61,6 +62,7 @@ export async function bundle(outdir = join(root, 'dist', 'bundle')) {
   const built = await Promise.all([
     build({ ...common, outdir, entryPoints: coreAndWorker, splitting: true, plugins: [coreEntry] }),
     build({ ...common, outdir, entryPoints: [{ in: 'dist/run/node.js', out: 'node' }] }),
+    build({ ...common, outdir, entryPoints: [{ in: 'dist/run/module-hooks.js', out: 'module-hooks' }] }),
   ])
   const files = built.flatMap(({ outputFiles }) => outputFiles).map(({ path, contents }) => ({ path, contents }))
   for (const entry of publicEntries) {

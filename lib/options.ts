@@ -64,6 +64,16 @@ export const limits = {
   finishedTasksKept: 1_000,
   /** How long a worker beyond the number of CPUs may be idle before it is sent away (ms; Ray: 1 s). */
   workerIdleMs: 1_000,
+  /** How long an idle worker of another environment than the job's is kept (ms): its start may have loaded much. No more of them than CPUs. */
+  environmentIdleMs: 10_000,
+  /** Starts of a worker in a row that the system ended (out of memory, no process left) before its environment is given up. */
+  environmentStartsMax: 3,
+  /** Bytes of a workingDir, without what `excludes` leaves out (Ray: 100 MiB). */
+  workingDirBytesMax: 100 << 20,
+  /** Files of a workingDir: more are a mistake, such as a tree of packages that `npm` should install. */
+  workingDirFilesMax: 50_000,
+  /** How long the npm packages of an environment may take to install (ms; Ray: 600 s). */
+  npmInstallMs: 600_000,
   /** Worker processes of one node, below the segment's 512 clients. Beyond it requests wait, and the driver is warned. */
   workersMax: 480,
   /** Worker processes starting at once: enough for twenty actors, not so many that none of them gets anywhere. */

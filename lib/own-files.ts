@@ -19,4 +19,6 @@ const bundled = (program: string): URL => new URL(program, here)
 
 /** URLs of the programs that belong to the code that runs here. */
 export const WORKER_PROGRAM: URL = isBundle ? bundled('worker.js') : new URL('./run/worker.js', import.meta.url)
+/** Registered as hooks of the module loader by workers whose runtime environment brings modules. */
+export const MODULE_HOOKS: URL = isBundle ? bundled('module-hooks.js') : new URL('./run/module-hooks.js', import.meta.url)
 export const NODE_PROGRAM: URL = isBundle ? bundled('node.js') : new URL('./run/node.js', import.meta.url)

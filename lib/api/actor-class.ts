@@ -18,6 +18,7 @@ import { whenSettled } from '../run/waits.js'
 import type { ActorSpec } from '../wire/messages.js'
 import { current, namespaceOf } from './init.js'
 import { REMOTE, REMOTE_OPTIONS, type RemoteArguments, type Returned } from './remote-function.js'
+import { environmentOf, type RuntimeEnv, withRuntimeEnv } from './runtime-env.js'
 import { checkEnv, checkResources, checkStrategy, type ResourceOptions, resourcesOf } from './task-options.js'
 
 export interface MethodOptions {
@@ -48,6 +49,8 @@ export interface ActorOptions extends ResourceOptions {
   /** A call whose argument is late does not hold back later ones. */
   allowOutOfOrderExecution?: boolean
   schedulingStrategy?: 'DEFAULT' | 'SPREAD'
+  /** What the actor's process is started in. Default, and for each field that is left out: that of whoever makes the actor. */
+  runtimeEnv?: RuntimeEnv
   env?: Record<string, unknown>
 }
 
@@ -68,6 +71,7 @@ const KEYS = [
   'methods',
   'allowOutOfOrderExecution',
   'schedulingStrategy',
+  'runtimeEnv',
   'env',
 ]
 
@@ -141,7 +145,7 @@ export class ActorClassImpl {
   static define(Class: Function, shape: FunctionShape, options: ActorOptions): ActorClassImpl {
     const what = `remote(${shape.name || 'class'})`
     checkActorOptions(what, options, shape)
-    return new ActorClassImpl(Class, shape, options)
+    return new ActorClassImpl(Class, shape, withRuntimeEnv(what, options))
   }
 
   get [REMOTE](): Function {
@@ -157,7 +161,7 @@ export class ActorClassImpl {
     refuseUnknown(what, overrides, KEYS)
     for (const key of ['concurrencyGroups', 'env'] as const)
       if (overrides[key] !== undefined) throw new RangeError(`${what}: ${key} belongs to remote()`)
-    const options = { ...this.actorOptions, ...overrides }
+    const options = { ...this.actorOptions, ...withRuntimeEnv(what, overrides) }
     checkActorOptions(what, options, this.shape)
     return new ActorClassImpl(this.Class, this.shape, options, this.site)
   }
@@ -167,6 +171,7 @@ export class ActorClassImpl {
     const { name } = this.shape
     checkArity(`new ${name || 'actor'}`, this.shape.requiredArgs, this.shape.maxArgs, args.length)
     const code = this.captured(runtime)
+    const environment = environmentOf(runtime, this.actorOptions.runtimeEnv)
     const held: Entry[] = []
     const encoded = runtime.arguments.encode(args, held)
     const seq = runtime.owner.nextSeq(1)
@@ -177,7 +182,7 @@ export class ActorClassImpl {
     actor.watched = true
     const handle = makeHandle(actor, shape, runtime, runtime.requests)
     const create = (): void => {
-      const spec = this.spec(actorId, shape, code, argumentBytes(encoded, args.length, runtime))
+      const spec = { ...this.spec(actorId, shape, code, argumentBytes(encoded, args.length, runtime)), environment }
       runtime.send(runtime.node, { is: 'actorCreate', spec })
       runtime.send(runtime.node, { is: 'actorWatch', actorId })
       runtime.mesh.scheduleFlush()
@@ -230,7 +235,7 @@ export class ActorClassImpl {
     }
   }
 
-  private spec(actorId: string, shape: ActorShape, code: Code, args: Uint8Array): ActorSpec {
+  private spec(actorId: string, shape: ActorShape, code: Code, args: Uint8Array): Omit<ActorSpec, 'environment'> {
     const { actorOptions } = this
     const held = toAmounts(resourcesOf(actorOptions, 0))
     const named = (['numCpus', 'numGpus', 'memoryBytes', 'resources'] as const).some(key => actorOptions[key] !== undefined)

@@ -7,6 +7,7 @@ import { type StartedDaemon, startDaemon, startDaemonNow } from '../run/bootstra
 import { refuseUnknown } from '../run/option-checks.js'
 import { Runtime, SPIN_MICROS, session } from '../run/runtime.js'
 import { type Control, PROTOCOL_VERSION, type Welcome } from '../wire/messages.js'
+import { environmentUnder, type RuntimeEnv, withRuntimeEnv } from './runtime-env.js'
 import { checkResources } from './task-options.js'
 
 export interface InitOptions {
@@ -27,6 +28,8 @@ export interface InitOptions {
   namespace?: string
   /** Whether what workers print comes out here, prefixed "(name pid=…)". Default true. */
   logToDriver?: boolean
+  /** What all workers of this driver are started in, unless a task or actor says otherwise. */
+  runtimeEnv?: RuntimeEnv
   dashboard?: boolean | { host?: string; port?: number }
   /** Whether a second init() is ignored rather than an error. Default false. */
   ignoreReinitError?: boolean
@@ -42,6 +45,7 @@ const KEYS = [
   'objectStoreBytes',
   'namespace',
   'logToDriver',
+  'runtimeEnv',
   'dashboard',
   'ignoreReinitError',
 ]
@@ -74,6 +78,7 @@ let lost: Error | null = null
  */
 export async function init(options: InitOptions = {}): Promise<ClusterContext> {
   checkInit(options)
+  refuseEarly()
   if (session.runtime !== null && live === null)
     throw new Error('init() was called inside a task or actor, which belong to a session already')
   if (live !== null || starting !== null) {
@@ -90,8 +95,8 @@ export async function init(options: InitOptions = {}): Promise<ClusterContext> {
 }
 
 function checkInit(options: InitOptions): void {
-  refuseUnknown('init()', options, [...KEYS, 'spillDir', 'spill', 'runtimeEnv'])
-  for (const key of ['spillDir', 'spill', 'runtimeEnv'] as const)
+  refuseUnknown('init()', options, [...KEYS, 'spillDir', 'spill'])
+  for (const key of ['spillDir', 'spill'] as const)
     if (key in options) throw new TypeError(`init(): the option ${key} is not supported by this version of eagleray`)
   checkResources('init()', options)
   if (options.address !== undefined && typeof options.address !== 'string') throw new TypeError('init(): address must be a string')
@@ -109,8 +114,11 @@ function checkInit(options: InitOptions): void {
 }
 
 async function begin(options: InitOptions): Promise<ClusterContext> {
-  const daemon = await startDaemon({ ...options })
+  const resolved = withRuntimeEnv('init()', options)
+  const environment = environmentUnder(null, resolved.runtimeEnv)
+  const daemon = await startDaemon({ ...options, environment })
   const { runtime, welcome, context } = attach(daemon, options)
+  runtime.environment = environment
   await runtime.waiting(welcome)
   return context
 }
@@ -204,6 +212,7 @@ export function isInitialized(): boolean {
 
 /** The runtime of this process; without one, a local cluster is started, as init() would. */
 export function current(): Runtime {
+  refuseEarly()
   if (session.runtime !== null) return session.runtime
   if (lost !== null) throw lost
   if (starting !== null) throw new Error('init() is under way; await it before you use the rest of the API')
@@ -213,9 +222,15 @@ export function current(): Runtime {
 
 /** As `current`, where waiting is possible. */
 export async function currentOrStarted(): Promise<Runtime> {
+  refuseEarly()
   if (lost !== null) throw lost
   if (session.runtime === null) await (starting ?? init())
   return current()
+}
+
+/** Modules that a worker preloads run before it belongs to the session. */
+function refuseEarly(): void {
+  if (session.notYet !== null) throw new Error(session.notYet)
 }
 
 /** The namespace of this driver, or of the driver this worker works for. */

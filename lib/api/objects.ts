@@ -4,7 +4,7 @@
 import { encodeArrayHeader } from '../codec/value.js'
 import { checkViewable } from '../codec/view-limit.js'
 import { objectId } from '../ids.js'
-import { type Explanation, explainEntry } from '../run/explain.js'
+import { type Explanation, explainFully } from '../run/explain.js'
 import { checkTimeout, count, flag, refuseUnknown } from '../run/option-checks.js'
 import { entryOf, ObjectRef } from '../run/ref.js'
 import { type Runtime, session } from '../run/runtime.js'
@@ -178,11 +178,11 @@ export function release(value: unknown): void {
   }
 }
 
-/** Why a value is not there yet: which argument, worker, resource or actor it waits for. */
+/** Why a value is not there yet: which argument, worker, resource, runtime environment or actor it waits for. */
 export async function explain(ref: ObjectRef): Promise<Explanation> {
   if (!(ref instanceof ObjectRef)) throw new TypeError('explain() takes an ObjectRef')
   const runtime = await currentOrStarted()
-  return explainEntry(runtime, runtime.idOf(entryOf(ref)))
+  return explainFully(runtime, entryOf(ref))
 }
 
 /** The refs, each as soon as it has a value or has failed. */

@@ -10,6 +10,7 @@ import { checkArity, refsOf } from '../run/requests.js'
 import type { Runtime } from '../run/runtime.js'
 import type { SchedulingClass } from '../wire/messages.js'
 import { current } from './init.js'
+import { environmentOf, withRuntimeEnv } from './runtime-env.js'
 import { checkTaskOptions, schedulingClass, type TaskOptions } from './task-options.js'
 
 /** Marks what `remote()` gave, with the function or class behind it. */
@@ -75,7 +76,7 @@ class Definition {
 const NO_HOLDS: Entry[] = []
 
 export class RemoteFunctionImpl {
-  private readonly scheduling: SchedulingClass
+  private scheduling: SchedulingClass | null = null
   private readonly name: string
   private readonly returns: number
   private ref: CodeRef | null = null
@@ -85,7 +86,6 @@ export class RemoteFunctionImpl {
     private readonly definition: Definition,
     private readonly taskOptions: TaskOptions,
   ) {
-    this.scheduling = schedulingClass(taskOptions)
     this.name = taskOptions.name ?? (definition.shape.name || 'anonymous')
     this.returns = taskOptions.numReturns ?? 1
   }
@@ -96,7 +96,8 @@ export class RemoteFunctionImpl {
       throw new TypeError(
         `remote(${shape.name || 'function'}): generator functions are not supported by this version of eagleray; return an array with numReturns, or use an actor`,
       )
-    return new RemoteFunctionImpl(new Definition(fn, shape, options.env ?? null), options)
+    const resolved = withRuntimeEnv(`remote(${shape.name || 'function'})`, options)
+    return new RemoteFunctionImpl(new Definition(fn, shape, options.env ?? null), resolved)
   }
 
   get [REMOTE](): Function {
@@ -111,6 +112,7 @@ export class RemoteFunctionImpl {
     const runtime = current()
     if (this.runtime !== runtime) {
       this.ref = this.definition.ref(runtime, this.name)
+      this.scheduling = schedulingClass(this.taskOptions, environmentOf(runtime, this.taskOptions.runtimeEnv))
       this.runtime = runtime
     }
     const { shape } = this.definition
@@ -126,7 +128,7 @@ export class RemoteFunctionImpl {
       runtime.owner.nextSeq(this.returns),
       this.name,
       this.ref as CodeRef,
-      this.scheduling,
+      this.scheduling as SchedulingClass,
       encoded,
       args.length,
       this.returns,
@@ -144,7 +146,8 @@ export class RemoteFunctionImpl {
     checkTaskOptions(`${this.name}.options()`, overrides)
     if (overrides.env !== undefined)
       throw new TypeError(`${this.name}.options(): env belongs to remote(), where the function's captures are decided`)
-    return new RemoteFunctionImpl(this.definition, { ...this.taskOptions, ...overrides })
+    const resolved = withRuntimeEnv(`${this.name}.options()`, overrides)
+    return new RemoteFunctionImpl(this.definition, { ...this.taskOptions, ...resolved })
   }
 }
 

@@ -4,7 +4,8 @@
 import { describeAmounts, toAmounts } from '../core/resources.js'
 import { limits } from '../options.js'
 import { checkName, count, isRecord, number, refuseUnknown } from '../run/option-checks.js'
-import type { SchedulingClass } from '../wire/messages.js'
+import type { Environment, SchedulingClass } from '../wire/messages.js'
+import type { RuntimeEnv } from './runtime-env.js'
 
 /** A class of errors, as `retryExceptions` takes them. */
 export type ErrorClass = abstract new (...args: never[]) => Error
@@ -33,12 +34,25 @@ export interface TaskOptions extends ResourceOptions {
   /** What the task is called in errors, logs and lists. Default: the function's name. */
   name?: string
   schedulingStrategy?: 'DEFAULT' | 'SPREAD'
+  /** What the worker process is started in. Default, and for each field that is left out: that of whoever submits the task. */
+  runtimeEnv?: RuntimeEnv
   /** Captures given by hand: they win over what is found, and nothing named here is looked up. */
   env?: Record<string, unknown>
 }
 
 const RESOURCE_KEYS = ['numCpus', 'numGpus', 'memoryBytes', 'resources']
-const TASK_KEYS = [...RESOURCE_KEYS, 'numReturns', 'maxRetries', 'retryExceptions', 'maxCalls', 'name', 'schedulingStrategy', 'env']
+const TASK_KEYS = [
+  ...RESOURCE_KEYS,
+  'numReturns',
+  'maxRetries',
+  'retryExceptions',
+  'maxCalls',
+  'name',
+  'schedulingStrategy',
+  'runtimeEnv',
+  'env',
+]
+
 function quantity(what: string, name: string, value: unknown): number {
   const amount = number(what, name, value)
   if (amount < 0 || !Number.isFinite(amount)) throw new RangeError(`${what}: ${name} is ${amount}; it must be 0 or more`)
@@ -99,12 +113,18 @@ export function resourcesOf(options: ResourceOptions, cpus: number): Record<stri
   return { CPU: options.numCpus ?? cpus, GPU: options.numGpus ?? 0, memory: options.memoryBytes ?? 0, ...options.resources }
 }
 
-export function schedulingClass(options: TaskOptions): SchedulingClass {
+/** `environment`: of the task, inherited parts included. */
+export function schedulingClass(options: TaskOptions, environment: Environment | null): SchedulingClass {
   const resources = toAmounts(resourcesOf(options, 1))
   const freshWorker = (options.numGpus ?? 0) > 0 && options.maxCalls !== 0
   const maxCalls = options.maxCalls ?? 0
-  const key = [describeAmounts(resources), freshWorker ? 'fresh' : '', maxCalls > 0 ? `maxCalls:${maxCalls}` : '']
+  const key = [
+    describeAmounts(resources),
+    freshWorker ? 'fresh' : '',
+    maxCalls > 0 ? `maxCalls:${maxCalls}` : '',
+    environment === null ? '' : `env:${environment.key}`,
+  ]
     .filter(part => part !== '')
     .join(' ')
-  return { key: key === '' ? 'none' : key, resources, freshWorker, maxCalls: freshWorker && maxCalls === 0 ? 1 : maxCalls }
+  return { key: key === '' ? 'none' : key, resources, freshWorker, maxCalls: freshWorker && maxCalls === 0 ? 1 : maxCalls, environment }
 }

@@ -10,7 +10,7 @@ import { STEPS } from '../core/resources.js'
 import { ClusterConnectionError } from '../errors.js'
 import { limits } from '../options.js'
 import { NODE_PROGRAM } from '../own-files.js'
-import type { NodeId, WorkerId } from '../wire/messages.js'
+import type { Environment, NodeId, WorkerId } from '../wire/messages.js'
 import { DAEMON_ENV, type DaemonReport, type DaemonSettings } from './daemon-settings.js'
 import { withoutLoaders } from './loader-flags.js'
 import { nodeResources, type ResourceOptions } from './node-resources.js'
@@ -29,6 +29,8 @@ export interface StartOptions extends ResourceOptions {
   namespace?: string | undefined
   /** Warm workers; default: one for each CPU. */
   prestart?: number | undefined
+  /** The runtime environment of the job, which the warm workers have. */
+  environment?: Environment | null | undefined
   /** Touch all of the store now, which takes a while, rather than as it is used. */
   prefault?: boolean | undefined
   /** More flags for `node` in the workers. */
@@ -238,6 +240,7 @@ function settingsOf(options: StartOptions): DaemonSettings {
     objectStoreBytes: options.objectStoreBytes ?? null,
     prefault: options.prefault ?? false,
     prestart: options.prestart ?? Math.min(cpus, limits.workersMax >> 1),
+    environment: options.environment ?? null,
     jobId: '00000001',
     namespace: options.namespace ?? `anonymous-${randomName()}`,
     cwd: process.cwd(),

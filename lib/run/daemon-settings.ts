@@ -2,12 +2,14 @@
 // What the driver tells the node daemon it starts, and what the daemon tells the workers it starts: JSON in one variable
 // of the environment each, since arguments show in process lists.
 
-import type { Amounts, NodeId, WorkerId } from '../wire/messages.js'
+import type { Amounts, Environment, NodeId, WorkerId } from '../wire/messages.js'
 
 export const DAEMON_ENV = 'EAGLERAY_DAEMON'
 export const WORKER_ENV = 'EAGLERAY_WORKER'
 /** A cgroup's directory that the memory monitor looks at instead of the daemon's own; the tests make one of plain files. */
 export const CGROUP_ENV = 'EAGLERAY_CGROUP_DIR'
+/** Variables that no user may set. */
+export const RESERVED_VARIABLES: readonly string[] = [DAEMON_ENV, WORKER_ENV]
 
 export interface DaemonSettings {
   total: Amounts
@@ -18,6 +20,8 @@ export interface DaemonSettings {
   prefault: boolean
   /** Warm workers kept for tasks. */
   prestart: number
+  /** Their runtime environment: the job's. */
+  environment: Environment | null
   jobId: string
   namespace: string
   /** Of the workers: the driver's working directory, module flags and NODE_OPTIONS. */
@@ -51,6 +55,20 @@ export interface WorkerSettings {
   /** To be shown in `hello`. */
   token: string
   spawnKey: string
-  /** To be registered when they are first needed. */
+  /** To be registered when they are first needed, as found from `driverDir`. */
   loaders: string[]
+  /** Where the process starts, and the driver was when it started the session. */
+  driverDir: string
+  /** What this process is started in. */
+  environment: Environment | null
+  /** Where what was set up for it lies. */
+  place: Place
+}
+
+/** What was set up for an environment, as paths; null: it asks for none. */
+export interface Place {
+  /** Of workingDir. */
+  copy: string | null
+  /** Has the packages in its node_modules. */
+  packages: string | null
 }

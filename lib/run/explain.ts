@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why an object is not there yet: which argument, worker, resource or actor it waits for.
 
+import { placementOf } from '../core/environment.js'
 import { ActorCall } from '../core/owner/actor-calls.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
 import { TASK, Task } from '../core/owner/task.js'
@@ -15,6 +16,7 @@ export interface Explanation {
     | 'failed'
     | 'waiting for arguments'
     | 'waiting for a worker'
+    | 'waiting for its environment'
     | 'running'
     | 'waiting for an actor'
     | 'waiting for its owner'
@@ -43,6 +45,26 @@ function explain(runtime: Runtime, entry: Entry): Explanation {
   if (entry.task instanceof Task) return explainTask(runtime, objectId, entry.task)
   if (entry.task instanceof ActorCall) return explainCall(runtime, objectId, entry.task)
   return { objectId, state: 'unknown', reason: 'nothing makes it', waitsFor: NOTHING }
+}
+
+/** As `explainEntry`; what waits for a place in a runtime environment is asked of the node, which knows how far that is. */
+export async function explainFully(runtime: Runtime, entry: Entry): Promise<Explanation> {
+  const explanation = explain(runtime, entry)
+  const waiting = environmentQuestion(entry)
+  if (waiting === null) return explanation
+  const rows = (await runtime.requests.query('explain', waiting.argument)) as { isSettingUp: boolean; waitsFor: string }[]
+  const row = rows.find(each => each.isSettingUp)
+  if (row === undefined) return explanation
+  return { ...explanation, state: 'waiting for its environment', reason: `${waiting.name} waits for ${row.waitsFor}` }
+}
+
+function environmentQuestion({ task, settled }: Entry): { name: string; argument: string } | null {
+  if (settled) return null
+  if (task instanceof Task && task.state === TASK.queued && task.scheduling.environment !== null)
+    return { name: task.name, argument: task.scheduling.key }
+  const actor = task instanceof ActorCall && task.unresolved === 0 && !task.sent ? task.actor : null
+  const isPending = actor !== null && (actor.view === null || actor.view.phase === 'pending' || actor.view.phase === 'restarting')
+  return isPending ? { name: `the actor ${actor.className}`, argument: placementOf(actor.actorId) } : null
 }
 
 function missing(runtime: Runtime, args: Task['args']): string[] {

@@ -7,8 +7,11 @@ import { Mesh, type MeshListener, type Peer } from '../io/mesh.js'
 import type { Command, Exit, Processes, Stream } from '../io/processes.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
-import type { Control, WorkerId } from '../wire/messages.js'
+import type { Control, Environment, WorkerId } from '../wire/messages.js'
+import type { Place } from './daemon-settings.js'
+import type { EnvironmentSetup, Running } from './environment-setup.js'
 import type { MemoryGauge } from './memory-gauge.js'
+import { SetupFailure } from './setup-failure.js'
 import { WorkerOutput } from './worker-output.js'
 
 /** When the store is looked through once more for what a dead process owned: others may have been about to write it (ms). */
@@ -20,8 +23,9 @@ export interface ShellOptions {
   store: NativeStore
   daemon: Daemon
   logsDir: string
-  /** What starts the worker of that key. */
-  command: (key: string) => Command
+  /** What starts the worker of that key, in an environment that is set up at `place`. */
+  command: (key: string, environment: Environment | null, place: Place) => Command
+  environments: (start: (command: Command) => Running) => EnvironmentSetup
   processes: (shell: NodeShell) => Processes
   memory: MemoryGauge
   /** Called once, when nothing of the session runs any more. */
@@ -36,6 +40,10 @@ export class NodeShell implements MeshListener {
   readonly #processes: Processes
   readonly #output: WorkerOutput
   readonly #queue: DaemonEvent[] = []
+  readonly #environments: EnvironmentSetup
+  /** Children that install packages, and who waits for their end. */
+  readonly #installing = new Map<string, (exit: Exit) => void>()
+  #installs = 0
   /** Of the children that have not ended. */
   readonly #keys = new Set<string>()
   #handling = false
@@ -52,6 +60,7 @@ export class NodeShell implements MeshListener {
     this.#mesh = new Mesh(options.store, this, 0)
     this.#mesh.ref()
     this.#processes = options.processes(this)
+    this.#environments = options.environments(command => this.#install(command))
     const describe = (key: string) => ({ workerId: this.#daemon.node.workerIdOf(key) ?? '', name: this.#daemon.node.nameOf(key) })
     this.#output = new WorkerOutput(options.logsDir, describe, message => {
       for (const driver of this.#daemon.node.drivers()) this.#mesh.send(driver, message)
@@ -92,16 +101,21 @@ export class NodeShell implements MeshListener {
   }
 
   onLines(key: string, stream: Stream, lines: string[]): void {
+    if (this.#installing.has(key)) return
     this.#output.lines(key, stream, lines)
   }
 
   onExit(key: string, exit: Exit): void {
-    this.#output.ended(key)
     this.#keys.delete(key)
+    const installed = this.#installing.get(key)
+    this.#installing.delete(key)
+    if (installed === undefined) this.#output.ended(key)
+    else installed(exit)
     if (this.#ending !== null) {
       if (this.#processes.live === 0) this.#ended()
       return
     }
+    if (installed !== undefined) return
     // What it sent before its end counts.
     this.#mesh.poll()
     this.#handle({ is: 'workerExited', key, ...exit, kernelKills: this.#options.memory.kernelKills() })
@@ -139,7 +153,9 @@ export class NodeShell implements MeshListener {
         return
       }
       case 'spawn':
-        return this.#spawn(effect.key)
+        return this.#spawn(effect.key, effect.environment)
+      case 'setUp':
+        return void this.#setUp(effect.environment)
       case 'kill':
         return this.#processes.kill(effect.key)
       case 'weigh':
@@ -153,8 +169,8 @@ export class NodeShell implements MeshListener {
     }
   }
 
-  #spawn(key: string): void {
-    const pid = this.#processes.start(key, this.#options.command(key))
+  #spawn(key: string, environment: Environment | null): void {
+    const pid = this.#processes.start(key, this.#options.command(key, environment, this.#environments.place(environment)))
     this.#keys.add(key)
     this.#output.began(key, pid ?? 0)
     this.#handle({ is: 'spawned', key, pid })
@@ -175,6 +191,30 @@ export class NodeShell implements MeshListener {
       { what: 'the object store', bytes: this.#store.stats().usedBytes },
     ]
     this.#handle({ is: 'weighed', totals, sizes: pids.map(pid => [pid, memory.sizeOf(pid)]), others })
+  }
+
+  async #setUp(environment: Environment): Promise<void> {
+    const { key } = environment
+    try {
+      await this.#environments.setUp(environment)
+      this.#handle({ is: 'environmentReady', key })
+    } catch (error) {
+      const { field, message } = error instanceof SetupFailure ? error : { field: 'runtimeEnv', message: String(error) }
+      this.#handle({ is: 'environmentFailed', key, field, message })
+    }
+    this.#mesh.flush()
+    this.#arm()
+  }
+
+  /** Starts a process that is no worker; it ends with the session like one. */
+  #install(command: Command): Running {
+    const key = `install-${++this.#installs}`
+    const ended = new Promise<Exit>(resolve => this.#installing.set(key, resolve))
+    if (this.#ending === null) {
+      this.#keys.add(key)
+      this.#processes.start(key, command)
+    }
+    return { ended, kill: () => this.#processes.kill(key) }
   }
 
   #reap(workerId: WorkerId | null): void {

@@ -4,19 +4,19 @@
 // ready, or why not, in one line of JSON on its standard output (`DaemonReport`).
 
 import { randomBytes } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
 import { encodeError } from '../codec/error-value.js'
 import { Head } from '../core/head/head.js'
 import { Daemon } from '../core/node/daemon.js'
 import { Node } from '../core/node/node.js'
-import { ChildProcesses, type Command } from '../io/processes.js'
+import { ChildProcesses } from '../io/processes.js'
 import { type NativeStore, native } from '../native.js'
-import { WORKER_PROGRAM } from '../own-files.js'
-import { CGROUP_ENV, DAEMON_ENV, type DaemonReport, type DaemonSettings, WORKER_ENV, type WorkerSettings } from './daemon-settings.js'
+import { CGROUP_ENV, DAEMON_ENV, type DaemonReport, type DaemonSettings } from './daemon-settings.js'
+import { EnvironmentSetup } from './environment-setup.js'
 import { MemoryGauge } from './memory-gauge.js'
 import { machineMemory } from './node-resources.js'
 import { NodeShell } from './node-shell.js'
 import { createSession, defaultRoots, placeSegment, removeSession, type Session, sweepSessions } from './session.js'
+import { workerCommand } from './worker-command.js'
 
 main()
 
@@ -46,19 +46,26 @@ function main(): void {
 }
 
 function run(settings: DaemonSettings, session: Session, store: NativeStore, nodeId: string, warning: string | null): void {
-  const { total, gpuIds, labels, jobId, namespace, prestart } = settings
+  const { total, gpuIds, labels, jobId, namespace, prestart, environment } = settings
   const token = randomBytes(16).toString('hex')
   const { sessionDir, storePath } = session
   const nodeIp = '127.0.0.1'
-  const node = new Node({ nodeId, nodeIp, sessionDir, token, total, gpuIds, labels, jobId, namespace, prestart })
+  const node = new Node({ nodeId, nodeIp, sessionDir, token, total, gpuIds, labels, jobId, namespace, prestart, environment })
   const head = new Head({ jobId, namespace, nodeId, encodeError })
   head.nodes.register({ nodeId, address: nodeIp, labels, resources: () => node.resources() })
   const shell = new NodeShell({
     store,
     daemon: new Daemon(node, head),
     logsDir: `${sessionDir}/logs`,
-    command: spawnKey =>
-      workerCommand(settings, { storePath, daemonId: store.workerId, sessionDir, token, spawnKey, loaders: settings.loaders }),
+    command: (spawnKey, environment, place) => {
+      const { loaders, cwd } = settings
+      const seat = { storePath, daemonId: store.workerId, sessionDir, token, spawnKey, loaders, driverDir: cwd, environment, place }
+      return workerCommand(settings, seat, process.env)
+    },
+    environments: start => {
+      const env = { ...process.env, ...(settings.extraCaCerts === null ? {} : { NODE_EXTRA_CA_CERTS: settings.extraCaCerts }) }
+      return new EnvironmentSetup({ directory: `${sessionDir}/environments`, start, env })
+    },
     processes: listener => new ChildProcesses(listener),
     memory: new MemoryGauge(process.env[CGROUP_ENV] ?? null),
     onEnd: reason => {
@@ -82,14 +89,6 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
   const { lockPath } = session
   report({ ok: true, storePath, sessionDir, lockPath, nodeId, daemonId: store.workerId, token, warning })
   shell.start()
-}
-
-function workerCommand(settings: DaemonSettings, worker: WorkerSettings): Command {
-  const env: Command['env'] = { ...process.env, [WORKER_ENV]: JSON.stringify(worker) }
-  delete env[DAEMON_ENV]
-  if (settings.nodeOptions !== '') env.NODE_OPTIONS = settings.nodeOptions
-  if (settings.extraCaCerts !== null) env.NODE_EXTRA_CA_CERTS = settings.extraCaCerts
-  return { program: process.execPath, args: [...settings.execArgv, fileURLToPath(WORKER_PROGRAM)], env, cwd: settings.cwd }
 }
 
 function report(line: DaemonReport): void {

@@ -16,7 +16,7 @@ import { Mesh, type Peer } from '../io/mesh.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
 import { FRAME, NO_CLAIM } from '../wire/frames.js'
-import type { ActorView, Control, Death, Welcome, WorkerId } from '../wire/messages.js'
+import type { ActorView, Control, Death, Environment, Welcome, WorkerId } from '../wire/messages.js'
 import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
 import { Dispatcher } from './dispatch.js'
 import { EndedClaims } from './ended-claims.js'
@@ -61,6 +61,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
   readonly requests: Requests
   readonly travel: ReferenceTravel
   welcome: Welcome | null = null
+  /** The runtime environment of this process, which the tasks it submits inherit. */
+  environment: Environment | null = null
   runner: TaskRunner | null = null
   closed = false
   private readonly dispatcher: Dispatcher
@@ -490,7 +492,10 @@ export class Runtime implements ArgumentHost, RefKeeper {
 }
 
 /** How the runtime is asked for by the API of this process: null before init. */
-export const session: { runtime: Runtime | null } = { runtime: null }
+export const session: { runtime: Runtime | null /** Why this process may not use the API yet. */; notYet: string | null } = {
+  runtime: null,
+  notYet: null,
+}
 
 /** Limits the spin to what the configuration says. */
 export const SPIN_MICROS = Number(process.env.EAGLERAY_SPIN_MICROS ?? limits.spinMicros)

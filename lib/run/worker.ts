@@ -8,6 +8,7 @@ import { native } from '../native.js'
 import { limits } from '../options.js'
 import { PROTOCOL_VERSION } from '../wire/messages.js'
 import { WORKER_ENV, type WorkerSettings } from './daemon-settings.js'
+import { enterEnvironment, preload } from './environment-start.js'
 import { Executor } from './executor.js'
 import { nameOutput } from './output-name.js'
 import { Runtime, SPIN_MICROS, session } from './runtime.js'
@@ -15,10 +16,12 @@ import { currentContext } from './task-context.js'
 
 const SIGKILL = 9
 
-function start(seat: WorkerSettings): void {
+async function start(seat: WorkerSettings): Promise<void> {
   if (!native.dieWithParent(process.ppid, SIGKILL)) process.exit(0)
   offerToMemoryKiller()
-  loadLate(seat.loaders)
+  const { environment } = seat
+  loadLate(seat.loaders, seat.driverDir)
+  enterEnvironment(seat)
   // What the user's code starts by `fork` has them from its start.
   for (const loader of seat.loaders) process.execArgv.push('--import', loader)
   const store = native.openStore(seat.storePath)
@@ -35,7 +38,11 @@ function start(seat: WorkerSettings): void {
   runtime.runner = new Executor(runtime)
   session.runtime = runtime
   nameOutput(() => (runtime.isActor ? null : (currentContext()?.name ?? null)))
+  runtime.environment = environment
   runtime.stay()
+  // The terminal's ctrl-C is for the driver; the daemon ends its workers itself.
+  process.on('SIGINT', () => {})
+  if (environment !== null && environment.preload.length > 0 && !(await preloaded(environment.preload, seat, runtime))) return
   runtime.send(seat.daemonId, {
     is: 'hello',
     protocol: PROTOCOL_VERSION,
@@ -44,8 +51,22 @@ function start(seat: WorkerSettings): void {
     kind: 'worker',
     token: seat.token,
   })
-  // The terminal's ctrl-C is for the driver; the daemon ends its workers itself.
-  process.on('SIGINT', () => {})
+}
+
+/** False when it did not work: the node has been told, and ends this process. */
+async function preloaded(modules: readonly string[], seat: WorkerSettings, runtime: Runtime): Promise<boolean> {
+  session.notYet = 'a module of runtimeEnv.preload runs before its worker belongs to the session: use the API in tasks and actors'
+  try {
+    await preload(modules)
+    return true
+  } catch (error) {
+    const { message } = error as Error
+    runtime.send(seat.daemonId, { is: 'envFailed', pid: process.pid, token: seat.token, field: 'runtimeEnv.preload', message })
+    runtime.mesh.flush()
+    return false
+  } finally {
+    session.notYet = null
+  }
 }
 
 /** Where the kernel has to end somebody for memory, it takes a worker rather than the driver or the daemon, which would take all along. */
@@ -64,4 +85,4 @@ if (seat === undefined) {
 }
 delete process.env[WORKER_ENV]
 Error.stackTraceLimit = Math.max(Error.stackTraceLimit, limits.stderrTailLines)
-start(JSON.parse(seat) as WorkerSettings)
+void start(JSON.parse(seat) as WorkerSettings)

@@ -10,6 +10,7 @@ const encoder = new Encoder({ useBigInt64: false, ignoreUndefined: true })
 /** The fields each message must have, by type; checked on arrival because the sender may be anybody. `?`: or null. */
 const shapes: { [K in Control['is']]: string } = {
   hello: 'protocol:number workerId:string pid:number kind:string token:string',
+  envFailed: 'pid:number token:string field:string message:string',
   want: 'class:class count:number taskName:string',
   leaseReturn: 'leaseId:number retire:boolean',
   blocked: 'leaseId:number',
@@ -32,6 +33,7 @@ const shapes: { [K in Control['is']]: string } = {
   refused: 'message:string code:string',
   grant: 'classKey:string leaseId:number workerId:string gpuIds:strings nodeId:string',
   unplaceable: 'classKey:string message:string final:boolean',
+  envBroken: 'classKey:string field:string message:string',
   reclaim: '',
   resumed: 'leaseId:number',
   workerDied: 'workerId:string death:death',
@@ -58,12 +60,14 @@ const shapes: { [K in Control['is']]: string } = {
 
 /** Records inside messages. */
 const records = {
-  class: 'key:string resources:amounts freshWorker:boolean maxCalls:number',
+  environment:
+    'key:string envVars:texts workingDir:string? excludes:strings packages:strings registry:string? preload:strings nodeOptions:strings',
+  class: 'key:string resources:amounts freshWorker:boolean maxCalls:number environment:environment?',
   death: 'exitCode:number? signal:string? stderrTail:string reason:string? outOfMemory:boolean',
   spec:
     'actorId:string className:string name:string? namespace:string detached:boolean getIfExists:boolean maxRestarts:number placement:amounts held:amounts ' +
     'maxConcurrency:number concurrencyGroups:amounts methodGroups:object isAsync:boolean maxTaskRetries:number maxPendingCalls:number codeHash:string ' +
-    'code:bytes args:bytes shape:bytes',
+    'code:bytes args:bytes shape:bytes environment:environment?',
   view:
     'actorId:string className:string name:string? namespace:string phase:string workerId:string? pid:number? nodeId:string? incarnation:number ' +
     'restartsLeft:number deathCause:bytes? shape:bytes maxTaskRetries:number maxPendingCalls:number isAsync:boolean',
@@ -85,6 +89,7 @@ const checks = new Map<string, Check>([
   ['bytes', field => field instanceof Uint8Array],
   ['numbers', field => Array.isArray(field) && field.every(isNumber)],
   ['strings', field => Array.isArray(field) && field.every(isString)],
+  ['texts', field => isRecord(field) && Object.values(field as object).every(isString)],
   ['amounts', field => isRecord(field) && Object.values(field as object).every(isNumber)],
 ])
 for (const [name, text] of Object.entries(records)) {

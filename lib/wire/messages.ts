@@ -24,6 +24,22 @@ export interface Death {
   outOfMemory: boolean
 }
 
+/** What a worker process is started in, as the one who asked for it sees it: paths are absolute, parents merged in. */
+export interface Environment {
+  /** Of the canonical text of the rest: equal environments have equal keys, and share workers. Never empty. */
+  key: string
+  /** `${NAME}` in a value is replaced where the worker starts. */
+  envVars: Record<string, string>
+  /** The directory that is copied. */
+  workingDir: string | null
+  excludes: string[]
+  /** Of npm, as `npm install` takes them. */
+  packages: string[]
+  registry: string | null
+  preload: string[]
+  nodeOptions: string[]
+}
+
 /** What decides which worker may run a task. `key` is the canonical text of the rest; equal keys share leases. */
 export interface SchedulingClass {
   key: string
@@ -32,6 +48,8 @@ export interface SchedulingClass {
   freshWorker: boolean
   /** Tasks a worker may run of this class before it is replaced; 0: no limit. */
   maxCalls: number
+  /** Null: the empty one, which the warm workers have. */
+  environment: Environment | null
 }
 
 export interface ActorSpec {
@@ -57,6 +75,7 @@ export interface ActorSpec {
   args: Uint8Array
   /** What a handle needs to offer the class's methods, opaque to the head. */
   shape: Uint8Array
+  environment: Environment | null
 }
 
 export type ActorPhase = 'pending' | 'starting' | 'alive' | 'restarting' | 'dead'
@@ -89,6 +108,15 @@ export interface Hello {
   pid: number
   kind: 'driver' | 'worker'
   token: string
+}
+/** Instead of `hello`: the worker could not be made what its environment asks for. It is ended, and what waits for it fails. */
+export interface EnvFailed {
+  is: 'envFailed'
+  pid: number
+  token: string
+  /** The field of RuntimeEnv at fault. */
+  field: string
+  message: string
 }
 /** Sets how many more workers of a class this owner could use now (it replaces the last figure). 0 withdraws. */
 export interface Want {
@@ -221,6 +249,13 @@ export interface Unplaceable {
   message: string
   final: boolean
 }
+/** The environment of a class could not be set up: its waiting tasks fail with this. The next `want` tries again. */
+export interface EnvBroken {
+  is: 'envBroken'
+  classKey: string
+  field: string
+  message: string
+}
 /** Others wait for resources: give idle leases back now, and busy ones once they have had their turn. */
 export interface Reclaim {
   is: 'reclaim'
@@ -351,6 +386,7 @@ export interface LeaseBlocked {
 
 export type Control =
   | Hello
+  | EnvFailed
   | Want
   | LeaseReturn
   | Blocked
@@ -370,6 +406,7 @@ export type Control =
   | Refused
   | Grant
   | Unplaceable
+  | EnvBroken
   | Reclaim
   | Resumed
   | WorkerDied

@@ -66,7 +66,12 @@ suite('the node daemon', () => {
 
   test('welcomes its driver, grants a worker, and stops with nothing left', async () => {
     const { daemon } = await start()
-    driver?.send({ is: 'want', class: { key: 'k', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0 }, count: 1, taskName: 't' })
+    driver?.send({
+      is: 'want',
+      class: { key: 'k', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment: null },
+      count: 1,
+      taskName: 't',
+    })
     await driver?.await('grant')
     const pids = await workerPids()
     assert.equal(pids.length, 1)

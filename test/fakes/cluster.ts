@@ -6,7 +6,7 @@ import { Head } from '#lib/core/head/head.js'
 import { Daemon, type DaemonEffect, type DaemonEvent } from '#lib/core/node/daemon.js'
 import { Node } from '#lib/core/node/node.js'
 import { toAmounts } from '#lib/core/resources.js'
-import { type ActorSpec, type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
+import { type ActorSpec, type Control, type Environment, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 
 export const NODE_ID = 'aaaaaaaaaa'
 export const TOKEN = 'token'
@@ -17,6 +17,7 @@ export interface ClusterOptions {
   resources?: Record<string, number>
   gpuIds?: string[]
   prestart?: number
+  environment?: Environment | null
 }
 
 export class FakeCluster {
@@ -28,7 +29,9 @@ export class FakeCluster {
   /** Everything sent, oldest first. */
   readonly sent: { to: WorkerId; message: Control }[] = []
   /** Keys of children that have not ended, with what is known of them. */
-  readonly children = new Map<string, { pid: number; workerId: WorkerId | null }>()
+  readonly children = new Map<string, { pid: number; workerId: WorkerId | null; environment: Environment | null }>()
+  /** Environments that are to be set up. */
+  readonly setUps: Environment[] = []
   /** Children to be ended by `settle`. */
   readonly killed = new Set<string>()
   readonly reaped: (WorkerId | null)[] = []
@@ -39,10 +42,20 @@ export class FakeCluster {
   kernelKills = 0
   #next = 2
 
-  constructor({ resources = { CPU: 2 }, gpuIds = [], prestart = resources.CPU ?? 0 }: ClusterOptions = {}) {
+  constructor({ resources = { CPU: 2 }, gpuIds = [], prestart = resources.CPU ?? 0, environment = null }: ClusterOptions = {}) {
     const total = toAmounts({ ...resources, ...(gpuIds.length > 0 ? { GPU: gpuIds.length } : {}) })
     const common = { nodeId: NODE_ID, jobId: '00000001', namespace: 'default' }
-    this.node = new Node({ ...common, nodeIp: '127.0.0.1', sessionDir: '/s', token: TOKEN, total, gpuIds, labels: {}, prestart })
+    this.node = new Node({
+      ...common,
+      nodeIp: '127.0.0.1',
+      sessionDir: '/s',
+      token: TOKEN,
+      total,
+      gpuIds,
+      labels: {},
+      prestart,
+      environment,
+    })
     this.head = new Head({ ...common, encodeError: error => new TextEncoder().encode(textOf(error)) })
     this.head.nodes.register({ nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.node.resources() })
     this.daemon = new Daemon(this.node, this.head)
@@ -135,8 +148,13 @@ export class FakeCluster {
     return this.all(is, to).at(-1)
   }
 
-  want(owner: WorkerId, resources: Record<string, number>, count = 1, more: { freshWorker?: boolean; name?: string } = {}): void {
-    this.from(owner, { is: 'want', class: classOf(resources, more.freshWorker), count, taskName: more.name ?? 'task' })
+  want(
+    owner: WorkerId,
+    resources: Record<string, number>,
+    count = 1,
+    more: { freshWorker?: boolean; name?: string; environment?: Environment } = {},
+  ): void {
+    this.from(owner, { is: 'want', class: classOf(resources, more.freshWorker, more.environment), count, taskName: more.name ?? 'task' })
   }
 
   giveBack(grant: MessageOf<'grant'>, owner = this.driver, retire = false): void {
@@ -151,9 +169,10 @@ export class FakeCluster {
     if (effect.is === 'send') this.sent.push({ to: effect.to, message: effect.message })
     if (effect.is === 'spawn') {
       const pid = 1000 + this.#next++
-      this.children.set(effect.key, { pid, workerId: null })
+      this.children.set(effect.key, { pid, workerId: null, environment: effect.environment })
       this.event({ is: 'spawned', key: effect.key, pid })
     }
+    if (effect.is === 'setUp') this.setUps.push(effect.environment)
     if (effect.is === 'kill' && this.children.has(effect.key)) this.killed.add(effect.key)
     if (effect.is === 'weigh') this.weighings.push(effect.pids)
     if (effect.is === 'reap') this.reaped.push(effect.workerId)
@@ -172,8 +191,18 @@ export function workerIdOf(slot: number): WorkerId {
   return `${NODE_ID}${slot.toString(16).padStart(4, '0')}bbbbbbbbbb`
 }
 
-export function classOf(resources: Record<string, number>, freshWorker = false): MessageOf<'want'>['class'] {
-  return { key: JSON.stringify([resources, freshWorker]), resources: toAmounts(resources), freshWorker, maxCalls: 0 }
+export function classOf(
+  resources: Record<string, number>,
+  freshWorker = false,
+  environment: Environment | null = null,
+): MessageOf<'want'>['class'] {
+  const key = JSON.stringify([resources, freshWorker, ...(environment === null ? [] : [environment.key])])
+  return { key, resources: toAmounts(resources), freshWorker, maxCalls: 0, environment }
+}
+
+export function environmentOf(key: string, more: Partial<Environment> = {}): Environment {
+  const nothing = { envVars: {}, workingDir: null, excludes: [], packages: [], registry: null, preload: [], nodeOptions: [] }
+  return { key, ...nothing, ...more }
 }
 
 export function actorSpec(actorId: string, more: Partial<ActorSpec> = {}): ActorSpec {
@@ -198,6 +227,7 @@ export function actorSpec(actorId: string, more: Partial<ActorSpec> = {}): Actor
     code: none,
     args: none,
     shape: none,
+    environment: null,
     ...more,
   }
 }

@@ -23,7 +23,7 @@ export const DEATH: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '',
 export const CPU: SchedulingClass = classOf('cpu')
 
 export function classOf(key: string, more: Partial<SchedulingClass> = {}): SchedulingClass {
-  return { key, resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, ...more }
+  return { key, resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment: null, ...more }
 }
 
 export interface TaskOptions {

@@ -9,7 +9,6 @@ export const raisedLater: Readonly<Record<string, string>> = {
   OutOfDiskError: 'spilling to disk',
   PlacementGroupRemovedError: 'placement groups',
   ReconstructionFailedError: 'rebuilding lost objects',
-  RuntimeEnvError: 'runtime environments; the option is refused with a TypeError',
 }
 
 /** Classes that are only the base of others. */

@@ -75,6 +75,7 @@ export class World implements Surroundings {
       gpuIds: [],
       labels: {},
       prestart: options.cpus,
+      environment: null,
     }
     this.daemon = new Daemon(
       new Node({ ...common, ...node }),

@@ -13,23 +13,27 @@ import type { Bundle, BundleRecord } from './bundle.js'
 
 /** What Node takes a loader by: `tsx`, a path, or a URL. */
 let late: readonly string[] = []
+/** Where names among them are found from. */
+let from = process.cwd()
 let registered: Promise<void> | null = null
 
 /** Only for loaders that can be imported at any time. */
-export function loadLate(specifiers: readonly string[]): void {
+export function loadLate(specifiers: readonly string[], directory: string): void {
   late = specifiers
+  from = directory
 }
 
 /** Null when the code needs no loader, or they are there. */
 export function loadersFor({ records, modules }: Bundle): Promise<void> | null {
   if (late.length === 0) return null
   const urlOf = (record: BundleRecord): string => ('module' in record ? modules[record.module]!.url : '')
-  return records.some(record => mayNeedLoader(record, urlOf(record))) ? register() : null
+  return records.some(record => mayNeedLoader(record, urlOf(record))) ? registerLoaders() : null
 }
 
-async function register(): Promise<void> {
+/** Registers them, once. */
+export async function registerLoaders(): Promise<void> {
   registered ??= (async () => {
-    const require = createRequire(join(process.cwd(), 'worker.js'))
+    const require = createRequire(join(from, 'worker.js'))
     for (const specifier of late) {
       const isUrl = specifier.startsWith('file:')
       await import(isUrl ? specifier : pathToFileURL(isAbsolute(specifier) ? specifier : require.resolve(specifier)).href)

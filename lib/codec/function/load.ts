@@ -100,7 +100,8 @@ async function requireFrom(parent: string, specifier: string): Promise<unknown> 
   return createRequire(parent)(specifier)
 }
 
-function importFrom(parent: string, specifier: string): Promise<Record<string, unknown>> {
+/** Imports a module as a file at `parent` (a file: URL) would. */
+export function importFrom(parent: string, specifier: string): Promise<Record<string, unknown>> {
   const own = Object.hasOwn(OWN_SPECIFIERS, specifier) ? OWN_SPECIFIERS[specifier]! : null
   if (own !== null) return ownModule(OWN_ENTRIES + own)
   if (isBuiltin(specifier)) return import(specifier)

@@ -45,11 +45,20 @@ export function pathInProject(file: string): string | null {
   return root === null ? null : relative(root, file)
 }
 
-/** Where a module of another process may be here, best first: at the same path, or in this process's checkout of the project. */
+let relocated: { from: string; to: string } | null = null
+
+/** This process works on a copy of a directory: modules of that are taken from the copy. */
+export function relocate(from: string, to: string): void {
+  relocated = { from, to }
+}
+
+/** Where a module of another process may be here, best first: in the copy this process works on, at the same path, or in this process's checkout of the project. */
 export function candidateFiles(url: string, inProject: string | null): string[] {
   const file = fileOf(url)
   const root = projectRoot(process.cwd())
   const files = file === null ? [] : [file]
+  if (file !== null && relocated !== null && file.startsWith(relocated.from + sep))
+    files.unshift(join(relocated.to, relative(relocated.from, file)))
   if (root !== null && inProject !== null) files.push(join(root, inProject))
   return [...new Set(files)].filter(path => existsSync(path))
 }

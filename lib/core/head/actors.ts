@@ -5,7 +5,14 @@
 // a restart happens only after the death of the process before; whoever asks about an id gets an answer, or one later
 // while the actor's creator may still create it (its arguments may not be there yet, while its handle travels already).
 
-import { ActorDiedError, ActorNameTakenError, ActorUnschedulableError, type EaglerayError, OutOfMemoryError } from '../../errors.js'
+import {
+  ActorDiedError,
+  ActorNameTakenError,
+  ActorUnschedulableError,
+  type EaglerayError,
+  OutOfMemoryError,
+  RuntimeEnvError,
+} from '../../errors.js'
 import { ownerOf } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { ActorSpec, ActorView, Death, WorkerId } from '../../wire/messages.js'
@@ -127,6 +134,11 @@ export class Actors {
     if (actor !== undefined && actor.phase !== 'dead') this.#die(actor, new ActorUnschedulableError(message), out)
   }
 
+  environmentBroken(actorId: string, message: string, out: HeadEffect[]): void {
+    const actor = this.#byId.get(actorId)
+    if (actor !== undefined && actor.phase !== 'dead') this.#die(actor, new RuntimeEnvError(message), out)
+  }
+
   /** The constructor returned or threw; or, from the creator of an actor that was never created, why it will not be. */
   started(actorId: string, incarnation: number, error: Uint8Array | null, from: WorkerId, out: HeadEffect[]): void {
     const actor = this.#byId.get(actorId)
@@ -232,8 +244,8 @@ export class Actors {
   }
 
   #place({ spec, incarnation }: Actor, out: HeadEffect[]): void {
-    const { actorId, className, name, placement, held } = spec
-    out.push({ is: 'toNode', event: { is: 'place', actorId, incarnation, name: name ?? className, placement, held } })
+    const { actorId, className, name, placement, held, environment } = spec
+    out.push({ is: 'toNode', event: { is: 'place', actorId, incarnation, name: name ?? className, placement, held, environment } })
   }
 
   #restart(actor: Actor, now: Millis, out: HeadEffect[]): void {

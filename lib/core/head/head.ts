@@ -31,6 +31,8 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
         return this.actors.placed(event, now, out)
       case 'placementImpossible':
         return this.actors.impossible(event.actorId, event.message, out)
+      case 'environmentBroken':
+        return this.actors.environmentBroken(event.actorId, event.message, out)
       case 'processDied':
         this.#living.delete(event.workerId)
         this.jobs.end(event.workerId)

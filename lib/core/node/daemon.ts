@@ -8,7 +8,18 @@ import type { Machine, Millis } from '../machine.js'
 import type { NodeEffect, NodeEvent } from './events.js'
 import type { Node } from './node.js'
 
-export type DaemonEvent = Extract<NodeEvent, { is: 'message' | 'spawned' | 'workerExited' | 'peerClosed' | 'memory' | 'weighed' | 'tick' }>
+/** What a node hears, apart from its head. */
+type Outside =
+  | 'message'
+  | 'spawned'
+  | 'workerExited'
+  | 'peerClosed'
+  | 'memory'
+  | 'weighed'
+  | 'environmentReady'
+  | 'environmentFailed'
+  | 'tick'
+export type DaemonEvent = Extract<NodeEvent, { is: Outside }>
 export type DaemonEffect = Exclude<NodeEffect, { is: 'toHead' }>
 
 export class Daemon implements Machine<DaemonEvent, DaemonEffect> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the node's machine hears and what it asks for, as data.
 
-import type { Amounts, Control, Death, NodeId, WorkerId } from '../../wire/messages.js'
+import type { Amounts, Control, Death, Environment, NodeId, WorkerId } from '../../wire/messages.js'
 
 export interface NodeOptions {
   nodeId: NodeId
@@ -14,6 +14,8 @@ export interface NodeOptions {
   labels: Record<string, string>
   /** Warm workers kept for tasks. */
   prestart: number
+  /** Their environment: the job's. */
+  environment: Environment | null
   jobId: string
   namespace: string
 }
@@ -26,6 +28,7 @@ export interface Place {
   name: string
   placement: Amounts
   held: Amounts
+  environment: Environment | null
 }
 /** The actor need not be placed any more. */
 export interface Unplace {
@@ -54,6 +57,12 @@ export interface PlacementImpossible {
   actorId: string
   message: string
 }
+/** The actor's environment could not be set up. */
+export interface EnvironmentBroken {
+  is: 'environmentBroken'
+  actorId: string
+  message: string
+}
 export interface ProcessDied {
   is: 'processDied'
   workerId: WorkerId
@@ -61,7 +70,7 @@ export interface ProcessDied {
 }
 
 /** From a node to its head. */
-export type NodeToHead = Placed | PlacementImpossible | ProcessDied
+export type NodeToHead = Placed | PlacementImpossible | EnvironmentBroken | ProcessDied
 
 /** Memory that is used, of how much, of what ("the machine"). */
 export interface MemoryTotals {
@@ -93,6 +102,10 @@ export type NodeEvent =
   | Weighed
   /** The channel to a process ended, which may be alive. */
   | { is: 'peerClosed'; workerId: WorkerId; reason: string }
+  /** A `setUp` effect is carried out. */
+  | { is: 'environmentReady'; key: string }
+  /** Or could not be. */
+  | { is: 'environmentFailed'; key: string; field: string; message: string }
   | { is: 'tick' }
   | HeadToNode
 
@@ -100,7 +113,9 @@ export type Send = { is: 'send'; to: WorkerId; message: Control }
 
 export type NodeEffect =
   | Send
-  | { is: 'spawn'; key: string }
+  | { is: 'spawn'; key: string; environment: Environment | null }
+  /** Copies the directory and installs the packages of an environment. */
+  | { is: 'setUp'; environment: Environment }
   /** Ends a child process and what it started, with SIGKILL. */
   | { is: 'kill'; key: string }
   /** Asks for the sizes of these processes. */

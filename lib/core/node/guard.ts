@@ -20,7 +20,7 @@ export class Guard {
     this.#ledger = ledger
   }
 
-  /** Looks for the request that has waited longest. To be called before each round of grants. */
+  /** Looks for the request that has waited longest among those that only resources keep waiting. To be called before each round of grants. */
   look(requests: Iterable<Request>, now: Millis): void {
     const before = this.#protected
     this.#protected = null

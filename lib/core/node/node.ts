@@ -8,6 +8,8 @@ import {
   type Blocked,
   type Control,
   type Death,
+  type EnvFailed,
+  type Environment,
   type Hello,
   PROTOCOL_VERSION,
   type Query,
@@ -15,8 +17,10 @@ import {
   type WorkerId,
 } from '../../wire/messages.js'
 import { assert } from '../assert.js'
+import { describeFailure } from '../environment.js'
 import type { Machine, Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
+import { Environments } from './environments.js'
 import type { NodeEffect, NodeEvent, NodeOptions, Place } from './events.js'
 import * as impossible from './impossible.js'
 import { type Lease, Leases } from './leases.js'
@@ -24,8 +28,9 @@ import { type Holding, Ledger } from './ledger.js'
 import { MemoryMonitor } from './memory.js'
 import { Questions } from './questions.js'
 import { HEAD, type Request, Requests } from './requests.js'
+import { waitingRows, workerRows } from './rows.js'
 import { Scheduler } from './scheduler.js'
-import { type Worker, Workers } from './workers.js'
+import { ENVIRONMENT_BROKEN, type Worker, Workers } from './workers.js'
 
 type Exited = Extract<NodeEvent, { is: 'workerExited' }>
 
@@ -38,6 +43,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #scheduler: Scheduler
   readonly #questions = new Questions()
   readonly #memory: MemoryMonitor
+  readonly #environments = new Environments()
   /** Processes that said hello: the driver (there may be others later) and the workers. */
   readonly #drivers = new Set<WorkerId>()
   /** Drivers that are not welcomed yet: they are when the first warm worker is there, so that their first task finds one. */
@@ -49,9 +55,9 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   constructor(options: NodeOptions) {
     this.#options = options
     this.#ledger = new Ledger(options.total, options.gpuIds)
-    this.#workers = new Workers(options.prestart)
+    this.#workers = new Workers(options.prestart, options.environment)
     this.#memory = new MemoryMonitor(options.nodeId, this.#workers, this.#leases)
-    this.#scheduler = new Scheduler(options.nodeId, this.#ledger, this.#leases, this.#workers, this.#requests)
+    this.#scheduler = new Scheduler(options.nodeId, this.#ledger, this.#leases, this.#workers, this.#requests, this.#environments)
   }
 
   handle(event: NodeEvent, now: Millis, out: NodeEffect[]): void {
@@ -68,6 +74,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         return this.#memory.checked(event.totals, now, out)
       case 'weighed':
         return this.#warn(this.#memory.weighed(event, out), out)
+      case 'environmentReady':
+        this.#environments.ready(event.key)
+        return this.#scheduler.pass(now, out)
+      case 'environmentFailed':
+        this.#environmentBroken(event.key, event.field, event.message, out)
+        return this.#scheduler.pass(now, out)
       case 'place':
         return this.#place(event, now, out)
       case 'unplace':
@@ -114,6 +126,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #message(from: WorkerId, message: Control, now: Millis, out: NodeEffect[]): void {
+    if (message.is === 'envFailed') return this.#workerEnvFailed(message, now, out)
     if (message.is !== 'hello' && !this.knows(from)) return
     switch (message.is) {
       case 'hello':
@@ -161,9 +174,33 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       out.push({ is: 'send', to: from, message: { is: 'refused', message: `process ${hello.pid} is no worker of this node`, code } })
       return
     }
+    if (worker.environment !== null) this.#environments.worked(worker.environment.key)
     out.push({ is: 'send', to: from, message: this.#welcomeMessage() })
     this.#welcome(out)
     this.#scheduler.pass(now, out)
+  }
+
+  #workerEnvFailed({ pid, token, field, message }: EnvFailed, now: Millis, out: NodeEffect[]): void {
+    const worker = this.#workers.startingAs(pid)
+    if (token !== this.#options.token || worker === undefined || worker.environment === null) return
+    this.#environmentBroken(worker.environment.key, field, message, out)
+    this.#scheduler.pass(now, out)
+  }
+
+  /** What waits for the environment fails, and what asks for it later tries again. */
+  #environmentBroken(key: string, field: string, message: string, out: NodeEffect[]): void {
+    this.#environments.failed(key)
+    this.#workers.broken(key, out)
+    for (const request of [...this.#requests.all()]) {
+      if (request.environment?.key !== key) continue
+      this.#requests.remove(request.owner, request.key)
+      if (request.actor === null) {
+        out.push({ is: 'send', to: request.owner, message: { is: 'envBroken', classKey: request.key, field, message } })
+      } else {
+        const { actorId } = request.actor
+        out.push({ is: 'toHead', event: { is: 'environmentBroken', actorId, message: describeFailure(request.name, field, message) } })
+      }
+    }
   }
 
   #welcome(out: NodeEffect[]): void {
@@ -183,9 +220,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       known.count = want.count
       known.name = want.taskName
     } else {
-      const { key, resources, freshWorker } = want.class
-      const request = newRequest(key, from, want.taskName, resources, resources, now, { freshWorker, class: want.class, count: want.count })
+      const { key, resources, freshWorker, environment } = want.class
+      const request = newRequest(key, from, want.taskName, resources, resources, now, {
+        ...{ freshWorker, environment, class: want.class, count: want.count },
+      })
       this.#requests.add(request)
+      this.#environments.require(environment, out)
       const warning = impossible.judge(request, this.#ledger, now)
       if (warning !== null) {
         out.push({ is: 'send', to: from, message: { is: 'unplaceable', classKey: key, message: warning, final: false } })
@@ -196,11 +236,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #place(place: Place, now: Millis, out: NodeEffect[]): void {
-    const { actorId, incarnation } = place
+    const { actorId, incarnation, environment } = place
     // With GPUs, a process that no library has initialised them in. Otherwise a warm one, whatever it ran.
-    const extra = { freshWorker: (place.held.GPU ?? 0) > 0, actor: { actorId, incarnation } }
+    const extra = { freshWorker: (place.held.GPU ?? 0) > 0, environment, actor: { actorId, incarnation } }
     const request = newRequest(actorId, HEAD, place.name, place.held, place.placement, now, extra)
     this.#requests.add(request)
+    this.#environments.require(environment, out)
     const warning = impossible.judge(request, this.#ledger, now)
     if (warning !== null) this.#warn(warning, out)
     this.#scheduler.pass(now, out)
@@ -234,7 +275,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       id: ACTOR_LEASE,
       owner: HEAD,
       workerId,
-      class: { key: actor.actorId, resources: amounts, freshWorker: false, maxCalls: 0 },
+      class: { key: actor.actorId, resources: amounts, freshWorker: false, maxCalls: 0, environment: null },
       holding: actor.holding,
       phase: 'running',
     }
@@ -298,6 +339,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   #startFailed(worker: Worker, how: Exited, out: NodeEffect[]): void {
     this.#welcome(out)
     const end = worker.endReason ?? (how.signal === null ? `exit code ${how.exitCode}` : `signal ${how.signal}`)
+    if (worker.environment !== null) return this.#startFailedIn(worker.environment, worker, end, how, out)
     const tail = how.stderrTail === '' ? '' : `\n${how.stderrTail}`
     const failures = this.#workers.failures
     if (failures >= limits.workerStartFailuresMax && ![...this.#workers.all()].some(each => each.workerId !== null)) {
@@ -306,6 +348,15 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       return
     }
     this.#warn(`A worker process did not get started (${end}); ${this.#workers.failures} in a row by now. It is tried again.${tail}`, out)
+  }
+
+  #startFailedIn(environment: Environment, worker: Worker, end: string, how: Exited, out: NodeEffect[]): void {
+    if (worker.endReason === ENVIRONMENT_BROKEN) return
+    const bySystem = worker.endReason === null && (how.signal !== null || worker.pid === null)
+    if (bySystem && this.#environments.killed(environment.key)) return
+    const tail = how.stderrTail === '' ? '' : `\n${how.stderrTail}\n`
+    const message = `a worker process did not get started in it (${end})${tail}`
+    this.#environmentBroken(environment.key, suspects(environment), message, out)
   }
 
   /** What an ended process owned ends with it: its wants, and the workers that run its tasks. */
@@ -338,6 +389,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #tick(now: Millis, out: NodeEffect[]): void {
+    this.#environments.begin(this.#workers.warm, out)
     this.#workers.tick(now, out)
     this.#questions.tick(now, out)
     impossible.expire(this.#requests, this.#ledger, now, out)
@@ -350,7 +402,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       const owner = ownerOf(argument)
       return this.#questions.ask(from, request, what, argument, this.knows(owner) ? [owner] : [], now, out)
     }
-    const rows = what === 'workers' ? this.#workerRows() : what === 'explain' ? this.#explain(argument) : [this.resources()]
+    const workers = (): unknown[] => workerRows(this.#workers, this.#leases, this.#options.nodeId)
+    const rows = what === 'workers' ? workers() : what === 'explain' ? this.#waitingRows(argument) : [this.resources()]
     out.push({ is: 'send', to: from, message: { is: 'answer', request, rows } })
   }
 
@@ -359,31 +412,9 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     return { resources: fromAmounts(this.#ledger.total), available: fromAmounts(this.#ledger.available) }
   }
 
-  #workerRows(): unknown[] {
-    const rows: unknown[] = []
-    for (const { workerId, pid, state } of this.#workers.all()) {
-      const leased = workerId === null ? undefined : this.#leases.of(workerId)
-      rows.push({
-        workerId,
-        pid,
-        nodeId: this.#options.nodeId,
-        state: leased === undefined || state !== 'leased' ? state : leaseState(leased),
-      })
-    }
-    return rows
-  }
-
-  /** What the requests of a class wait for. */
-  #explain(classKey: string): unknown[] {
-    const rows: unknown[] = []
-    for (const request of this.#requests.all()) {
-      if (request.key !== classKey) continue
-      const lacking = this.#ledger.lacking(request.need)
-      const waitsFor =
-        request.impossibleSince !== null ? impossible.describe(request, this.#ledger) : lacking.length > 0 ? lacking.join(', ') : 'a worker'
-      rows.push({ owner: request.owner, name: request.name, count: request.count, waitsFor, ...this.resources() })
-    }
-    return rows
+  /** What the requests of a class, or of an actor, wait for. */
+  #waitingRows(what: string): unknown[] {
+    return waitingRows(what, this.#requests.all(), this.#ledger, this.#environments).map(row => ({ ...row, ...this.resources() }))
   }
 
   *#processes(): Generator<WorkerId> {
@@ -397,15 +428,21 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 }
 
-function leaseState(lease: Lease): string {
-  return lease.phase === 'running' ? 'leased' : lease.phase
-}
-
 function refusal(hello: Hello, token: string): { message: string; code: string } | null {
   if (hello.token !== token) return { message: 'the token is not that of this session', code: 'ERR_EAGLERAY_AUTHENTICATION' }
   if (hello.protocol === PROTOCOL_VERSION) return null
   const message = `this process speaks protocol ${hello.protocol}, the node speaks ${PROTOCOL_VERSION}: use one version of eagleray`
   return { message, code: 'ERR_EAGLERAY_CLUSTER_CONNECTION' }
+}
+
+/** The fields that can keep a worker process from coming up. */
+function suspects({ nodeOptions, preload, envVars }: Environment): string {
+  const fields = [
+    ...(nodeOptions.length > 0 ? ['runtimeEnv.nodeOptions'] : []),
+    ...(preload.length > 0 ? ['runtimeEnv.preload'] : []),
+    ...(Object.keys(envVars).length > 0 ? ['runtimeEnv.envVars'] : []),
+  ]
+  return fields.length > 0 ? fields.join(' or ') : 'runtimeEnv'
 }
 
 function newRequest(
@@ -415,7 +452,7 @@ function newRequest(
   need: Request['need'],
   placement: Request['placement'],
   now: Millis,
-  more: Partial<Pick<Request, 'freshWorker' | 'class' | 'actor' | 'count'>>,
+  more: Partial<Pick<Request, 'freshWorker' | 'environment' | 'class' | 'actor' | 'count'>>,
 ): Request {
   return {
     key,
@@ -424,6 +461,7 @@ function newRequest(
     need,
     placement,
     freshWorker: more.freshWorker ?? false,
+    environment: more.environment ?? null,
     class: more.class ?? null,
     actor: more.actor ?? null,
     count: more.count ?? 1,

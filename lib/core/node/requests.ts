@@ -2,7 +2,7 @@
 // What waits for a worker: wants of owners by class, and actors to be placed. Owners take turns, and so do the classes
 // of one owner: whoever was served goes to the back. All actors together are one owner (HEAD) among the others.
 
-import type { Amounts, SchedulingClass, WorkerId } from '../../wire/messages.js'
+import type { Amounts, Environment, SchedulingClass, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 
 /** The name under which actors wait; no process has it. */
@@ -16,6 +16,7 @@ export interface Request {
   /** Must be there in all on the node, though not all of it is taken (the default actor: 1 CPU, of which it takes none). */
   readonly placement: Amounts
   readonly freshWorker: boolean
+  readonly environment: Environment | null
   /** Of a want; null for an actor. */
   readonly class: SchedulingClass | null
   readonly actor: { readonly actorId: string; readonly incarnation: number } | null

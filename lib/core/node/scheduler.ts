@@ -9,13 +9,14 @@ import { limits } from '../../options.js'
 import type { WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import { fits, fromAmounts, subtract } from '../resources.js'
+import { type Environments, keyOf } from './environments.js'
 import type { NodeEffect } from './events.js'
 import { Guard } from './guard.js'
 import type { Lease, Leases } from './leases.js'
 import type { Ledger } from './ledger.js'
 import { HEAD, type Request, type Requests } from './requests.js'
 import { SoftCap } from './soft-cap.js'
-import type { Worker, Workers } from './workers.js'
+import type { Shortage, Worker, Workers } from './workers.js'
 
 /** Grants in a row to tasks that waiting tasks need, before one of the others is served. */
 const URGENT_IN_A_ROW = 8
@@ -26,6 +27,7 @@ export class Scheduler {
   readonly #leases: Leases
   readonly #workers: Workers
   readonly #requests: Requests
+  readonly #environments: Environments
   readonly #guard: Guard
   readonly #cap: SoftCap
   /** When each owner may next be asked for its leases; empty while nothing waits. */
@@ -33,12 +35,13 @@ export class Scheduler {
   #urgentInARow = 0
   #deadline: Millis = Number.POSITIVE_INFINITY
 
-  constructor(nodeId: string, ledger: Ledger, leases: Leases, workers: Workers, requests: Requests) {
+  constructor(nodeId: string, ledger: Ledger, leases: Leases, workers: Workers, requests: Requests, environments: Environments) {
     this.#nodeId = nodeId
     this.#ledger = ledger
     this.#leases = leases
     this.#workers = workers
     this.#requests = requests
+    this.#environments = environments
     this.#guard = new Guard(ledger)
     this.#cap = new SoftCap(fromAmounts(ledger.total).CPU ?? 0)
   }
@@ -47,7 +50,7 @@ export class Scheduler {
   pass(now: Millis, out: NodeEffect[]): void {
     this.#deadline = Number.POSITIVE_INFINITY
     this.#resume(out)
-    this.#workers.refill(this.#grant(now, out), now, out)
+    this.#workers.refill(this.#grant(now, out), this.#environments.isReady(this.#workers.warm), now, out)
     this.#reclaim(now, out)
   }
 
@@ -91,21 +94,29 @@ export class Scheduler {
     }
   }
 
-  /** Gives the number of requests that have their resources and wait for a worker only. */
-  #grant(now: Millis, out: NodeEffect[]): number {
-    this.#guard.look(this.#requests.all(), now)
+  /** Requests that nothing but resources or a worker keeps waiting. */
+  *#ready(): Generator<Request> {
+    for (const request of this.#requests.all()) if (this.#environments.isReady(request.environment)) yield request
+  }
+
+  /** Gives, by environment, the requests that have their resources and wait for a worker only. */
+  #grant(now: Millis, out: NodeEffect[]): Map<string, Shortage> {
+    this.#guard.look(this.#ready(), now)
     for (const request of this.#requests.all()) request.expected = 0
     // What is left once those are served that wait for a worker to start: nobody behind them may take it from them.
     const left = { ...this.#ledger.available }
-    let short = 0
+    const short = new Map<string, Shortage>()
     for (;;) {
       const request = this.#next(left, now)
       if (request === null) return short
       subtract(left, request.need)
-      const worker = this.#workers.take(request.freshWorker, request.actor === null ? 'leased' : 'actor', request.name)
+      const worker = this.#workers.take(request, request.actor === null ? 'leased' : 'actor')
       if (worker === null) {
         request.expected++
-        short++
+        const key = keyOf(request.environment)
+        const missing = short.get(key)
+        if (missing === undefined) short.set(key, { environment: request.environment, count: 1 })
+        else missing.count++
       } else {
         this.#serve(request, worker, now, out)
       }
@@ -136,6 +147,7 @@ export class Scheduler {
 
   #servable(request: Request, left: Record<string, number>, now: Millis): boolean {
     if (request.impossibleSince !== null || request.expected >= request.count) return false
+    if (!this.#environments.isReady(request.environment)) return false
     // `left` knows amounts; that one device has room for a fraction only the ledger knows.
     if (!fits(request.need, left) || !this.#ledger.fits(request.need) || this.#guard.holdsBack(request)) return false
     if (request.class === null || !isCpuless(request.need)) return true
@@ -171,7 +183,7 @@ export class Scheduler {
   /** Asks owners whose leases hold what others lack, at once when that begins and then once a quantum. */
   #reclaim(now: Millis, out: NodeEffect[]): void {
     const waiting: Request[] = []
-    for (const request of this.#requests.all()) {
+    for (const request of this.#ready()) {
       if (request.impossibleSince === null && request.expected < request.count && !this.#ledger.fits(request.need)) waiting.push(request)
     }
     if (waiting.length === 0 && this.#leases.resuming.size === 0) return this.#askAgainAt.clear()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pool of worker processes. As many warm ones as the node has CPUs are kept for tasks; an actor takes one for good
-// and the pool refills behind it; more are started while requests that have their resources lack a process.
+// The pool of worker processes. As many warm ones as the node has CPUs are kept for tasks, in the environment of the job;
+// an actor takes one for good and the pool refills behind it; more are started while requests that have their resources
+// lack a process. A worker serves requests of its own environment only.
 //
 //   starting --hello--> idle <--> leased            leaving: was told to go, or killed; holds a lease only until it is dead
 //                         \-----> actor             any state --exit--> forgotten
@@ -8,15 +9,21 @@
 // Invariants: only idle workers are in the idle list; `used` never goes back to false; at most workersMax processes.
 
 import { limits } from '../../options.js'
-import type { WorkerId } from '../../wire/messages.js'
+import type { Environment, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
+import { keyOf } from './environments.js'
 import type { NodeEffect } from './events.js'
 import type { Lease } from './leases.js'
 import type { Holding } from './ledger.js'
+import type { Request } from './requests.js'
+
+/** Why a worker is ended whose environment, as another of its workers found, cannot be. */
+export const ENVIRONMENT_BROKEN = 'its runtime environment could not be set up'
 
 export interface Worker {
   readonly key: string
+  readonly environment: Environment | null
   pid: number | null
   workerId: WorkerId | null
   state: 'starting' | 'idle' | 'leased' | 'actor' | 'leaving'
@@ -35,8 +42,17 @@ export interface Worker {
   actor: { readonly actorId: string; readonly holding: Holding; lease?: Lease } | null
 }
 
+/** Workers that requests of one environment lack. */
+export interface Shortage {
+  readonly environment: Environment | null
+  count: number
+}
+
 export class Workers {
   readonly #prestart: number
+  /** The environment of those kept warm. */
+  readonly #warm: Environment | null
+  readonly #warmKey: string
   readonly #byKey = new Map<string, Worker>()
   readonly #byId = new Map<WorkerId, Worker>()
   /** The one that became idle last is at the end, and is taken first: its caches are warm. */
@@ -44,12 +60,22 @@ export class Workers {
   #nextKey = 1
   #leased = 0
   #starting = 0
-  /** Workers in a row that died before they could say hello. */
+  /** Leased ones in the warm environment. */
+  #leasedWarm = 0
+  /** Workers in a row, without an environment, that died before they could say hello. */
   #failures = 0
   #pausedUntil: Millis | null = null
+  #warmBroken = false
 
-  constructor(prestart: number) {
+  constructor(prestart: number, warm: Environment | null) {
     this.#prestart = prestart
+    this.#warm = warm
+    this.#warmKey = keyOf(warm)
+  }
+
+  /** The environment of those kept warm. */
+  get warm(): Environment | null {
+    return this.#warm
   }
 
   get size(): number {
@@ -84,6 +110,7 @@ export class Workers {
       this.#byId.set(workerId, worker)
       worker.exitBy = null
       this.#failures = 0
+      if (keyOf(worker.environment) === this.#warmKey) this.#warmBroken = false
       if (worker.state !== 'starting') return worker
       this.#starting--
       this.#toIdle(worker, now)
@@ -92,16 +119,23 @@ export class Workers {
     return null
   }
 
-  /** An idle worker, now in that state; null when there is none. `fresh`: one that has run nothing yet. */
-  take(fresh: boolean, state: 'leased' | 'actor', name: string): Worker | null {
+  /** The starting worker of that process; undefined when there is none. */
+  startingAs(pid: number): Worker | undefined {
+    for (const worker of this.#byKey.values()) if (worker.state === 'starting' && worker.pid === pid) return worker
+    return undefined
+  }
+
+  /** An idle worker of that environment, now in that state; null when there is none. `freshWorker`: one that has run nothing yet. */
+  take(wanted: Pick<Request, 'freshWorker' | 'environment' | 'name'>, state: 'leased' | 'actor'): Worker | null {
+    const key = keyOf(wanted.environment)
     for (let i = this.#idle.length - 1; i >= 0; i--) {
       const worker = this.#idle[i] as Worker
-      if (fresh && worker.used) continue
+      if ((wanted.freshWorker && worker.used) || keyOf(worker.environment) !== key) continue
       this.#idle.splice(i, 1)
       worker.state = state
       worker.used = true
-      worker.name = name
-      if (state === 'leased') this.#leased++
+      worker.name = wanted.name
+      if (state === 'leased') this.#countLeased(worker, 1)
       return worker
     }
     return null
@@ -110,7 +144,7 @@ export class Workers {
   /** Its lease ended. It is idle again, or told to leave. */
   released(worker: Worker, retire: boolean, now: Millis, out: NodeEffect[]): void {
     assert(worker.state === 'leased', `a ${worker.state} worker gave back a lease`)
-    this.#leased--
+    this.#countLeased(worker, -1)
     if (retire || worker.goodbye) this.#retire(worker, out)
     else this.#toIdle(worker, now)
   }
@@ -138,7 +172,7 @@ export class Workers {
   exited(key: string, now: Millis): Worker | null {
     const worker = this.#byKey.get(key)
     if (worker === undefined) return null
-    if (worker.workerId === null && worker.endReason === null) this.#failed(now)
+    if (worker.workerId === null && worker.endReason === null) this.#failed(worker, now)
     this.#leave(worker)
     this.#byKey.delete(key)
     if (worker.workerId !== null) this.#byId.delete(worker.workerId)
@@ -150,25 +184,35 @@ export class Workers {
     return this.#failures
   }
 
-  /** Starts what is missing: `short` workers for requests that wait for nothing else, otherwise warm ones for what comes. */
-  refill(short: number, now: Millis, out: NodeEffect[]): void {
-    if (this.#pausedUntil !== null && now < this.#pausedUntil) return
-    this.#pausedUntil = null
-    const wanted = short > 0 ? short : this.#prestart - this.#idle.length - this.#leased
-    // After a failed start one at a time is tried: a cause that lasts would fail them all.
-    const most = Math.min(this.#failures > 0 ? 1 : limits.workersStartingMax, wanted)
-    while (this.#starting < most && this.#byKey.size < limits.workersMax) this.#start(now, out)
+  /**
+   * Starts what is missing: workers for requests that wait for nothing else, otherwise warm ones for what comes, where
+   * their environment is ready.
+   */
+  refill(short: ReadonlyMap<string, Shortage>, warmReady: boolean, now: Millis, out: NodeEffect[]): void {
+    for (const { environment, count } of short.values()) this.#startMissing(environment, count, now, out)
+    if (short.has(this.#warmKey) || !warmReady || this.#warmBroken) return
+    this.#startMissing(this.#warm, this.#prestart - this.#idleWarm() - this.#leasedWarm, now, out)
+  }
+
+  /** A starting worker could not be what its environment asks for, so no other will: ends those, and keeps none warm until one works. */
+  broken(key: string, out: NodeEffect[]): void {
+    if (key === this.#warmKey) this.#warmBroken = true
+    for (const worker of this.#byKey.values()) {
+      if (worker.state === 'starting' && keyOf(worker.environment) === key) this.kill(worker, ENVIRONMENT_BROKEN, out)
+    }
   }
 
   /** Sends surplus workers away that have been idle for long, and kills those that do not get started. */
   tick(now: Millis, out: NodeEffect[]): void {
-    while (this.#surplus() > 0 && now >= (this.#idle[0] as Worker).idleSince + limits.workerIdleMs) {
-      this.#retire(this.#idle.shift() as Worker, out)
+    for (const [worker, at] of this.#leaving()) {
+      if (now < at) continue
+      this.#idle.splice(this.#idle.indexOf(worker), 1)
+      this.#retire(worker, out)
     }
     for (const worker of this.#byKey.values()) {
       if (worker.exitBy === null || now < worker.exitBy) continue
       worker.exitBy = null
-      if (worker.state === 'starting') this.#failed(now)
+      if (worker.state === 'starting') this.#failed(worker, now)
       const late = worker.state === 'starting' ? `get started within ${limits.workerStartMs / 1000} s` : 'end after it closed its channel'
       this.kill(worker, `it did not ${late}`, out)
     }
@@ -176,34 +220,92 @@ export class Workers {
 
   deadline(): Millis | null {
     let next = this.#pausedUntil ?? Number.POSITIVE_INFINITY
-    if (this.#surplus() > 0) next = Math.min(next, (this.#idle[0] as Worker).idleSince + limits.workerIdleMs)
+    for (const [, at] of this.#leaving()) next = Math.min(next, at)
     for (const { exitBy } of this.#byKey.values()) if (exitBy !== null && exitBy < next) next = exitBy
     return next === Number.POSITIVE_INFINITY ? null : next
   }
 
   invariants(): void {
-    let [starting, idle, leased] = [0, 0, 0]
+    let [starting, idle, leased, warm] = [0, 0, 0, 0]
     for (const worker of this.#byKey.values()) {
       if (worker.state === 'starting') starting++
       if (worker.state === 'idle') idle++
       if (worker.state === 'leased') leased++
+      if (worker.state === 'leased' && keyOf(worker.environment) === this.#warmKey) warm++
       assert(worker.state !== 'starting' || worker.workerId === null, 'a worker that said hello is still starting')
       assert(worker.state !== 'actor' || worker.actor !== null, 'an actor worker without an actor')
       assert((worker.state === 'idle') === this.#idle.includes(worker), 'the idle list is wrong')
     }
     assert(starting === this.#starting && leased === this.#leased && idle === this.#idle.length, 'the pool miscounts its workers')
+    assert(warm === this.#leasedWarm, 'the pool miscounts the leased workers of the warm environment')
     assert(this.#byKey.size <= limits.workersMax, 'too many workers')
   }
 
-  /** Idle workers beyond what is kept warm. */
-  #surplus(): number {
-    return Math.min(this.#idle.length, this.#idle.length + this.#leased - this.#prestart)
+  #idleWarm(): number {
+    let count = 0
+    for (const worker of this.#idle) if (keyOf(worker.environment) === this.#warmKey) count++
+    return count
   }
 
-  #start(now: Millis, out: NodeEffect[]): void {
+  /**
+   * Idle workers that are sent away, and when: warm ones beyond what is kept, others beyond as many, soon; those of other
+   * environments, whose start may have cost more, later.
+   */
+  #leaving(): [worker: Worker, at: Millis][] {
+    const idleWarm = this.#idleWarm()
+    let surplusWarm = idleWarm + this.#leasedWarm - this.#prestart
+    let surplusOther = this.#idle.length - idleWarm - this.#prestart
+    const leaving: [Worker, Millis][] = []
+    for (const worker of this.#idle) {
+      const isWarm = keyOf(worker.environment) === this.#warmKey
+      const surplus = isWarm ? surplusWarm-- > 0 : surplusOther-- > 0
+      if (surplus) leaving.push([worker, worker.idleSince + limits.workerIdleMs])
+      else if (!isWarm) leaving.push([worker, worker.idleSince + limits.environmentIdleMs])
+    }
+    return leaving
+  }
+
+  #startMissing(environment: Environment | null, missing: number, now: Millis, out: NodeEffect[]): void {
+    if (missing <= 0) return
+    let most = Math.min(missing, limits.workersStartingMax)
+    if (environment === null) {
+      if (this.#pausedUntil !== null && now < this.#pausedUntil) return
+      this.#pausedUntil = null
+      // After a failed start one at a time is tried: a cause that lasts would fail them all.
+      if (this.#failures > 0) most = 1
+    }
+    const key = keyOf(environment)
+    let starting = 0
+    for (const worker of this.#byKey.values()) if (worker.state === 'starting' && keyOf(worker.environment) === key) starting++
+    for (; starting < most && this.#starting < limits.workersStartingMax; starting++) {
+      if (this.#byKey.size >= limits.workersMax) return this.#makeRoom(key, most - starting, out)
+      this.#start(environment, now, out)
+    }
+  }
+
+  /** Sends idle workers of other environments away, the longest idle first, until so many processes are about to end. */
+  #makeRoom(key: string, missing: number, out: NodeEffect[]): void {
+    let leaving = 0
+    for (const worker of this.#byKey.values()) if (worker.state === 'leaving') leaving++
+    for (const worker of [...this.#idle]) {
+      if (leaving >= missing) return
+      if (keyOf(worker.environment) === key) continue
+      this.#idle.splice(this.#idle.indexOf(worker), 1)
+      this.#retire(worker, out)
+      leaving++
+    }
+  }
+
+  #countLeased(worker: Worker, by: 1 | -1): void {
+    this.#leased += by
+    if (keyOf(worker.environment) === this.#warmKey) this.#leasedWarm += by
+  }
+
+  #start(environment: Environment | null, now: Millis, out: NodeEffect[]): void {
     const key = `worker-${this.#nextKey++}`
     this.#byKey.set(key, {
       key,
+      environment,
       pid: null,
       workerId: null,
       state: 'starting',
@@ -216,7 +318,7 @@ export class Workers {
       actor: null,
     })
     this.#starting++
-    out.push({ is: 'spawn', key })
+    out.push({ is: 'spawn', key, environment })
   }
 
   #toIdle(worker: Worker, now: Millis): void {
@@ -234,12 +336,14 @@ export class Workers {
 
   #leave(worker: Worker): void {
     if (worker.state === 'starting') this.#starting--
-    if (worker.state === 'leased') this.#leased--
+    if (worker.state === 'leased') this.#countLeased(worker, -1)
     if (worker.state === 'idle') this.#idle.splice(this.#idle.indexOf(worker), 1)
     worker.state = 'leaving'
   }
 
-  #failed(now: Millis): void {
+  /** What ends in an environment may be its fault: that is for the node to judge. */
+  #failed(worker: Worker, now: Millis): void {
+    if (worker.environment !== null) return
     this.#failures++
     const [first, longest] = limits.workerStartPauseMs
     this.#pausedUntil = now + Math.min(longest, first * 2 ** (this.#failures - 1))

@@ -174,6 +174,8 @@ export class Owner implements Machine<OwnerEvent, Effect> {
       case 'unplaceable':
         if (message.final) this.tasks.unplaceable(message.classKey, message.message, now, out)
         return
+      case 'envBroken':
+        return this.tasks.environmentBroken(message.classKey, message.field, message.message, now, out)
       case 'leaseBlocked':
         return this.leases.laneBlocked(from, message.leaseId, out)
       case 'borrow':

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a task at its owner: waiting for arguments → queued for a worker → sent → done. Decides retries.
 
-import { OutOfMemoryError, TaskCancelledError, TaskUnschedulableError, WireError, WorkerCrashedError } from '../../errors.js'
+import {
+  OutOfMemoryError,
+  RuntimeEnvError,
+  TaskCancelledError,
+  TaskUnschedulableError,
+  WireError,
+  WorkerCrashedError,
+} from '../../errors.js'
 import { objectId } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { Death, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
+import { describeFailure } from '../environment.js'
 import type { Millis } from '../machine.js'
 import { argumentFailure, awaitArguments } from './arguments.js'
 import type { Effect } from './effects.js'
@@ -157,6 +165,12 @@ export class Tasks {
   unplaceable(classKey: string, message: string, now: Millis, out: Effect[]): void {
     for (const task of this.leases.unplaceable(classKey)) {
       this.fail(task, new TaskUnschedulableError(`${task.name} cannot be scheduled: ${message}`), now, out)
+    }
+  }
+
+  environmentBroken(classKey: string, field: string, message: string, now: Millis, out: Effect[]): void {
+    for (const task of this.leases.unplaceable(classKey)) {
+      this.fail(task, new RuntimeEnvError(describeFailure(task.name, field, message)), now, out)
     }
   }
 

@@ -5,7 +5,15 @@ import { STATE } from '#lib/core/owner/entry.js'
 import type { Lane } from '#lib/core/owner/lane.js'
 import { TASK, type Task } from '#lib/core/owner/task.js'
 import { describeDeath } from '#lib/core/owner/tasks.js'
-import { OutOfMemoryError, TaskCancelledError, TaskError, TaskUnschedulableError, WireError, WorkerCrashedError } from '#lib/errors.js'
+import {
+  OutOfMemoryError,
+  RuntimeEnvError,
+  TaskCancelledError,
+  TaskError,
+  TaskUnschedulableError,
+  WireError,
+  WorkerCrashedError,
+} from '#lib/errors.js'
 import { limits } from '#lib/options.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 import { DEATH, FakeOwner, NODE, viewOf } from '../../fakes/owner.js'
@@ -401,6 +409,21 @@ suite('tasks', () => {
     fake.from(NODE, { is: 'unplaceable', classKey: 'cpu', message: 'needs 9 CPU', final: true })
     assert.ok(errorOf(task) instanceof TaskUnschedulableError)
     assert.match(String(errorOf(task)), /needs 9 CPU/)
+  })
+
+  test('tasks whose environment cannot be set up fail with the field and the reason; later ones are asked for anew', () => {
+    const fake = new FakeOwner()
+    const task = fake.submit()
+    fake.from(NODE, { is: 'envBroken', classKey: 'other', field: 'runtimeEnv.npm', message: 'no such package' })
+    assert.equal(errorOf(task), null)
+    fake.act({ is: 'flush' })
+    fake.from(NODE, { is: 'envBroken', classKey: 'cpu', field: 'runtimeEnv.npm', message: 'no such package' })
+    assert.ok(errorOf(task) instanceof RuntimeEnvError)
+    assert.match(String(errorOf(task)), new RegExp(`${task.name} cannot run.*runtimeEnv\\.npm: no such package`))
+    const later = fake.submit()
+    fake.act({ is: 'flush' })
+    fake.grant(A)
+    assert.equal(later.lane?.workerId, A)
   })
 
   test('an answer for a task that this owner never sent there changes nothing', () => {

@@ -5,16 +5,28 @@ import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { WireError } from '#lib/errors.js'
 import { decodeControl, encodeControl } from '#lib/wire/codec.js'
-import type { ActorSpec, ActorView, Control, Death } from '#lib/wire/messages.js'
+import type { ActorSpec, ActorView, Control, Death, Environment } from '#lib/wire/messages.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 
 const W = workerIdOf(3)
-const class_ = { key: 'CPU:1', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0 }
+const environment: Environment = {
+  ...{ key: 'e', envVars: { A: 'b' }, workingDir: '/d', excludes: ['*.log'], packages: ['p@1'], registry: null },
+  ...{ preload: ['./x.mjs'], nodeOptions: ['--expose-gc'] },
+}
+const class_ = { key: 'CPU:1', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment }
 const death: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false }
 const spec: ActorSpec = {
   ...{ actorId: 'a', className: 'C', name: null, namespace: 'n', detached: false, getIfExists: false, maxRestarts: -1 },
   ...{ placement: { CPU: 1 }, held: {}, maxConcurrency: 1, concurrencyGroups: { io: 2 }, methodGroups: { m: 'io' }, isAsync: false },
-  ...{ maxTaskRetries: 0, maxPendingCalls: -1, codeHash: 'h', code: new Uint8Array(2), args: new Uint8Array(0), shape: new Uint8Array(1) },
+  ...{
+    maxTaskRetries: 0,
+    maxPendingCalls: -1,
+    codeHash: 'h',
+    code: new Uint8Array(2),
+    args: new Uint8Array(0),
+    shape: new Uint8Array(1),
+    environment: null,
+  },
 }
 const view: ActorView = {
   ...{ actorId: 'a', className: 'C', name: null, namespace: 'n', phase: 'dead', workerId: null, pid: 3, nodeId: null, incarnation: 0 },
@@ -24,6 +36,7 @@ const view: ActorView = {
 /** One of each kind. */
 const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   hello: { is: 'hello', protocol: 1, workerId: W, pid: 4, kind: 'driver', token: 't' },
+  envFailed: { is: 'envFailed', pid: 4, token: 't', field: 'runtimeEnv.preload', message: 'm' },
   want: { is: 'want', class: class_, count: 3, taskName: 'f' },
   leaseReturn: { is: 'leaseReturn', leaseId: 1, retire: true },
   blocked: { is: 'blocked', leaseId: 1 },
@@ -55,6 +68,7 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   refused: { is: 'refused', message: 'm', code: 'c' },
   grant: { is: 'grant', classKey: 'k', leaseId: 1, workerId: W, gpuIds: ['0'], nodeId: 'n' },
   unplaceable: { is: 'unplaceable', classKey: 'k', message: 'm', final: false },
+  envBroken: { is: 'envBroken', classKey: 'k', field: 'runtimeEnv.npm', message: 'm' },
   reclaim: { is: 'reclaim' },
   resumed: { is: 'resumed', leaseId: 1 },
   workerDied: { is: 'workerDied', workerId: W, death },
@@ -122,6 +136,8 @@ suite('control messages', () => {
   test('records inside are checked as well, and lists to the last element', () => {
     const offences = [
       { ...messages.want, class: { ...class_, key: 7 } },
+      { ...messages.want, class: { ...class_, environment: { ...environment, envVars: { A: 1 } } } },
+      { ...messages.actorCreate, spec: { ...spec, environment: { ...environment, preload: [null] } } },
       { ...messages.want, class: { ...class_, resources: { CPU: 'all' } } },
       { ...messages.workerDied, death: { ...death, stderrTail: null } },
       { ...messages.actorState, view: { ...view, shape: 'x' } },

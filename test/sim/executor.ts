@@ -99,9 +99,9 @@ export class SimExecutor {
     try {
       step = go()
     } catch (error) {
-      return this.#whenBorrowsAreKnown(running.from, () => this.#failed(running, error as Error))
+      return this.process.whenBorrowsAreKnown(running.from, () => this.#failed(running, error as Error))
     }
-    if (step.done) return this.#whenBorrowsAreKnown(running.from, () => this.#answered(running, step.value as Value<Ref>))
+    if (step.done) return this.process.whenBorrowsAreKnown(running.from, () => this.#answered(running, step.value as Value<Ref>))
     const { entry } = step.value
     const go_ = () => {
       running.next = () => this.advance(() => this.process.feed(running.steps, entry))
@@ -120,14 +120,6 @@ export class SimExecutor {
       this.#onResumed = go
       process.control(process.world.node, { is: 'unblock', leaseId: lease.id })
     })
-  }
-
-  #whenBorrowsAreKnown(caller: WorkerId, go: () => void): void {
-    const { process } = this
-    const { references } = process.owner
-    if (references.hasBorrowsToSend) process.act({ is: 'flush' })
-    if (references.unsettledBorrows(caller)) process.whenAcked(go)
-    else go()
   }
 
   #answered({ from, frame, cancelled }: Running, value: Value<Ref>): void {

@@ -21,7 +21,13 @@ export interface TaskFrame {
   args: SentArgument[]
 }
 
-export type Frame = { is: 'control'; message: Control } | TaskFrame | TaskReply | { is: 'value'; seq: number; outcome: Outcome }
+export interface CallFrame {
+  is: 'call'
+  task: number
+  value: Encoded
+}
+
+export type Frame = { is: 'control'; message: Control } | TaskFrame | CallFrame | TaskReply | { is: 'value'; seq: number; outcome: Outcome }
 
 /** States of a claim word, as the shells have them. */
 export const CLAIM = { free: 0, queued: 1, claimed: 2, revoked: 3 } as const
@@ -44,6 +50,10 @@ export interface Surroundings {
   leave(process: WorkerId): void
   /** Whether bodies cancel what they have submitted. */
   readonly cancels: boolean
+  /** Whether bodies make actors. */
+  readonly actors: boolean
+  /** That must not have happened. */
+  faulty(what: string): void
   /** A task of that id was cancelled before it began: its body may never run. */
   neverRuns(task: string): void
   /** The body of that task begins. */

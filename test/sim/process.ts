@@ -2,6 +2,7 @@
 // A simulated driver or worker: the owner's machines as they ship, and around them what lib/run/runtime.ts does, without
 // bytes. Refs that nobody can reach any more become garbage, which is collected at a time of the world's choosing.
 
+import { type Actor, ActorCall } from '#lib/core/owner/actor-calls.js'
 import type { Effect } from '#lib/core/owner/effects.js'
 import { type Entry, STATE } from '#lib/core/owner/entry.js'
 import type { Lane } from '#lib/core/owner/lane.js'
@@ -9,8 +10,11 @@ import type { Outcome } from '#lib/core/owner/outcome.js'
 import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
 import { type Argument, TASK, Task } from '#lib/core/owner/task.js'
 import { objectId } from '#lib/ids.js'
+import { NO_CLAIM } from '#lib/wire/frames.js'
 import type { Control, WorkerDied, WorkerId } from '#lib/wire/messages.js'
+import { actorSpec } from '../fakes/cluster.js'
 import { CPU } from '../fakes/owner.js'
+import { SimActor } from './actor.js'
 import { outcomeOf, SimExecutor } from './executor.js'
 import { CLAIM, type Encoded, type Frame, type SentArgument, type Surroundings } from './frames.js'
 import type { Child, Context, Value } from './program.js'
@@ -25,6 +29,7 @@ export class Ref {
 export class SimProcess implements Context<Ref> {
   readonly owner: Owner
   readonly executor: SimExecutor
+  actor: SimActor | null = null
   /** Refs in the hands of the body that runs, and those nobody has any more. */
   readonly refs = new Set<Ref>()
   readonly garbage: Ref[] = []
@@ -91,6 +96,31 @@ export class SimProcess implements Context<Ref> {
     this.act({ is: 'cancel', entry, force, recursive: true })
   }
 
+  get actors(): boolean {
+    return this.world.actors
+  }
+
+  create(): Ref {
+    const actorId = objectId(this.id, this.owner.nextSeq(1))
+    const actor = this.owner.actor(actorId, true, 'A', true)
+    actor.watched = true
+    this.control(this.world.node, { is: 'actorCreate', spec: actorSpec(actorId) })
+    this.control(this.world.node, { is: 'actorWatch', actorId })
+    return this.#ref(actor.entry as Entry)
+  }
+
+  call(handle: Ref, value: Value<Ref>): Ref {
+    const actor = this.owner.calls.actors.get(this.#idOf(handle.entry)) as Actor
+    const held = [...value.refs.map(ref => ref.entry), handle.entry]
+    for (const entry of held) entry.holds++
+    const args = new TextEncoder().encode(JSON.stringify(this.encode(value)))
+    const call = new ActorCall(this.owner.nextSeq(1), actor, 'A.f', 0, args, 1, 1, 0, held, this.executor.running)
+    this.owner.handle({ is: 'call', call, pendingMax: -1 }, this.world.now, this.#out)
+    const ref = this.#ref(call.entries[0] as Entry)
+    this.#carryOut()
+    return ref
+  }
+
   /** A value without the refs in it, which are of no use any more to whoever gave it. */
   encode(value: Value<Ref>): Encoded {
     const refs = value.refs.map(({ entry }) => ({ owner: entry.owner ?? this.id, seq: entry.seq, isActor: false }))
@@ -121,8 +151,11 @@ export class SimProcess implements Context<Ref> {
     this.#settled.set(entry, [...(this.#settled.get(entry) ?? []), go])
   }
 
-  whenAcked(go: () => void): void {
-    this.#acked.push(go)
+  whenBorrowsAreKnown(caller: WorkerId, go: () => void): void {
+    const { references } = this.owner
+    if (references.hasBorrowsToSend) this.act({ is: 'flush' })
+    if (references.unsettledBorrows(caller)) this.#acked.push(go)
+    else go()
   }
 
   collect(which: number): void {
@@ -166,10 +199,16 @@ export class SimProcess implements Context<Ref> {
   receive(from: WorkerId, frame: Frame): void {
     this.dirty = true
     if (frame.is === 'task') this.executor.queue.push({ from, frame })
-    else if (frame.is === 'reply') this.act(frame)
+    else if (frame.is === 'call') this.actor?.queue.push({ from, frame })
+    else if (frame.is === 'reply' && frame.claim === NO_CLAIM) {
+      this.owner.callReplied(frame, this.world.now, this.#out)
+      this.#carryOut()
+    } else if (frame.is === 'reply') this.act(frame)
     else if (frame.is === 'value') this.act({ is: 'value', from, seq: frame.seq, outcome: frame.outcome })
     else if (frame.message.is === 'leaseStart') this.executor.leaseStarted(from, frame.message)
     else if (frame.message.is === 'resumed') this.executor.resumed()
+    else if (frame.message.is === 'actorStart') this.actor = new SimActor(this, frame.message)
+    else if (frame.message.is === 'actorStop') (this.actor as SimActor).stopping = true
     else if (frame.message.is === 'retire') this.executor.retiring = true
     else if (frame.message.is === 'workerDied') this.#workerDied(frame.message)
     else if (frame.message.is === 'cancelTask') this.executor.cancel(from, frame.message.task)
@@ -187,7 +226,9 @@ export class SimProcess implements Context<Ref> {
 
   /** Leaves when it was asked to and nobody needs it; its idle leases go back first, or the workers would be ended with it. */
   settle(): void {
-    if (!this.executor.retiring || !this.executor.idle || this.garbage.length > 0 || !this.owner.atRest) return
+    const { actor, executor } = this
+    if (!(executor.retiring || actor?.stopping) || !executor.idle || actor?.idle === false) return
+    if (this.garbage.length > 0 || !this.owner.atRest) return
     this.act({ is: 'message', from: this.world.node, message: { is: 'reclaim' } })
     this.world.leave(this.id)
   }
@@ -195,6 +236,7 @@ export class SimProcess implements Context<Ref> {
   #workerDied({ workerId, death }: WorkerDied): void {
     const claims = this.world.claims(this.id, workerId).slice()
     this.executor.callerDied(workerId)
+    this.actor?.callerDied(workerId)
     this.act({ is: 'workerDied', workerId, death, begun: claim => claims[claim] === CLAIM.claimed })
   }
 
@@ -225,7 +267,10 @@ export class SimProcess implements Context<Ref> {
 
   #effect(effect: Effect): void {
     if (effect.is === 'dispatch') this.#dispatch(effect.task, effect.lane)
-    else if (effect.is === 'send') this.control(effect.to, effect.message)
+    else if (effect.is === 'call') {
+      const value = JSON.parse(new TextDecoder().decode(effect.call.args as Uint8Array)) as Encoded
+      this.send(effect.to, { is: 'call', task: effect.call.seq, value })
+    } else if (effect.is === 'send') this.control(effect.to, effect.message)
     else if (effect.is === 'value') this.send(effect.to, { is: 'value', seq: effect.entry.seq, outcome: sentOutcome(effect.entry) })
     else if (effect.is === 'revoke') {
       const { task, lane } = effect
@@ -238,6 +283,10 @@ export class SimProcess implements Context<Ref> {
       const waiting = this.#settled.get(effect.entry) ?? []
       this.#settled.delete(effect.entry)
       for (const go of waiting) go()
+    } else if (effect.is === 'drop' && effect.entry.isActor) {
+      const actorId = this.#idOf(effect.entry)
+      this.owner.calls.actors.delete(actorId)
+      this.control(this.world.node, { is: 'actorDrop', actorId })
     } else if (effect.is === 'drop') {
       if (effect.entry.owner === null && effect.entry.state === STATE.stored) this.world.store.delete(this.#idOf(effect.entry))
     } else if (effect.is === 'discard') this.world.store.delete(objectId(this.id, effect.seq))

@@ -26,6 +26,12 @@ export interface Context<R> {
   drop(ref: R): void
   /** Cancels the task that makes it, if it is one and not done. */
   cancel(ref: R, force: boolean): void
+  /** Whether bodies make actors. */
+  readonly actors: boolean
+  /** A handle of a new actor, to be dropped like a ref. */
+  create(): R
+  /** Answered by what `answerOf` says of all its calls so far, with the same refs. */
+  call(actor: R, value: Value<R>): R
 }
 
 /** Yields a ref when it needs its value, and goes on with that. Throws when that failed. */
@@ -33,6 +39,7 @@ export type Body<R> = Generator<R, Value<R>, Value<R>>
 
 const MIX = 0x9e3779b1
 const WHIM = 0x0ca9ce15
+const CAST = 0x0ac70125
 
 export function* body<R>(context: Context<R>, seed: number, depth: number, args: Value<R>[]): Body<R> {
   const random = new Random(seed)
@@ -56,6 +63,7 @@ export function* body<R>(context: Context<R>, seed: number, depth: number, args:
     } else if (hand.length > 0) context.drop(take())
     if (hand.length > 0 && whim.chance(0.4)) context.cancel(whim.pick(hand), whim.chance(0.3))
   }
+  if (context.actors) n = yield* withActor(context, new Random(seed ^ CAST), hand, n)
   if (random.chance(0.05)) {
     for (const ref of hand) context.drop(ref)
     throw new Error('thrown by the body')
@@ -67,6 +75,30 @@ export function* body<R>(context: Context<R>, seed: number, depth: number, args:
     else context.drop(ref)
   }
   return { n, refs }
+}
+
+/** An actor of this body alone, called a few times ahead, and let go of before or after it has answered. */
+function* withActor<R>(context: Context<R>, random: Random, hand: R[], n: number): Generator<R, number, Value<R>> {
+  if (random.chance(0.6)) return n
+  const actor = context.create()
+  const call = () => context.call(actor, { n: random.int(100), refs: random.some(hand, 0.3).map(ref => context.again(ref)) })
+  const answers = Array.from({ length: 1 + random.int(4) }, call)
+  const early = random.chance(0.5)
+  if (early) context.drop(actor)
+  let sum = n
+  for (const answer of answers) {
+    const got = yield answer
+    sum = (Math.imul(sum ^ got.n, MIX) + 1) | 0
+    context.drop(answer)
+    hand.push(...got.refs)
+  }
+  if (!early) context.drop(actor)
+  return sum
+}
+
+/** What an actor that is at `state` comes to with a call, and whether the call throws. */
+export function answerOf(state: number, n: number): { n: number; throws: boolean } {
+  return { n: (Math.imul(state, 31) + n) | 0, throws: n % 23 === 0 }
 }
 
 function child<R>(context: Context<R>, random: Random, depth: number, hand: R[]): Child<R> {
@@ -81,19 +113,32 @@ function child<R>(context: Context<R>, random: Random, depth: number, hand: R[])
 /** What everything that a result leads to comes out as: `null` for what failed. */
 export type Tree = { n: number; refs: Tree[] } | null
 
-type Plain = { value: Value<Plain> | null }
+type Plain = { value: Value<Plain> | null; state?: number }
 
 /** The result of a program run straight through, each task where it is submitted. */
-export function sequential(seed: number, depth: number): Tree {
-  return treeOf(run({ seed, depth, args: [] }))
+export function sequential(seed: number, depth: number, actors: boolean): Tree {
+  return treeOf(run({ seed, depth, args: [] }, actors))
 }
 
-function run({ seed, depth, args }: Child<Plain>): Plain {
+function run({ seed, depth, args }: Child<Plain>, actors: boolean): Plain {
   const values = args.map(each => ('ref' in each ? each.ref.value : each.value))
   if (values.includes(null)) return { value: null }
   // Each time a value is got, its refs are other ones.
   const copies = (values as Value<Plain>[]).map(each => ({ n: each.n, refs: [...each.refs] }))
-  const context: Context<Plain> = { put: value => ({ value }), submit: run, again: ref => ref, drop: () => {}, cancel: () => {} }
+  const context: Context<Plain> = {
+    put: value => ({ value }),
+    submit: each => run(each, actors),
+    again: ref => ref,
+    drop: () => {},
+    cancel: () => {},
+    actors,
+    create: () => ({ value: null, state: 0 }),
+    call: (actor, value) => {
+      const { n, throws } = answerOf(actor.state as number, value.n)
+      actor.state = n
+      return { value: throws ? null : { n, refs: value.refs } }
+    },
+  }
   const steps = body(context, seed, depth, copies)
   try {
     let step = steps.next()

@@ -37,6 +37,7 @@ export function leftovers(world: World): string[] {
       `${id.slice(10, 14)}: ${tasks.pending.size} tasks, owns ${[...references.owned.keys()]}, borrows ${borrowed}, quiet ${references.quiet}, ${refs.size} refs`,
     )
   }
+  for (const { spec, phase } of world.daemon.head.actors.all()) if (phase !== 'dead') left.push(`actor ${spec.actorId} is ${phase}`)
   for (const id of world.store.keys()) if (world.alive(id.slice(0, 24))) left.push(`${id} in the store`)
   return left
 }

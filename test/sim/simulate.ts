@@ -13,15 +13,16 @@ const STEPS_MAX = 200_000
 const NODES_MAX = 400
 
 /** Throws what is wrong; gives the number of steps it took. */
-export function simulate(seed: number, allowCancels = true): number {
+export function simulate(seed: number, { allowCancels = true, allowActors = true } = {}): number {
   const random = new Random(seed)
   const depth = 1 + random.int(4)
   const kills = random.chance(0.4) ? 1 + random.int(3) : 0
-  const expected = sequential(seed, depth)
-  if (nodes(expected) > NODES_MAX) return 0
   const cpus = 1 + random.int(3)
   const cancels = allowCancels && random.chance(0.4)
-  const world = new World(seed, depth, { kills, cpus, cancels })
+  const actors = allowActors && random.chance(0.4)
+  const expected = sequential(seed, depth, actors)
+  if (nodes(expected) > NODES_MAX) return 0
+  const world = new World(seed, depth, { kills, cpus, cancels, actors })
   for (let steps = 0; ; steps++) {
     if (steps > STEPS_MAX) throw new Error(`stuck: not at rest after ${steps} steps: ${leftovers(world).join('; ')}`)
     if (!world.step()) {

@@ -19,6 +19,8 @@ export interface Faults {
   cpus: number
   /** Whether bodies cancel what they have submitted. */
   cancels: boolean
+  /** Whether bodies make actors. */
+  actors: boolean
 }
 
 interface Channel {
@@ -121,6 +123,14 @@ export class World implements Surroundings {
     this.#end(process, false)
   }
 
+  get actors(): boolean {
+    return this.options.actors
+  }
+
+  faulty(what: string): void {
+    this.faults.push(what)
+  }
+
   get cancels(): boolean {
     return this.options.cancels
   }
@@ -151,6 +161,7 @@ export class World implements Surroundings {
       const { executor, garbage } = process
       if (process.dirty) can(pace.flush, () => process.act({ is: 'flush' }))
       if (process.badNews.length > 0) can(1, () => process.hearBadNews())
+      if (process.actor?.runnable) can(pace.run, () => process.actor?.step())
       if (executor.runnable) can(pace.run, () => executor.step())
       if (garbage.length > 0) can(pace.collect, () => process.collect(this.#random.int(garbage.length)))
       const due = process.owner.deadline()

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// An actor in a simulated process, as lib/run/actor-host.ts has it: one call at a time in the order of arrival, each
+// answered once every borrow with others than its caller is known. Checks that calls of one caller come once and in order.
+
+import { NO_CLAIM } from '#lib/wire/frames.js'
+import type { ActorStart, WorkerId } from '#lib/wire/messages.js'
+import type { CallFrame } from './frames.js'
+import type { SimProcess } from './process.js'
+import { answerOf } from './program.js'
+
+export class SimActor {
+  readonly queue: { from: WorkerId; frame: CallFrame }[] = []
+  stopping = false
+  #n = 0
+  #answering = false
+  readonly #last = new Map<WorkerId, number>()
+
+  constructor(
+    readonly process: SimProcess,
+    { spec, incarnation }: ActorStart,
+  ) {
+    process.control(process.world.node, { is: 'actorStarted', actorId: spec.actorId, incarnation, error: null })
+  }
+
+  get runnable(): boolean {
+    return !this.#answering && this.queue.length > 0
+  }
+
+  get idle(): boolean {
+    return !this.#answering && this.queue.length === 0
+  }
+
+  callerDied(caller: WorkerId): void {
+    for (let i = this.queue.length - 1; i >= 0; i--) if (this.queue[i]?.from === caller) this.queue.splice(i, 1)
+  }
+
+  step(): void {
+    const { process } = this
+    const { from, frame } = this.queue.shift() as { from: WorkerId; frame: CallFrame }
+    if (frame.task <= (this.#last.get(from) ?? 0)) process.world.faulty(`call ${frame.task} of ${from} came after ${this.#last.get(from)}`)
+    this.#last.set(from, frame.task)
+    const value = process.decode(frame.value)
+    const { n, throws } = answerOf(this.#n, value.n)
+    this.#n = n
+    this.#answering = true
+    process.whenBorrowsAreKnown(from, () => {
+      this.#answering = false
+      const reply = { is: 'reply', from: process.id, claim: NO_CLAIM, task: frame.task, retry: false } as const
+      if (throws) {
+        const error = new TextEncoder().encode('thrown by the call')
+        process.send(from, { ...reply, status: 'error', results: [{ form: 'failed', error }], contained: null })
+      } else {
+        const entries = value.refs.map(ref => ref.entry)
+        if (entries.length > 0) process.owner.references.holdForCaller(from, frame.task, entries)
+        const encoded = process.encode({ n, refs: value.refs })
+        const contained = encoded.refs.length > 0 ? [encoded.refs] : null
+        process.send(from, { ...reply, status: 'ok', results: [{ form: 'plain', value: encoded }], contained })
+      }
+      process.discardAll()
+    })
+  }
+}

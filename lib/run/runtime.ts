@@ -5,6 +5,7 @@
 import { encodeError, rebuildTaskError, useContextForErrors } from '../codec/error-value.js'
 import type { FunctionContext } from '../codec/function.js'
 import { Decoder, type Encoded, Encoder } from '../codec/value.js'
+import { viewOfNone } from '../core/head/actor.js'
 import type { Actor } from '../core/owner/actor-calls.js'
 import type { Effect } from '../core/owner/effects.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
@@ -196,23 +197,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   /** An actor that was never made: its calls fail with this. */
   actorFailed(actor: Actor, error: Error): void {
     const { actorId, className } = actor
-    const view: ActorView = {
-      actorId,
-      className,
-      name: null,
-      namespace: '',
-      phase: 'dead',
-      workerId: null,
-      pid: null,
-      nodeId: null,
-      incarnation: 0,
-      restartsLeft: 0,
-      deathCause: encodeError(error),
-      shape: new Uint8Array(0),
-      maxTaskRetries: 0,
-      maxPendingCalls: -1,
-      isAsync: false,
-    }
+    const view = { ...viewOfNone(actorId, encodeError(error)), className }
     this.act({ is: 'message', from: this.node, message: { is: 'actorState', actorId, view } })
     this.mesh.scheduleFlush()
   }

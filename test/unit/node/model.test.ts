@@ -4,11 +4,14 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { STEPS } from '#lib/core/resources.js'
 import { limits } from '#lib/options.js'
-import { FakeCluster, type MessageOf, workerIdOf } from '../../fakes/cluster.js'
+import { environmentOf, FakeCluster, type MessageOf, workerIdOf } from '../../fakes/cluster.js'
 
 const TOTAL = { CPU: 4, disk: 2 }
 const GPUS = ['0', '1', '2']
 const OWNERS = [1, 90, 91].map(workerIdOf)
+
+/** None; one that is ready at once; one that has to be set up. */
+const ENVIRONMENTS = [undefined, environmentOf('plain', { envVars: { A: '1' } }), environmentOf('packed', { packages: ['x'] })]
 
 const needs = fc.record(
   {
@@ -19,10 +22,21 @@ const needs = fc.record(
   { requiredKeys: [] },
 )
 const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ is: fc.constant('want' as const), owner: fc.nat(2), needs, count: fc.nat(4), fresh: fc.boolean() }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      is: fc.constant('want' as const),
+      owner: fc.nat(2),
+      needs,
+      count: fc.nat(4),
+      fresh: fc.boolean(),
+      env: fc.constantFrom(...ENVIRONMENTS),
+    }),
+  },
   { weight: 6, arbitrary: fc.record({ is: fc.constantFrom('return', 'block', 'unblock', 'die' as const), which: fc.nat(20) }) },
   { weight: 2, arbitrary: fc.record({ is: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 3000 }) }) },
   { weight: 3, arbitrary: fc.record({ is: fc.constant('settle' as const) }) },
+  { weight: 2, arbitrary: fc.record({ is: fc.constant('setUp' as const), works: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ is: fc.constant('ownerDies' as const), owner: fc.integer({ min: 1, max: 2 }) }) },
 )
 
@@ -43,13 +57,22 @@ class Model {
     const { cluster } = this
     if (event.is === 'want') {
       const owner = OWNERS[event.owner] as string
-      cluster.want(owner, event.needs, event.count, { freshWorker: event.fresh })
-      this.needOf.set(JSON.stringify([event.needs, event.fresh]), event.needs)
+      const environment = event.env
+      cluster.want(owner, event.needs, event.count, { freshWorker: event.fresh, ...(environment && { environment }) })
+      this.needOf.set(JSON.stringify([event.needs, event.fresh, ...(environment ? [environment.key] : [])]), event.needs)
     } else if (event.is === 'pass') cluster.pass(event.ms)
     else if (event.is === 'settle') cluster.settle()
+    else if (event.is === 'setUp') this.#setUp(event.works)
     else if (event.is === 'ownerDies') this.#ownerDies(OWNERS[event.owner] as string)
     else this.#onLease(event.is, event.which)
     this.check()
+  }
+
+  #setUp(works: boolean): void {
+    const environment = this.cluster.setUps.shift()
+    if (environment === undefined) return
+    const { key } = environment
+    this.cluster.event(works ? { is: 'environmentReady', key } : { is: 'environmentFailed', key, field: 'runtimeEnv.npm', message: 'no' })
   }
 
   #onLease(is: string, which: number): void {
@@ -86,6 +109,9 @@ class Model {
       const { to, message } = this.cluster.sent[this.#seen] as { to: string; message: MessageOf<'grant'> | MessageOf<'resumed'> }
       if (message.is === 'grant') {
         const need = this.needOf.get(message.classKey) as Record<string, number>
+        const child = [...this.cluster.children.values()].find(each => each.workerId === message.workerId)
+        const [, , environment = null] = JSON.parse(message.classKey) as [unknown, boolean, string?]
+        assert.equal(child?.environment?.key ?? null, environment, 'a worker serves another environment')
         this.held.set(message.leaseId, { owner: to, grant: message, need, phase: 'running' })
       }
       if (message.is === 'resumed') {
@@ -117,7 +143,7 @@ class Model {
 }
 
 suite('the scheduler against a model', () => {
-  test('property: nothing beyond the total is granted, no device more than once, and everything comes back', () => {
+  test('property: nothing beyond the total is granted, no device more than once, each in its environment, and everything comes back', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), steps => {
         const model = new Model()
@@ -181,6 +207,7 @@ suite('the scheduler against a model', () => {
 })
 
 function withdraw(cluster: FakeCluster, owner: string, key: string): void {
-  const [needs, fresh] = JSON.parse(key) as [Record<string, number>, boolean]
-  cluster.want(owner, needs, 0, { freshWorker: fresh })
+  const [needs, fresh, environmentKey] = JSON.parse(key) as [Record<string, number>, boolean, string?]
+  const environment = ENVIRONMENTS.find(each => each?.key === environmentKey)
+  cluster.want(owner, needs, 0, { freshWorker: fresh, ...(environment && { environment }) })
 }

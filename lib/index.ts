@@ -3,6 +3,7 @@
 
 export type { ActorClass, ActorHandle, ActorOptions, MethodOptions, RemoteMethod } from './api/actor-class.js'
 export { exitActor, getActor, kill, ready } from './api/actors.js'
+export { asCompleted, type Mappable, mapUnordered } from './api/completed.js'
 export {
   availableResources,
   clusterResources,
@@ -16,13 +17,11 @@ export {
 export { type ClusterContext, type InitOptions, init, isInitialized, shutdown } from './api/init.js'
 export {
   type ArrayBuilder,
-  asCompleted,
   cancel,
   createArray,
   explain,
   type GetOptions,
   get,
-  mapUnordered,
   put,
   release,
   type TypedArray,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// put, get, wait, cancel, createArray, release, and what goes over many refs.
+// put, get, wait, cancel, createArray, release, explain.
 
 import { encodeArrayHeader } from '../codec/value.js'
 import { checkViewable } from '../codec/view-limit.js'
@@ -51,7 +51,10 @@ export async function get(refs: unknown, options?: GetOptions): Promise<unknown>
  * ready when there are, the others as pending, both in the order of `refs`.
  * @example const [[first], rest] = await wait(refs)
  */
-export async function wait<T>(refs: ObjectRef<T>[], options: WaitOptions = {}): Promise<[ready: ObjectRef<T>[], pending: ObjectRef<T>[]]> {
+export async function wait<T>(
+  refs: readonly ObjectRef<T>[],
+  options: WaitOptions = {},
+): Promise<[ready: ObjectRef<T>[], pending: ObjectRef<T>[]]> {
   checkTimeout('wait()', options, ['numReturns', 'timeoutMs', 'fetchLocal'])
   return (await waits.wait(session.runtime ?? (await startedFor(refs)), refs, options)) as [ObjectRef<T>[], ObjectRef<T>[]]
 }
@@ -183,56 +186,4 @@ export async function explain(ref: ObjectRef): Promise<Explanation> {
   if (!(ref instanceof ObjectRef)) throw new TypeError('explain() takes an ObjectRef')
   const runtime = await currentOrStarted()
   return explainFully(runtime, entryOf(ref))
-}
-
-/** The refs, each as soon as it has a value or has failed. */
-export async function* asCompleted<T>(refs: Iterable<ObjectRef<T>>): AsyncGenerator<ObjectRef<T>, void, undefined> {
-  const runtime = await currentOrStarted()
-  const done: ObjectRef<T>[] = []
-  let wake: () => void = () => {}
-  let left = 0
-  for (const ref of refs) {
-    if (!(ref instanceof ObjectRef)) throw new TypeError(`asCompleted() takes ObjectRefs; element ${left} is none`)
-    const entry = entryOf(ref)
-    left++
-    waits.whenSettled(runtime, entry, () => {
-      done.push(ref)
-      wake()
-    })
-  }
-  for (; left > 0; left--) {
-    if (done.length === 0) {
-      await runtime.waiting(
-        new Promise<void>(resolve => {
-          wake = resolve
-        }),
-      )
-    }
-    yield done.shift() as ObjectRef<T>
-  }
-}
-
-/** Something with `.remote(item)`: a remote function of one argument, or an actor's method. */
-export interface Mappable<I, R> {
-  remote(item: I): ObjectRef<R>
-}
-
-/** Calls `fn.remote` for each item, at most `maxPending` (100) at a time, and yields the values as they come. */
-export async function* mapUnordered<I, R>(
-  fn: Mappable<I, R>,
-  items: Iterable<I> | AsyncIterable<I>,
-  options: { maxPending?: number } = {},
-): AsyncGenerator<R, void, undefined> {
-  refuseUnknown('mapUnordered()', options, ['maxPending'])
-  count('mapUnordered()', 'maxPending', options.maxPending, 1)
-  const maxPending = options.maxPending ?? 100
-  let pending: ObjectRef<R>[] = []
-  for await (const item of items) {
-    pending.push(fn.remote(item))
-    if (pending.length < maxPending) continue
-    const [ready, rest] = await wait(pending)
-    pending = rest
-    yield await get(ready[0] as ObjectRef<R>)
-  }
-  for await (const ref of asCompleted(pending)) yield await get(ref)
 }

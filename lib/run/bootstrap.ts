@@ -203,6 +203,7 @@ const VALUED = new Set([
   '-p',
   '--print',
   '-pe',
+  '--input-type',
   '--watch-path',
   '--inspect-port',
   '--debug-port',

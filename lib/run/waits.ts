@@ -85,7 +85,7 @@ export interface WaitOptions {
   fetchLocal?: boolean
 }
 
-export async function wait(runtime: Runtime, refs: ObjectRef[], options: WaitOptions): Promise<[ObjectRef[], ObjectRef[]]> {
+export async function wait(runtime: Runtime, refs: readonly ObjectRef[], options: WaitOptions): Promise<[ObjectRef[], ObjectRef[]]> {
   const { fetchLocal } = options
   if (fetchLocal !== undefined && typeof fetchLocal !== 'boolean') throw new TypeError('wait(): fetchLocal must be true or false')
   if (!Array.isArray(refs)) throw new TypeError(`wait() takes an array of ObjectRefs, not ${describe(refs)}`)
@@ -130,7 +130,7 @@ function someSettled(runtime: Runtime, entries: Entry[], numReturns: number, tim
   })
 }
 
-function split(refs: ObjectRef[], entries: Entry[], numReturns: number): [ObjectRef[], ObjectRef[]] {
+function split(refs: readonly ObjectRef[], entries: Entry[], numReturns: number): [ObjectRef[], ObjectRef[]] {
   const ready: ObjectRef[] = []
   const pending: ObjectRef[] = []
   for (let i = 0; i < refs.length; i++) {

@@ -6,6 +6,7 @@ import { tableFromArrays } from 'apache-arrow'
 import {
   asCompleted,
   createArray,
+  explain,
   GetTimeoutError,
   get,
   mapUnordered,
@@ -168,6 +169,37 @@ suite('objects', () => {
       values.sort((a, b) => a - b),
       [2, 4, 6, 8, 10, 12, 14],
     )
+  })
+
+  test('mapUnordered yields a value while its source has no more items yet, and ends the source when it is left', async () => {
+    const double = remote((n: number) => n * 2)
+    let seen: () => void = () => {}
+    const first = new Promise<void>(resolve => {
+      seen = resolve
+    })
+    let ended = false
+    async function* source() {
+      try {
+        yield 1
+        await first
+        yield 2
+        yield 3
+      } finally {
+        ended = true
+      }
+    }
+    const values: number[] = []
+    for await (const value of mapUnordered(double, source(), { maxPending: 1 })) {
+      values.push(value)
+      seen()
+      if (values.length === 2) break
+    }
+    assert.deepEqual(values, [2, 4])
+    assert.ok(ended)
+    await assert.rejects(mapUnordered(double, failing()).next(), /no more/)
+    await assert.rejects(mapUnordered(5 as never, [1]).next(), TypeError)
+    await assert.rejects(asCompleted([5 as never]).next(), TypeError)
+    await assert.rejects(explain(5 as never), TypeError)
   })
 
   test('thousands of refs: in a list to get, to wait for, inside a value', async () => {
@@ -355,3 +387,8 @@ suite('objects', () => {
     assert.equal((await get(put(batch))).numRows, batch.numRows)
   })
 })
+
+// biome-ignore lint/correctness/useYield: a source that fails before its first item
+async function* failing(): AsyncGenerator<number> {
+  throw new Error('no more')
+}

@@ -114,7 +114,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   /** What a worker runs now, for the prefix of its output. */
   nameOf(key: string): string {
-    return this.#workers.byKey(key)?.name ?? 'worker'
+    return this.#workers.byKey(key)?.name || 'worker'
   }
 
   workerIdOf(key: string): WorkerId | null {

@@ -2,6 +2,9 @@
 // Every limit of the system, with unit, default and reason. Crossing one is back-pressure or a typed error, never growth.
 
 export const limits = {
+  /** Bytes of an object store: what the segment's layout allows. */
+  storeBytesMin: 64 * 1024,
+  storeBytesMax: 2 ** 46,
   /** Bytes of an argument or result that travel inside the message; larger ones go through the store (Ray: 100 KiB). */
   inlineBytesMax: 100 * 1024,
   /** Bytes of all inlined arguments of one task; what is beyond, other than numbers and short strings, goes through the store. */

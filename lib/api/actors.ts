@@ -18,8 +18,8 @@ function handleOf(what: string, handle: unknown): Handle {
 
 /** Resolves when the actor is alive; rejects with why it never will be. */
 export async function ready(handle: ActorHandle): Promise<void> {
-  const runtime = await currentOrStarted()
   const actor = actorOf(handleOf('ready()', handle))
+  const runtime = await currentOrStarted()
   await runtime.waiting(
     runtime.actorSettled(actor, view => {
       if (view.phase === 'alive') return true
@@ -33,8 +33,8 @@ export async function ready(handle: ActorHandle): Promise<void> {
 
 /** Ends the actor's process at once; pending and later calls fail with ActorDiedError. `noRestart: false` counts as a crash. */
 export function kill(handle: ActorHandle, options: { noRestart?: boolean } = {}): void {
-  const runtime = current()
   const actor = actorOf(handleOf('kill()', handle))
+  const runtime = current()
   refuseUnknown('kill()', options, ['noRestart'])
   flag('kill()', 'noRestart', options.noRestart)
   const actorId = actor.view?.actorId ?? actor.actorId

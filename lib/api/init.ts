@@ -3,8 +3,9 @@
 
 import { ClusterConnectionError, NodeDiedError } from '../errors.js'
 import { native } from '../native.js'
+import { limits } from '../options.js'
 import { type StartedDaemon, startDaemon, startDaemonNow } from '../run/bootstrap.js'
-import { refuseUnknown } from '../run/option-checks.js'
+import { checkName, count, flag, isRecord, refuseUnknown } from '../run/option-checks.js'
 import { Runtime, SPIN_MICROS, session } from '../run/runtime.js'
 import { type Control, PROTOCOL_VERSION, type Welcome } from '../wire/messages.js'
 import { environmentUnder, type RuntimeEnv, withRuntimeEnv } from './runtime-env.js'
@@ -64,10 +65,13 @@ interface Session {
   daemon: StartedDaemon
   context: ClusterContext
   logToDriver: boolean
+  /** The node was lost: whoever waits to be welcomed hears of it. */
+  failed(error: Error): void
 }
 
 let live: Session | null = null
 let starting: Promise<ClusterContext> | null = null
+let stopping: Promise<void> | null = null
 /** The daemon ended under a live session: nothing goes on by itself until the user has said shutdown() or init(). */
 let lost: Error | null = null
 
@@ -99,6 +103,12 @@ function checkInit(options: InitOptions): void {
   for (const key of ['spillDir', 'spill'] as const)
     if (key in options) throw new TypeError(`init(): the option ${key} is not supported by this version of eagleray`)
   checkResources('init()', options)
+  checkName('init()', options.namespace, 'namespace')
+  flag('init()', 'logToDriver', options.logToDriver)
+  flag('init()', 'ignoreReinitError', options.ignoreReinitError)
+  const { labels = {} } = options
+  if (!isRecord(labels) || Object.values(labels).some(each => typeof each !== 'string'))
+    throw new TypeError('init(): labels must be an object of strings by name')
   if (options.address !== undefined && typeof options.address !== 'string') throw new TypeError('init(): address must be a string')
   const address = options.address ?? process.env.EAGLERAY_ADDRESS ?? 'local'
   const own = (['numCpus', 'numGpus', 'memoryBytes', 'resources', 'objectStoreBytes'] as const).find(key => options[key] !== undefined)
@@ -109,8 +119,7 @@ function checkInit(options: InitOptions): void {
       `init(): there is no cluster to attach to at ${address}: this version of eagleray runs on one machine, with address 'local'`,
     )
   const bytes = options.objectStoreBytes
-  if (bytes !== undefined && (!Number.isInteger(bytes) || bytes <= 0))
-    throw new RangeError(`init(): objectStoreBytes is ${bytes}; it must be a positive whole number of bytes`)
+  count('init()', 'objectStoreBytes', bytes, limits.storeBytesMin, limits.storeBytesMax)
 }
 
 async function begin(options: InitOptions): Promise<ClusterContext> {
@@ -128,9 +137,12 @@ function attach(daemon: StartedDaemon, options: InitOptions): { runtime: Runtime
   if (daemon.warning !== null) process.emitWarning(daemon.warning)
   const store = native.openStore(daemon.storePath)
   let welcomed: (message: Welcome) => void = () => {}
-  const welcome = new Promise<Welcome>(resolve => {
+  let failed: (error: Error) => void = () => {}
+  const welcome = new Promise<Welcome>((resolve, reject) => {
     welcomed = resolve
+    failed = reject
   })
+  welcome.catch(() => {})
   const runtime: Runtime = new Runtime(
     store,
     daemon.nodeWorkerId,
@@ -142,7 +154,7 @@ function attach(daemon: StartedDaemon, options: InitOptions): { runtime: Runtime
     SPIN_MICROS,
   )
   const context = contextOf(daemon)
-  live = { runtime, daemon, context, logToDriver: options.logToDriver ?? true }
+  live = { runtime, daemon, context, logToDriver: options.logToDriver ?? true, failed }
   session.runtime = runtime
   runtime.send(daemon.nodeWorkerId, {
     is: 'hello',
@@ -183,9 +195,11 @@ function onMessage(message: Control, logToDriver: boolean): void {
 /** The node is gone: everything that waits for it fails. */
 function nodeLost(runtime: Runtime, reason: string): void {
   if (live?.runtime !== runtime) return
+  const { failed } = live
   live = null
   session.runtime = null
   lost = new NodeDiedError(`the node daemon of this session is gone (${reason}); call init() to start another`)
+  failed(lost)
   runtime.fail(lost)
   runtime.close()
 }
@@ -194,8 +208,16 @@ function nodeLost(runtime: Runtime, reason: string): void {
 export async function shutdown(): Promise<void> {
   await starting?.catch(() => {})
   lost = null
-  if (live === null) return
-  const { runtime, daemon } = live
+  if (live !== null) {
+    const ending = stop(live).finally(() => {
+      if (stopping === ending) stopping = null
+    })
+    stopping = ending
+  }
+  await stopping
+}
+
+async function stop({ runtime, daemon }: Session): Promise<void> {
   live = null
   session.runtime = null
   runtime.send(daemon.nodeWorkerId, { is: 'endJob' })

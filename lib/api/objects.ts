@@ -75,8 +75,8 @@ export function cancel(ref: ObjectRef, options: { force?: boolean; recursive?: b
   refuseUnknown('cancel()', options, ['force', 'recursive'])
   flag('cancel()', 'force', options.force)
   flag('cancel()', 'recursive', options.recursive)
-  const runtime = current()
   const entry = entryOf(ref)
+  const runtime = current()
   if (options.force && entry.task !== null && 'actor' in entry.task)
     throw new RangeError('cancel(): force is not for calls on actors; use kill(handle)')
   runtime.act({ is: 'cancel', entry, force: options.force ?? false, recursive: options.recursive ?? true })
@@ -184,6 +184,7 @@ export function release(value: unknown): void {
 /** Why a value is not there yet: which argument, worker, resource, runtime environment or actor it waits for. */
 export async function explain(ref: ObjectRef): Promise<Explanation> {
   if (!(ref instanceof ObjectRef)) throw new TypeError('explain() takes an ObjectRef')
+  const entry = entryOf(ref)
   const runtime = await currentOrStarted()
-  return explainFully(runtime, entryOf(ref))
+  return explainFully(runtime, entry)
 }

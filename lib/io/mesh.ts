@@ -76,6 +76,7 @@ export class Mesh {
   private readonly refused = new Set<WorkerId>()
   private dirty: Peer[] = []
   private flushScheduled = false
+  private ended = false
   private readonly packetBytesMax = native.packetBytesMax
   /** Called instead of failing when objects this process expects may have been sealed. */
   onSealed: () => void = () => {}
@@ -206,6 +207,7 @@ export class Mesh {
   close(): void {
     this.flush()
     for (const peer of this.byId.values()) peer.open = false
+    this.ended = true
     this.port.close()
   }
 
@@ -217,7 +219,7 @@ export class Mesh {
     if (this.byId.get(peer.workerId) === peer) this.byId.delete(peer.workerId)
     if (this.byChannel.get(peer.channel) === peer) {
       this.byChannel.delete(peer.channel)
-      if (peer.channel !== LOOPBACK) this.port.disconnect(peer.channel)
+      if (peer.channel !== LOOPBACK && !this.ended) this.port.disconnect(peer.channel)
     }
   }
 

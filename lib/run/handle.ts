@@ -4,6 +4,7 @@
 import { decode, encode } from '@msgpack/msgpack'
 import type { Actor } from '../core/owner/actor-calls.js'
 import type { Entry } from '../core/owner/entry.js'
+import { ActorDiedError } from '../errors.js'
 import { limits } from '../options.js'
 import { checkName, count, refuseUnknown } from './option-checks.js'
 import type { ObjectRef } from './ref.js'
@@ -49,6 +50,7 @@ interface HandleState {
   actor: Actor
   shape: ActorShape
   token: Token | null
+  keeper: RefKeeper
   port: CallPort
 }
 
@@ -101,7 +103,7 @@ export class ActorHandle {
 
   constructor(actor: Actor, shape: ActorShape, keeper: RefKeeper, port: CallPort) {
     const token = actor.entry === null ? null : new Token(actor.entry, keeper)
-    this.#state = { actor, shape, token, port }
+    this.#state = { actor, shape, token, keeper, port }
     if (token !== null) collected.register(this, token)
   }
 
@@ -125,9 +127,13 @@ function describeHandle(handle: ActorHandle): string {
   return `ActorHandle(${shape.className}, ${actor.actorId})`
 }
 
-/** The actor behind a handle. Throws TypeError for a disposed one. */
+/** The actor behind a handle. Throws TypeError for a disposed one, ActorDiedError when its session has ended. */
 export function actorOf(handle: ActorHandle): Actor {
-  const { actor, token } = stateOf(handle)
+  const { actor, token, keeper } = stateOf(handle)
+  if (keeper.closed) {
+    const { actorId } = actor
+    throw new ActorDiedError(`${describeHandle(handle)} is of a session that has ended`, { actorId })
+  }
   if (token !== null && !token.live) throw new TypeError(`${describeHandle(handle)} was disposed and can no longer be used`)
   return actor
 }

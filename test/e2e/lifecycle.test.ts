@@ -4,9 +4,26 @@
 import assert from 'node:assert/strict'
 import { existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { ClusterConnectionError, get, init, isInitialized, NodeDiedError, put, remote, shutdown } from 'eagleray'
+import {
+  ActorDiedError,
+  ClusterConnectionError,
+  cancel,
+  explain,
+  get,
+  getActor,
+  init,
+  isInitialized,
+  kill,
+  NodeDiedError,
+  ObjectLostError,
+  put,
+  ready,
+  remote,
+  shutdown,
+  wait,
+} from 'eagleray'
 import { passed } from './programs/by-reference.js'
-import { begin, end, endPrograms, gate, isAlive, processGone, runProgram, sessionTraces, startProgram } from './support.js'
+import { begin, end, endPrograms, gate, isAlive, processGone, runProgram, scratchPath, sessionTraces, startProgram } from './support.js'
 
 suite('lifecycle of a session', () => {
   teardown(() => shutdown())
@@ -37,6 +54,64 @@ suite('lifecycle of a session', () => {
     assert.equal(first.status, 'fulfilled')
     if (first.status === 'fulfilled' && second.status === 'fulfilled') assert.equal(first.value.sessionDir, second.value.sessionDir)
     await end()
+  })
+
+  test('every shutdown waits until nothing is left, not only the first', async () => {
+    const { sessionDir } = await begin()
+    const first = shutdown()
+    await shutdown()
+    assert.equal(existsSync(sessionDir), false)
+    await first
+    await end()
+  })
+
+  test('refs and handles of an ended session say so, and start no other', async () => {
+    await begin()
+    class Keeper {
+      keep() {
+        return 1
+      }
+    }
+    const ref = put(1)
+    const counted = remote(Keeper, { name: 'keeper' }).remote()
+    await get(counted.keep.remote())
+    const found = await getActor<Keeper>('keeper')
+    await end()
+    for (const use of [() => get(ref), () => wait([ref]), () => cancel(ref), () => explain(ref)])
+      await assert.rejects(async () => use(), ObjectLostError)
+    for (const handle of [counted, found])
+      for (const use of [() => handle.keep.remote(), () => kill(handle), () => ready(handle)])
+        await assert.rejects(async () => use(), ActorDiedError)
+    assert.equal(isInitialized(), false)
+  })
+
+  test('options that cannot be are refused before anything is started', async () => {
+    const wrong = [
+      null,
+      [],
+      { labels: 5 },
+      { labels: { a: 1 } },
+      { namespace: 5 },
+      { namespace: ' ' },
+      { logToDriver: 'no' },
+      { ignoreReinitError: 1 },
+      { objectStoreBytes: 1000 },
+      { objectStoreBytes: 1e15 },
+      { memoryBytes: Number.POSITIVE_INFINITY },
+      { unknown: 1 },
+    ]
+    for (const options of wrong)
+      await assert.rejects(
+        init(options as never),
+        error => error instanceof TypeError || error instanceof RangeError,
+        JSON.stringify(options),
+      )
+    assert.equal(isInitialized(), false)
+  })
+
+  test('init rejects when the daemon ends before it has welcomed the driver', async () => {
+    const { stdout } = await runProgram('lost-early.mjs', { args: [scratchPath()] })
+    assert.match(stdout, /NodeDiedError/)
   })
 
   test('shutdown settles what is pending', async () => {

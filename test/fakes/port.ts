@@ -40,7 +40,10 @@ export class FakeSwitch {
         const first = slots[0] === slot
         return { mine: claims[first ? 0 : 1] as Int32Array, theirs: claims[first ? 1 : 0] as Int32Array }
       },
-      disconnect: channel => this.#close(channel, slot, 'closed'),
+      disconnect: channel => {
+        if (!this.ports.has(slot)) throw new Error('the port was closed')
+        this.#close(channel, slot, 'closed')
+      },
       ref: () => {},
       unref: () => {},
       poll: () => this.deliver(slot),

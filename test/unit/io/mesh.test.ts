@@ -18,6 +18,7 @@ class Process implements MeshListener {
   batches = 0
   /** What `onFrame` does besides. */
   onFrameDo: () => void = () => {}
+  onClosedDo: () => void = () => {}
 
   constructor(
     readonly net: FakeSwitch,
@@ -37,6 +38,7 @@ class Process implements MeshListener {
 
   onPeerClosed(_: Peer, reason: string): void {
     this.closed.push(reason)
+    this.onClosedDo()
   }
 
   onBatchEnd(): void {
@@ -231,6 +233,18 @@ suite('mesh', () => {
       net.settle()
       assert.equal(b.texts.at(-1), 'still here')
     }
+  })
+
+  test('a process may end its mesh because a channel was closed on garbage', () => {
+    const { net, a, b } = pair()
+    b.onClosedDo = () => b.mesh.close()
+    a.inject(b, new Uint8Array(3))
+    warnings(() => {
+      a.mesh.flush()
+      net.settle()
+    })
+    assert.deepEqual(b.closed, ['corrupt'])
+    assert.equal(b.say(a, 'anything'), false)
   })
 
   test('who sent garbage is not talked to any more, until it is known to be dead', () => {

@@ -4,6 +4,7 @@
 import { encodeArrayHeader } from '../codec/value.js'
 import { checkViewable } from '../codec/view-limit.js'
 import { objectId } from '../ids.js'
+import { callSiteText } from '../run/call-site.js'
 import { type Explanation, explainFully } from '../run/explain.js'
 import { checkTimeout, count, flag, refuseUnknown } from '../run/option-checks.js'
 import { entryOf, ObjectRef } from '../run/ref.js'
@@ -128,10 +129,13 @@ export function createArray<A extends TypedArray>(type: TypedArrayConstructor<A>
   new Uint8Array(buffer).set(head)
   const array = new type(buffer, offset, length)
   const draft = new Draft(runtime, id)
+  const site = callSiteText()
   const seal = (): ObjectRef<A> => {
     draft.end('seal()')
     runtime.store.seal(id)
-    return new ObjectRef<A>(runtime.owner.stored(seq, byteLength, null), runtime)
+    const entry = runtime.owner.stored(seq, byteLength, null)
+    entry.callSite = site
+    return new ObjectRef<A>(entry, runtime)
   }
   const abort = (): void => {
     draft.end('abort()')

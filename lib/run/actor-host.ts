@@ -154,6 +154,8 @@ export class ActorHost {
     group.running++
     if (this.lastTurn === 0) this.lastTurn = performance.now()
     while (!this.left) {
+      const regained = group.waiting.length > 0 ? this.lease.regained() : null
+      if (regained !== null) await regained
       const task = group.waiting.shift()
       if (task === undefined) break
       const under = this.run(task)
@@ -229,6 +231,7 @@ export class ActorHost {
 
   private ended(task: IncomingTask): void {
     this.contexts.delete(task)
+    this.lease.taskEnded()
     this.runtime.requests.currentParent = null
     setCurrentContext(null)
   }

@@ -99,7 +99,11 @@ export class Executor implements TaskRunner {
   private async loop(): Promise<void> {
     this.looping = true
     this.lastTurn = performance.now()
-    for (let task = this.queue.shift(); task !== undefined; task = this.queue.shift()) {
+    for (;;) {
+      const regained = this.queue.length > 0 ? this.lease.regained() : null
+      if (regained !== null) await regained
+      const task = this.queue.shift()
+      if (task === undefined) break
       const under = this.begin(task)
       if (under !== null) await under
       if (this.queue.length > 0 && performance.now() - this.lastTurn > TURN_MS) {
@@ -191,6 +195,7 @@ export class Executor implements TaskRunner {
 
   private ended(code: ReceivedCode, started: number): void {
     this.running = null
+    this.lease.taskEnded()
     this.runtime.requests.currentParent = null
     setCurrentContext(null)
     code.averageMs += (performance.now() - started - code.averageMs) / 8

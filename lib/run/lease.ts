@@ -8,7 +8,9 @@ import type { Runtime } from './runtime.js'
 export class Lease {
   private leaseId: number | null = null
   private owner: WorkerId | null = null
+  /** Waits of the task that runs, and which task that is: waits it has left behind count no more. */
   private waits = 0
+  private turn = 0
   /** `resuming`: no wait is left, and the node has been asked for the CPU. */
   private state: 'running' | 'blocked' | 'resuming' = 'running'
   private onResumed: (() => void)[] = []
@@ -19,7 +21,8 @@ export class Lease {
     this.leaseId = message.leaseId
     this.owner = owner
     this.waits = 0
-    this.state = 'running'
+    this.turn++
+    this.goOn()
     setAccelerators(message.gpuIds, (this.runtime.welcome?.resources.GPU ?? 0) > 0)
     setAssignedResources(message.resources)
   }
@@ -33,24 +36,40 @@ export class Lease {
 
   resumed(leaseId: number): void {
     if (leaseId !== this.leaseId) return
-    this.state = 'running'
-    const all = this.onResumed
-    this.onResumed = []
-    for (const each of all) each()
+    this.goOn()
     if (this.waits > 0) this.block()
+  }
+
+  /** The task has ended, perhaps with waits that nobody looks at (the losers of a race): its CPU is taken back. */
+  taskEnded(): void {
+    this.turn++
+    this.waits = 0
+    if (this.leaseId !== null && this.state === 'blocked') void this.resume(this.leaseId)
+  }
+
+  /** Resolves when the next task may begin; null when that is now. */
+  regained(): Promise<void> | null {
+    return this.leaseId === null || this.state === 'running' ? null : this.resume(this.leaseId)
   }
 
   /** Waits with the CPU given back; goes on only once it is there again. */
   async waiting<T>(promise: Promise<T>): Promise<T> {
-    const { leaseId } = this
+    const { leaseId, turn } = this
     if (leaseId === null) return promise
     this.waits++
     if (this.state === 'running') this.block()
     try {
       return await promise
     } finally {
-      if (leaseId === this.leaseId && --this.waits === 0) await this.resume(leaseId)
+      if (turn === this.turn && --this.waits === 0) await this.resume(leaseId)
     }
+  }
+
+  private goOn(): void {
+    this.state = 'running'
+    const all = this.onResumed
+    this.onResumed = []
+    for (const each of all) each()
   }
 
   private block(): void {

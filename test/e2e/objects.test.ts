@@ -14,6 +14,7 @@ import {
   put,
   release,
   remote,
+  state,
   TaskError,
   wait,
 } from 'eagleray'
@@ -354,6 +355,9 @@ suite('objects', () => {
     small.array.set([1, 2, 3])
     assert.deepEqual(await get(small.seal()), new Int16Array([1, 2, 3]))
     assert.deepEqual(await get(createArray(BigInt64Array, 0).seal()), new BigInt64Array(0))
+    const listed = createArray(Float64Array, 50_000).seal()
+    const row = (await state.listObjects()).find(each => each.objectId === listed.id)
+    assert.match(String(row?.callSite), /objects\.test\.ts/)
     assert.throws(() => createArray(Uint8Array, -1), RangeError)
     assert.throws(
       () => createArray(Uint8Array, 1.5),

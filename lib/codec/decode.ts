@@ -170,7 +170,9 @@ export class ValueReader extends Reader {
 
 /** Whatever reading throws that is no error of ours (a RangeError of a constructor, a stack that is full) is the bytes' fault. */
 export function asWireError(error: unknown): Error {
-  return error instanceof EaglerayError ? error : new WireError(`a malformed value: ${String(error)}`, { cause: error })
+  if (error instanceof EaglerayError) return error
+  const tooDeep = error instanceof RangeError && /call stack/i.test(error.message)
+  return new WireError(tooDeep ? 'the value is nested too deep to be read here' : `a malformed value: ${String(error)}`, { cause: error })
 }
 
 function define(object: object, key: string, value: unknown): void {

@@ -6,7 +6,8 @@ import { EventEmitter } from 'node:events'
 import { open } from 'node:fs/promises'
 import { Server, Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import { type CodecContext, Encoder } from '#lib/codec/value.js'
+import { format } from '#lib/codec/envelope.js'
+import { type CodecContext, Decoder, Encoder } from '#lib/codec/value.js'
 import { SerializationError } from '#lib/errors.js'
 import { fakeFunctions, nothing } from './codecs.js'
 
@@ -164,6 +165,14 @@ suite('codec: refusals', () => {
       error => error instanceof SerializationError && error.path === 'args[1]' && /deep/.test(error.message),
     )
     assert.equal(encoder.encode([1]).references.length, 0)
+  })
+
+  test('what is nested too deep to be read says so', () => {
+    const levels = 400_000 // a multiple of 8, so that no padding follows
+    const bytes = new Uint8Array(16 + levels).fill(0x91, 16) // arrays of one element, to the end
+    bytes.set([format.rich, 1])
+    new DataView(bytes.buffer).setUint32(8, levels, true)
+    assert.throws(() => new Decoder(nothing).decode(bytes, false), /WireError: the value is nested too deep to be read here/)
   })
 
   test("an emitter of one's own is an ordinary instance", () => {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything `npm test` does, in order: build, format and lint, types, C++ tests (plain and under sanitizers), mocha.
+// Everything `npm test` does, in order: build, format and lint, types, C++ tests (plain and under sanitizers),
+// processes killed at random, a short round of fuzzing, mocha.
 // `node test/run.mjs unit native` runs only the named steps. Every step is run even when an earlier one failed, except
 // that nothing runs after a failed build. The last line is `N passed, N failed`, the sum over all test programs.
 
@@ -98,6 +99,8 @@ const steps = {
       .map(([flavour, options]) => ctest(flavour, options))
       .every(Boolean)
   },
+  torture: () => check('torture: 500 kills', process.execPath, ['test/torture/torture.mjs', '--kills', '500']),
+  fuzz: () => check('fuzz: a short round', process.execPath, ['test/fuzz/fuzz.mjs', '--seconds', '5']),
   project: () => mocha('project', ['test/*.test.ts']),
   unit: suite('unit'),
   bindings: suite('bindings'),

@@ -21,6 +21,14 @@ __attribute__((no_sanitize("thread"))) void touch_page(std::byte* at) {
   __atomic_fetch_or(reinterpret_cast<uint64_t*>(at), 0, __ATOMIC_RELAXED);
 }
 
+// ThreadSanitizer ends a child that was forked from a process with threads and starts one of its own, as the tests' children would.
+#if defined(__SANITIZE_THREAD__)
+const pid_t first_process = getpid();
+bool may_start_threads() { return getpid() == first_process; }
+#else
+bool may_start_threads() { return true; }
+#endif
+
 }  // namespace
 
 WarmPages::WarmPages(Segment& segment)
@@ -91,7 +99,7 @@ void WarmPages::reserve_more() {
 }
 
 void WarmPages::start() {
-  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  if (!thread_.joinable() && may_start_threads()) thread_ = std::thread([this] { run(); });
 }
 
 void WarmPages::run() {

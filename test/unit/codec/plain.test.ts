@@ -54,7 +54,8 @@ suite('codec: plain data', () => {
         bytes.set([PLAIN, 1])
         new DataView(bytes.buffer).setUint32(8, foreign.length, true)
         bytes.set(foreign, 16)
-        assert.deepStrictEqual(decode(bytes), value)
+        // Their writer has no -0.
+        assert.deepStrictEqual(decode(bytes), decodeMsgpack(foreign))
       }),
     )
     const wide = Buffer.from('93cf0020000000000001cbbff0000000000000c403010203', 'hex')

@@ -60,7 +60,7 @@ async function startPeer(path, spinMicros) {
 async function measure(spinMicros) {
   const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
   const path = join(base, `eagleray-ping-${process.pid}`)
-  const store = native.createStore(path, 64 << 20, '0102030405', false)
+  const store = native.createStore(path, 64 << 20, '0102030405', false, null, 0)
   let onPackets = () => {}
   const port = openPort(store, spinMicros, () => ({ onPackets: count => onPackets(count) }))
   port.ref()
@@ -112,7 +112,7 @@ async function measure(spinMicros) {
     rows.pingPongMicros.push(await pingPong(spinMicros > 0 ? PINGS : PINGS / 10))
     rows.messagesPerSecond.push(await oneWay(MESSAGES))
     rows.put8Nanos.push(timed(i => store.put(ids[i], bytes, 8), ids.length))
-    rows.read8Nanos.push(timed(i => store.read(ids[i], bytes), ids.length))
+    rows.read8Nanos.push(timed(i => store.read(ids[i], bytes, 0), ids.length))
     rows.view8Nanos.push(timed(i => store.release(store.view(ids[i])), 2_000))
     for (const id of ids) store.delete(id)
   }

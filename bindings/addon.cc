@@ -12,19 +12,26 @@ namespace eagleray {
 namespace {
 
 napi_value create_store(napi_env env, napi_callback_info info) {
-  size_t argc = 4;
-  napi_value argv[4];
+  size_t argc = 6;
+  napi_value argv[6];
   std::string path;
   SegmentOptions options;
   bool prefault = false;
+  napi_valuetype spills = napi_undefined;
   if (napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr) != napi_ok) return nullptr;
   if (!get_string(env, argv[0], "path", &path) || !get_size(env, argv[1], "capacityBytes", &options.capacity_bytes) ||
       !get_hex(env, argv[2], "nodeId", &options.node_id) || !get_bool(env, argv[3], "prefault", &prefault)) {
     return nullptr;
   }
+  if (napi_typeof(env, argv[4], &spills) != napi_ok) return nullptr;
+  if (spills != napi_null && (!get_string(env, argv[4], "spillDirectory", &options.spill_directory) ||
+                              !get_size(env, argv[5], "spillQuotaBytes", &options.spill_quota_bytes))) {
+    return nullptr;
+  }
   const auto client = Client::create(path, options, prefault);
-  if (client.ok()) client.value()->warm_pages().keep_ahead();
-  return client.ok() ? StoreObject::make(env, client.value()) : throw_status(env, client.status());
+  if (!client.ok()) return throw_status(env, client.status());
+  client.value()->warm_pages().keep_ahead();
+  return StoreObject::make(env, client.value(), spills != napi_null);
 }
 
 napi_value open_store(napi_env env, napi_callback_info info) {
@@ -34,7 +41,7 @@ napi_value open_store(napi_env env, napi_callback_info info) {
   if (napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr) != napi_ok || !get_string(env, argv[0], "path", &path)) return nullptr;
   const auto client = Client::attach(path);
   if (client.ok()) client.value()->warm_pages().keep_ahead();
-  return client.ok() ? StoreObject::make(env, client.value()) : throw_status(env, client.status());
+  return client.ok() ? StoreObject::make(env, client.value(), false) : throw_status(env, client.status());
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {

@@ -27,7 +27,9 @@ napi_value StoreObject::define(napi_env env) {
   const napi_property_descriptor properties[] = {
       getter("path", path),          getter("slot", slot),       getter("workerId", worker_id), method("put", put),
       method("putParts", put_parts), method("create", create),   method("seal", seal),          method("abort", abort),
-      method("read", read),          method("view", view),       method("part", part),          method("release", release),
+      method("internSite", intern_site), method("setSite", set_site),
+      method("read", read),          method("view", view),       method("restore", restore),    method("part", part),
+      method("release", release),
       method("contains", contains),  method("delete", remove),   method("expect", expect),      method("expectAll", expect_all),
       method("list", list),          method("stats", stats),     method("clients", clients),    method("reap", reap),
       method("reapDead", reap_dead), method("check", check),     method("close", close),
@@ -37,8 +39,9 @@ napi_value StoreObject::define(napi_env env) {
   return klass;
 }
 
-napi_value StoreObject::make(napi_env env, std::shared_ptr<Client> client) {
-  auto* native = new StoreObject(std::move(client));
+napi_value StoreObject::make(napi_env env, std::shared_ptr<Client> client, bool spills) {
+  auto* native = new StoreObject(client);
+  if (spills) native->spilling_ = std::make_unique<SpillThread>(std::move(client));
   napi_value object = eagleray::construct(env, env_state(env).store_class, native);
   if (object == nullptr) {
     delete native;
@@ -191,16 +194,37 @@ napi_value StoreObject::abort(napi_env env, napi_callback_info info) {
   return status.ok() ? nullptr : throw_status(env, status);
 }
 
+napi_value StoreObject::intern_site(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  std::string text;
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_string(env, argv[0], "site", &text)) return nullptr;
+  return to_js(env, self->store_->intern_site(text));
+}
+
+napi_value StoreObject::set_site(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  uint32_t site = 0;
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_uint32(env, argv[0], "site", &site)) return nullptr;
+  self->store_->set_site(site);
+  return nullptr;
+}
+
 napi_value StoreObject::read(napi_env env, napi_callback_info info) {
-  napi_value argv[2];
+  napi_value argv[3];
   ObjectId id{};
   ByteSpan target{};
+  uint32_t offset = 0;
   StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
   if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_bytes(env, argv[1], "target", &target)) return nullptr;
-  const Result<uint64_t> length = self->store_->read(id, target.data, target.length);
-  if (!length.ok() && length.code() != Code::kObjectNotFound) return throw_status(env, length.status());
+  if (!get_uint32(env, argv[2], "offset", &offset)) return nullptr;
+  if (offset > target.length) return throw_error(env, Code::kInvalidArgument, "offset lies beyond the target");
+  const Result<uint64_t> length = self->store_->read(id, target.data + offset, target.length - offset);
+  if (!length.ok() && length.code() != Code::kObjectNotFound && length.code() != Code::kSpilled) return throw_status(env, length.status());
+  const double absent = length.code() == Code::kSpilled ? -2 : -1;
   napi_value result = nullptr;
-  napi_create_double(env, length.ok() ? static_cast<double>(length.value()) : -1, &result);
+  napi_create_double(env, length.ok() ? static_cast<double>(length.value()) : absent, &result);
   return result;
 }
 
@@ -272,6 +296,7 @@ napi_value StoreObject::close(napi_env env, napi_callback_info info) {
     self->end_draft(env, id, false);
     (void)self->store_->abort(id);
   }
+  self->spilling_.reset();
   self->store_.reset();
   return nullptr;
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "spill_thread.h"
 #include "store.h"
 
 namespace eagleray {
@@ -17,8 +18,9 @@ class StoreObject {
  public:
   // The class, to be kept in the environment's state.
   static napi_value define(napi_env env);
-  // A new NativeStore. Null with an exception pending on failure.
-  static napi_value make(napi_env env, std::shared_ptr<Client> client);
+  // A new NativeStore; one that `spills` takes objects out of memory in the background until it is closed. Null with an exception
+  // pending on failure.
+  static napi_value make(napi_env env, std::shared_ptr<Client> client, bool spills);
   // The store behind a NativeStore, for openPort; null with an exception pending when it is none, or closed.
   static Store* store_of(napi_env env, napi_value object);
 
@@ -53,6 +55,9 @@ class StoreObject {
   static napi_value abort(napi_env env, napi_callback_info info);
   static napi_value read(napi_env env, napi_callback_info info);
   static napi_value view(napi_env env, napi_callback_info info);
+  static napi_value restore(napi_env env, napi_callback_info info);
+  static napi_value intern_site(napi_env env, napi_callback_info info);
+  static napi_value set_site(napi_env env, napi_callback_info info);
   static napi_value part(napi_env env, napi_callback_info info);
   static napi_value release(napi_env env, napi_callback_info info);
   static napi_value contains(napi_env env, napi_callback_info info);
@@ -71,6 +76,7 @@ class StoreObject {
   const uint32_t slot_;
   const WorkerId worker_id_;
   std::optional<Store> store_;  // empty once closed
+  std::unique_ptr<SpillThread> spilling_;
   napi_ref self_ = nullptr;     // strong while there are drafts: their memory must not be given back under their buffers
   std::unordered_map<ObjectId, Draft, IdHash> drafts_;
 };

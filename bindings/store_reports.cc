@@ -9,7 +9,7 @@ namespace {
 
 const char* state_name(uint64_t state) {
   if (state == object_state::kCreating) return "creating";
-  return state == object_state::kSealed ? "sealed" : "deleting";
+  return state == object_state::kDeleting ? "deleting" : "sealed";
 }
 
 Napi::Array to_array(Napi::Env env, const std::vector<uint32_t>& numbers) {
@@ -51,6 +51,9 @@ napi_value StoreObject::list(napi_env env, napi_callback_info info) {
     object.Set("creator", info_of.creator);
     object.Set("createdAtMs", static_cast<double>(info_of.created_at_ms));
     object.Set("pinnedBy", to_array(env, info_of.pinned_by));
+    object.Set("pinnedAtMs", static_cast<double>(info_of.pinned_at_ms));
+    object.Set("spilled", info_of.on_disk);
+    object.Set("callSite", info_of.site);
     result.Set(i++, object);
   }
   return result;
@@ -74,6 +77,13 @@ napi_value StoreObject::stats(napi_env env, napi_callback_info info) {
   object.Set("clients", stats.clients);
   object.Set("channels", stats.channels);
   object.Set("tableCapacity", stats.table_capacity);
+  object.Set("spilled", stats.spilled);
+  object.Set("diskBytes", static_cast<double>(stats.disk_bytes));
+  object.Set("spilledObjects", static_cast<double>(stats.spilled_objects));
+  object.Set("spilledBytes", static_cast<double>(stats.spilled_bytes));
+  object.Set("restoredObjects", static_cast<double>(stats.restored_objects));
+  object.Set("restoredBytes", static_cast<double>(stats.restored_bytes));
+  object.Set("evictedObjects", static_cast<double>(stats.evicted_objects));
   return object;
 }
 

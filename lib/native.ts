@@ -19,6 +19,12 @@ export interface NativeObjectInfo {
   createdAtMs: number
   /** Slots of the clients that hold a pin. */
   pinnedBy: number[]
+  /** When it last came to be pinned; 0 when nobody pins it. */
+  pinnedAtMs: number
+  /** On disk, not in memory. */
+  spilled: boolean
+  /** What `setSite` said when it was made; empty when nothing. */
+  callSite: string
 }
 
 export interface NativeStoreStats {
@@ -33,6 +39,16 @@ export interface NativeStoreStats {
   clients: number
   channels: number
   tableCapacity: number
+  /** Of the sealed objects, on disk alone. */
+  spilled: number
+  /** What the files of spilled objects take. */
+  diskBytes: number
+  /** Written to disk, ever; read back, ever; taken out of memory, ever, written or not. */
+  spilledObjects: number
+  spilledBytes: number
+  restoredObjects: number
+  restoredBytes: number
+  evictedObjects: number
 }
 
 export interface NativeClientInfo {
@@ -41,6 +57,9 @@ export interface NativeClientInfo {
   workerId: string
   live: boolean
 }
+
+/** What `NativeStore.read` gives for an object that is on disk. */
+export const ON_DISK = -2
 
 /**
  * An attached segment: this process's place in it (a client slot) and the objects.
@@ -64,13 +83,24 @@ export interface NativeStore {
   /** Undoes `create`, and detaches the buffer it gave. */
   abort(id: string): void
 
-  /** Copies a sealed object into `target` when it fits. Gives its length; -1 when there is no sealed object of that id. Nothing is copied when the length exceeds `target`'s. */
-  read(id: string, target: Uint8Array): number
+  /** A number for a place in a program, for `setSite`; 0 when the store knows as many as it can. */
+  internSite(site: string): number
+  /** Objects made from now on were made there (0: nowhere in particular). */
+  setSite(site: number): void
+
+  /**
+   * Copies a sealed object to `target[offset]` on when it fits there. Gives its length; -1 when there is no sealed object of that id, -2
+   * when it is on disk (`view` or `restore` it). Nothing is copied when it does not fit.
+   */
+  read(id: string, target: Uint8Array, offset: number): number
   /**
    * Pins a sealed object and gives its bytes as one external ArrayBuffer over a private (copy-on-write) mapping; null
-   * when there is none. The pin goes when the buffer is collected, or at once with `release`. A write into it stays private.
+   * when there is none. The pin goes when the buffer is collected, or at once with `release`. A write into it stays private. An object
+   * that is on disk is read back first; ERR_EAGLERAY_SYSTEM when the disk fails.
    */
   view(id: string): ArrayBuffer | null
+  /** As `view`, without holding up the event loop while a disk is read. */
+  restore(id: string): Promise<ArrayBuffer | null>
   /**
    * `view[offset, + length)` of a live view of this store as one more external ArrayBuffer, with a pin of its own: it outlives
    * `view`, and each is released by itself. Null when `view` is none. A write into either shows in both, and in no other process
@@ -138,8 +168,15 @@ export interface NativePort {
 }
 
 export interface NativeModule {
-  /** Creates a segment in a new directory `path` (mode 0700, files 0600) and attaches as its first client. Fails with ERR_EAGLERAY_STORE_SPACE when the file system cannot hold `capacityBytes`. `prefault` touches all of it now. */
-  createStore(path: string, capacityBytes: number, nodeId: string, prefault: boolean): NativeStore
+  /** Creates a segment in a new directory `path` (mode 0700, files 0600) and attaches as its first client. Fails with ERR_EAGLERAY_STORE_SPACE when the file system cannot hold `capacityBytes`. `prefault` touches all of it now. With a `spillDirectory` (which exists, for this store alone) objects go to files there when memory is short, at most `spillQuotaBytes`. */
+  createStore(
+    path: string,
+    capacityBytes: number,
+    nodeId: string,
+    prefault: boolean,
+    spillDirectory: string | null,
+    spillQuotaBytes: number,
+  ): NativeStore
   openStore(path: string): NativeStore
   /** Starts the port of this process on an open store. `inbox` and `index` are the listener's buffers; `spinMicros` bounds the spin before sleeping, 0 for none. */
   openPort(store: NativeStore, listener: NativePortListener, inbox: Uint8Array, index: Int32Array, spinMicros: number): NativePort

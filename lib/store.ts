@@ -6,39 +6,42 @@ import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import { Decoder, Encoder, encodeArrayHeader, encodeSmall } from './codec/value.js'
 import { checkViewable } from './codec/view-limit.js'
-import { GetTimeoutError, ObjectExistsError, ObjectStoreFullError } from './errors.js'
+import { GetTimeoutError } from './errors.js'
 import { isObjectId } from './ids.js'
+import { lockedFolder, SPILL_PREFIX } from './io/locked-folder.js'
 import { bellOf, type StoreBell } from './io/store-bell.js'
 import { removeAtEnd, removeNow, unnamedPath } from './io/store-home.js'
 import { type StoreEvent, StoreWatch } from './io/store-watch.js'
-import { type NativeStore, native } from './native.js'
-import { limits } from './options.js'
+import { type NativeStore, native, ON_DISK } from './native.js'
+import { callSiteText } from './run/call-site.js'
+import { CopyPool } from './run/copy-pool.js'
+import { inTheWay, storeError } from './run/store-errors.js'
+import { metricsText } from './run/store-metrics.js'
+import { type CreateOptions, checkedCreate, checkedGet } from './run/store-options.js'
 import { Copied, Pinned, type StoredObject } from './run/stored-object.js'
 
 export type { StoreEvent } from './io/store-watch.js'
+export type { CreateOptions } from './run/store-options.js'
 export type { StoredObject } from './run/stored-object.js'
 
 /** 40 hex digits. */
 export type ObjectId = string
-
-export interface CreateOptions {
-  /** Directory of the store, which must not exist; made with mode 0700. Default: one of its own in shared memory. */
-  path?: string
-  /** Bytes for objects. */
-  capacityBytes: number
-  /** Touch all of it now, so that no first use is slow. Default false. */
-  prefault?: boolean
-  /** null: a full store is an error, and never evicts. The only choice in this version. */
-  spillDir?: null
-}
 
 export interface ObjectInfo {
   id: ObjectId
   sizeBytes: number
   state: 'creating' | 'sealed' | 'deleting'
   createdAtMs: number
+  /** Process that created it; 0 when it is gone. */
+  createdBy: number
+  /** "file:line:column" of the program that created it; empty for objects below 64 KiB, whose making a look at the stack would slow down. */
+  callSite: string
   /** Process ids of those that hold a view. */
   pinnedBy: number[]
+  /** When it last came to be viewed (in seconds, as milliseconds since 1970); null when nobody views it. */
+  pinnedSinceMs: number | null
+  /** On disk, not in memory. */
+  spilled: boolean
 }
 
 export interface StoreStats {
@@ -49,6 +52,17 @@ export interface StoreStats {
   sealed: number
   pins: number
   clients: number
+  /** Of the sealed objects, on disk alone. */
+  spilled: number
+  /** What files of spilled objects take on disk. */
+  diskBytes: number
+  /** Written to disk and read back, since the store was made. */
+  spilledObjects: number
+  spilledBytes: number
+  restoredObjects: number
+  restoredBytes: number
+  /** Taken out of memory, since the store was made: written for that, or not because a copy was on disk already. */
+  evictedObjects: number
 }
 
 /** Writable shared memory on its way to an object. After `seal` or `abort`, `bytes` has length 0. */
@@ -61,22 +75,26 @@ export interface ObjectBuilder {
 }
 
 const SMALL_BYTES = 16 * 1024
+/** From this size on an object carries the place where it was made. */
+const CALL_SITE_BYTES = 64 * 1024
 
 export class ObjectStore implements Disposable {
   private readonly encoder = new Encoder({ references: null, functions: null })
   private readonly decoder = new Decoder({ references: null, functions: null })
   private readonly scratch = new Uint8Array(SMALL_BYTES)
   private readonly view = new DataView(this.scratch.buffer)
-  private readonly out = new Uint8Array(limits.copyOutBytesMax)
+  private readonly copies = new CopyPool()
+  private readonly sites = new Map<string, number>()
   private readonly bell: StoreBell
   private closed = false
 
   private constructor(
     private readonly store: NativeStore,
-    private readonly isCreator: boolean,
+    /** Directories to remove with the store: its creator's. */
+    private readonly own: readonly string[],
   ) {
     this.bell = bellOf(store)
-    if (isCreator) removeAtEnd(store.path)
+    for (const path of own) removeAtEnd(path)
   }
 
   /**
@@ -85,14 +103,22 @@ export class ObjectStore implements Disposable {
    * @example const store = await ObjectStore.create({ capacityBytes: 1 << 30 })
    */
   static async create(options: CreateOptions): Promise<ObjectStore> {
-    const { capacityBytes, path = unnamedPath(), prefault = false } = checkedCreate(options)
-    return new ObjectStore(native.createStore(resolve(path), capacityBytes, randomBytes(5).toString('hex'), prefault), true)
+    const { capacityBytes, path = unnamedPath(), prefault = false, spillDir = null, spillQuotaBytes } = checkedCreate(options)
+    const disk = spillDir === null ? null : lockedFolder(resolve(spillDir), SPILL_PREFIX)
+    const own = [resolve(path), ...(disk === null ? [] : [disk])]
+    try {
+      const quota = spillQuotaBytes ?? Number.MAX_SAFE_INTEGER
+      return new ObjectStore(native.createStore(resolve(path), capacityBytes, randomBytes(5).toString('hex'), prefault, disk, quota), own)
+    } catch (error) {
+      if (disk !== null) removeNow(disk)
+      throw error
+    }
   }
 
   /** Joins a store that another process of this user made. Rejects when there is none, or one of another version. */
   static async open(path: string): Promise<ObjectStore> {
     if (typeof path !== 'string') throw new TypeError('ObjectStore.open() takes the path of a store')
-    return new ObjectStore(native.openStore(resolve(path)), false)
+    return new ObjectStore(native.openStore(resolve(path)), [])
   }
 
   get path(): string {
@@ -100,8 +126,9 @@ export class ObjectStore implements Disposable {
   }
 
   /**
-   * Copies a value into the store. Throws ObjectStoreFullError, ObjectExistsError for an id that is there already,
-   * SerializationError for what cannot be stored.
+   * Copies a value into the store. Throws ObjectStoreFullError, OutOfDiskError where the store spills, ObjectExistsError for an id that
+   * is there already, SerializationError for what cannot be stored. A store that spills takes what was not used for longest to disk
+   * when it is full: then this takes as long as the disk does.
    */
   put(data: unknown, id: ObjectId = newId()): ObjectId {
     this.check(id)
@@ -150,24 +177,36 @@ export class ObjectStore implements Disposable {
    */
   async get(id: ObjectId, options: { timeoutMs?: number } = {}): Promise<StoredObject> {
     const { timeoutMs = Number.POSITIVE_INFINITY } = checkedGet(options)
-    const object = this.find(id) ?? (await this.sealed(id, timeoutMs))
+    const object = (await this.find(id)) ?? (await this.sealed(id, timeoutMs))
     const preparing = object.prepare()
     if (preparing !== null) await preparing
     return object
   }
 
-  /** The object if it is sealed now, else null. Never waits. */
+  /** The object if it is sealed now, else null. Never waits for a seal; an object that is on disk is read from there meanwhile, which `get` does without holding up the event loop. */
   tryGet(id: ObjectId): StoredObject | null {
-    return this.find(id)
+    const found = this.look(id)
+    return found === ON_DISK ? this.pinned(id, this.store.view(id)) : found
   }
 
-  private find(id: ObjectId): Copied | Pinned | null {
+  private async find(id: ObjectId): Promise<Copied | Pinned | null> {
+    const found = this.look(id)
+    return found === ON_DISK ? this.pinned(id, await this.store.restore(id)) : found
+  }
+
+  private look(id: ObjectId): Copied | Pinned | typeof ON_DISK | null {
     this.check(id)
-    const length = this.store.read(id, this.out)
-    if (length < 0) return null
-    if (length <= this.out.length) return new Copied(id, this.out.slice(0, length), this.decoder)
+    const { copies } = this
+    copies.prepare()
+    const length = this.store.read(id, copies.bytes, copies.offset)
+    if (length < 0) return length === ON_DISK ? ON_DISK : null
+    const offset = copies.take(length)
+    if (offset >= 0) return new Copied(id, copies.bytes, offset, length, this.decoder)
     checkViewable(`get() of ${id}`, length)
-    const buffer = this.store.view(id)
+    return this.pinned(id, this.store.view(id))
+  }
+
+  private pinned(id: ObjectId, buffer: ArrayBuffer | null): Pinned | null {
     return buffer === null ? null : new Pinned(id, buffer, this.store, this.decoder)
   }
 
@@ -178,7 +217,7 @@ export class ObjectStore implements Disposable {
       this.checkOpen()
       this.bell.listen(this.store)
       this.store.expect(id)
-      const object = this.find(id)
+      const object = await this.find(id)
       if (object !== null) return object
       const leftMs = deadline - performance.now()
       if (!(leftMs > 0)) throw new GetTimeoutError(`the object ${id} was not sealed within ${timeoutMs} ms`, { timeoutMs, pending: [id] })
@@ -202,12 +241,11 @@ export class ObjectStore implements Disposable {
     this.checkOpen()
     this.store.reapDead()
     const pids = new Map(this.store.clients().map(client => [client.slot, client.pid]))
-    return this.store.list().map(({ id, sizeBytes, state, createdAtMs, pinnedBy }) => ({
-      id,
-      sizeBytes,
-      state,
-      createdAtMs,
+    return this.store.list().map(({ creator, pinnedBy, pinnedAtMs, ...object }) => ({
+      ...object,
+      createdBy: pids.get(creator) ?? 0,
       pinnedBy: pinnedBy.map(slot => pids.get(slot) ?? 0),
+      pinnedSinceMs: pinnedAtMs === 0 ? null : pinnedAtMs,
     }))
   }
 
@@ -215,8 +253,13 @@ export class ObjectStore implements Disposable {
   stats(): StoreStats {
     this.checkOpen()
     this.store.reapDead()
-    const { capacityBytes, usedBytes, largestFreeBytes, objects, sealed, pins, clients } = this.store.stats()
-    return { capacityBytes, usedBytes, largestFreeBytes, objects, sealed, pins, clients }
+    const { creating: _, deleting: __, channels: ___, tableCapacity: ____, ...stats } = this.store.stats()
+    return stats
+  }
+
+  /** The figures of `stats`, and the bytes that each process made and views, as a Prometheus exposition text. */
+  metrics(): string {
+    return metricsText(this.path, this.stats(), this.list())
   }
 
   /**
@@ -235,7 +278,7 @@ export class ObjectStore implements Disposable {
     this.closed = true
     this.bell.leave()
     this.store.close()
-    if (this.isCreator) removeNow(this.store.path)
+    for (const path of this.own) removeNow(path)
   }
 
   [Symbol.dispose](): void {
@@ -254,66 +297,39 @@ export class ObjectStore implements Disposable {
 
   /** What is in the way may be of a process that died: then once more without it. */
   private attempt<T>(id: ObjectId, requestedBytes: number, write: () => T): T {
+    const site = requestedBytes >= CALL_SITE_BYTES ? this.site() : 0
+    if (site !== 0) this.store.setSite(site)
     try {
       return write()
     } catch (error) {
-      if (!inTheWay(error) || this.store.reapDead().length === 0) throw this.explained(error, id, requestedBytes)
+      if (!inTheWay(error)) throw error
+      if (this.store.reapDead().length === 0) throw storeError(error, id, requestedBytes, this.list())
+    } finally {
+      if (site !== 0) this.store.setSite(0)
     }
     try {
       return write()
     } catch (error) {
-      throw this.explained(error, id, requestedBytes)
+      throw inTheWay(error) ? storeError(error, id, requestedBytes, this.list()) : error
     }
   }
 
-  private explained(error: unknown, id: ObjectId, requestedBytes: number): unknown {
-    if (!inTheWay(error)) return error
-    if (error.code === EXISTS) return new ObjectExistsError(`there is an object ${id} already`, { objectId: id, cause: error })
-    const largest = this.list().sort((a, b) => b.sizeBytes - a.sizeBytes)
-    const holders = largest.slice(0, 10).map(each => ({
-      objectId: each.id,
-      sizeBytes: each.sizeBytes,
-      owner: '',
-      reason: each.pinnedBy.length > 0 ? `viewed by pid ${each.pinnedBy.join(', ')}` : 'not deleted',
-      callSite: 'unknown call site',
-    }))
-    return new ObjectStoreFullError(error.message, { requestedBytes, cause: error, holders })
+  /** The number by which the store knows where our caller is. */
+  private site(): number {
+    const text = callSiteText() ?? ''
+    let site = this.sites.get(text)
+    if (site === undefined) {
+      site = text === '' ? 0 : this.store.internSite(text)
+      this.sites.set(text, site)
+    }
+    return site
   }
 }
 
-const EXISTS = 'ERR_EAGLERAY_OBJECT_EXISTS'
-const FULL = 'ERR_EAGLERAY_OBJECT_STORE_FULL'
-
-function inTheWay(error: unknown): error is Error & { code: string } {
-  return [EXISTS, FULL].includes((error as NodeJS.ErrnoException).code ?? '')
-}
-
-function checkedCreate(options: CreateOptions): CreateOptions {
-  const wrong = (what: string): TypeError => new TypeError(`ObjectStore.create(): ${what}`)
-  if (typeof options !== 'object' || options === null) throw wrong('options must be an object')
-  for (const key of Object.keys(options))
-    if (!['path', 'capacityBytes', 'prefault', 'spillDir'].includes(key)) throw wrong(`unknown option ${key}`)
-  const { path, capacityBytes, prefault, spillDir } = options
-  if (spillDir !== undefined && spillDir !== null)
-    throw wrong('spilling to a directory is not supported by this version of eagleray; leave spillDir out or pass null')
-  if (path !== undefined && (typeof path !== 'string' || path === '')) throw wrong('path must be that of a directory to be made')
-  if (prefault !== undefined && typeof prefault !== 'boolean') throw wrong('prefault must be true or false')
-  if (typeof capacityBytes !== 'number') throw wrong('capacityBytes must be a number of bytes')
-  if (!Number.isSafeInteger(capacityBytes) || capacityBytes <= 0)
-    throw new RangeError(`ObjectStore.create(): capacityBytes is ${capacityBytes}; it must be a positive whole number of bytes`)
-  return options
-}
+/** The same 12 random bytes in all ids of this thread, and a number. */
+const idPrefix = randomBytes(12).toString('hex')
+let idsMade = 0
 
 function newId(): ObjectId {
-  return randomBytes(20).toString('hex')
-}
-
-function checkedGet(options: { timeoutMs?: number }): { timeoutMs?: number } {
-  if (typeof options !== 'object' || options === null) throw new TypeError('get(): options must be an object')
-  for (const key of Object.keys(options)) if (key !== 'timeoutMs') throw new TypeError(`get(): unknown option ${key}`)
-  const { timeoutMs } = options
-  if (timeoutMs === undefined) return options
-  if (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs)) throw new TypeError('get(): timeoutMs must be a number of milliseconds')
-  if (timeoutMs < 0) throw new RangeError(`get(): timeoutMs is ${timeoutMs}; it must be 0 or more`)
-  return options
+  return idPrefix + (idsMade++).toString(16).padStart(16, '0')
 }

@@ -7,8 +7,10 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 
+#include "disk_drafts.h"
 #include "pin_counts.h"
 #include "segment.h"
 #include "status.h"
@@ -36,6 +38,9 @@ class Client {
   const WorkerId& worker_id() const { return worker_id_; }
   PinCounts& pins() { return pins_; }
   WarmPages& warm_pages() { return warm_pages_; }
+  // Held by the one thread of this process that takes objects out of the heap.
+  std::mutex& spilling() { return spilling_; }
+  DiskDrafts& disk_drafts() { return disk_drafts_; }
   // The doorbells of the other clients.
   Bells& bells() { return bells_; }
 
@@ -53,6 +58,8 @@ class Client {
   int pid_;
   PinCounts pins_;
   WarmPages warm_pages_;
+  std::mutex spilling_;
+  DiskDrafts disk_drafts_;
   Bells bells_;
 };
 

@@ -23,6 +23,9 @@ inline constexpr const char* kFaultPoints[] = {
     "view.pinned", "view.counted", "read.copied", "release.discarded", "release.unpinned", "release.last",
     "delete.before", "delete.marked", "remove.unlinked", "remove.freed_entry", "free.before", "free.merged", "free.chunk", "free.binned",
     "delete.before_bells",
+    // They go to disk and come back.
+    "spill.claimed", "spill.written", "spill.attached", "evict.evicting", "evict.spilled", "evict.freed", "spill.unlinked", "spill.punched", "disk.made",
+    "restore.placed", "restore.begun", "restore.read", "restore.sealed", "restore.undone",
     // Waiting and waking.
     "expect.marked", "bells.taken", "sleep.announced", "wake.taken", "wake.rung", "attend.marked", "attend.counted",
     // Channels and rings.

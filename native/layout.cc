@@ -30,9 +30,13 @@ Layout compute_layout(uint64_t heap_bytes, uint32_t table_capacity) {
   layout.allocator = section(sizeof(AllocatorState));
   layout.table = section(sizeof(TableState));
   layout.buckets = section(table_capacity * sizeof(BucketHead));
+  layout.spill = section(sizeof(SpillState) + kSpillFiles * sizeof(SpillFile));
+  layout.sites = section(kCallSites * sizeof(CallSite));
   layout.entries = section(static_cast<uint64_t>(table_capacity) * sizeof(ObjectEntry));
+  layout.details = section(static_cast<uint64_t>(table_capacity) * sizeof(ObjectDetail));
   layout.blocks = section(static_cast<uint64_t>(layout.block_capacity) * sizeof(BlockRecord));
   layout.channels = section(kChannelRegionBytes);
+  at = (at + kHugePage - 1) & ~(kHugePage - 1);  // so that the system may give huge pages
   layout.heap = section(heap_bytes);
   layout.file_bytes = at;
   return layout;

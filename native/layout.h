@@ -8,10 +8,13 @@
 //            | AllocatorState      bins of free blocks     |
 //            | TableState          free entries            |
 //            | BucketHead[capacity]  chains by id          |
+//            | SpillState, SpillFile[4096]  files on disk  |
+//            | CallSite[1024]      where objects were made |
 //            | ObjectEntry[capacity] the objects           |  grows in backing from its start
+//            | ObjectDetail[capacity] more of each object  |  grows in backing from its start
 //            | BlockRecord[4 capacity + 64]  the heap's map|  grows in backing from its start
 //            | channel region (channel_layout.h)           |
-//            | heap                                        |  grows in backing from its start
+//            | heap                (on a huge page)        |  grows in backing from its start
 //            +---------------------------------------------+
 //
 // Offsets and widths are fixed; integers are in the machine's order (the magic tells when it differs). There are no pointers.
@@ -28,13 +31,17 @@
 namespace eagleray {
 
 inline constexpr uint64_t kMagic = 0x31594152454c4741ULL;  // "AGLERAY1" in little-endian bytes
-inline constexpr uint32_t kLayoutVersion = 1;
+inline constexpr uint32_t kLayoutVersion = 2;
 inline constexpr uint64_t kPage = 4096;
 inline constexpr uint64_t kGranule = 64;
+inline constexpr uint64_t kHugePage = 2 << 20;
 inline constexpr uint32_t kMaxClients = 512;
 inline constexpr uint32_t kWaiterBuckets = 1024;
 inline constexpr uint32_t kClientWords = kMaxClients / 64;
 inline constexpr uint32_t kNone = 0xffffffff;  // no entry, no block
+inline constexpr uint64_t kNowhere = ~0ull;     // no place in the heap
+inline constexpr uint32_t kSpillFiles = 4096;
+inline constexpr uint32_t kCallSites = 1024;
 
 inline constexpr uint64_t kMinHeapBytes = 64 * 1024;
 inline constexpr uint64_t kMaxHeapBytes = 1ULL << 46;
@@ -54,7 +61,10 @@ struct Layout {
   uint64_t allocator;
   uint64_t table;
   uint64_t buckets;
+  uint64_t spill;
+  uint64_t sites;
   uint64_t entries;
+  uint64_t details;
   uint64_t blocks;
   uint64_t channels;
   uint64_t heap;
@@ -81,6 +91,7 @@ struct SegmentHeader {
   // How many bytes of the section, from its start, are reserved in the file. Only ever grow; nobody touches what lies beyond.
   alignas(64) std::atomic<uint64_t> heap_backed;
   std::atomic<uint64_t> entries_backed;
+  std::atomic<uint64_t> details_backed;
   std::atomic<uint64_t> blocks_backed;
   alignas(64) std::byte reserved[kPage - 320];
 };
@@ -121,28 +132,102 @@ inline constexpr uint64_t kFree = 0;
 inline constexpr uint64_t kCreating = 1;
 inline constexpr uint64_t kSealed = 2;
 inline constexpr uint64_t kDeleting = 3;
+inline constexpr uint64_t kEvicting = 4;   // sealed, and being taken out of the heap by the holder of the lock
+inline constexpr uint64_t kSpilled = 5;    // sealed, and only on disk
+inline constexpr uint64_t kRestoring = 6;  // on disk, and being read back into the heap by the client that its detail names
+inline constexpr uint64_t kLast = kRestoring;
 
 constexpr uint64_t make(uint64_t state, uint64_t generation) { return generation << 8 | state; }
 constexpr uint64_t state(uint64_t word) { return word & 0xff; }
 constexpr uint64_t generation(uint64_t word) { return word >> 8; }
+// Whether readers find it: sealed, in memory or on disk.
+constexpr bool is_present(uint64_t word) {
+  const uint64_t is = state(word);
+  return is == kSealed || is == kSpilled || is == kRestoring;
+}
 }  // namespace object_state
 
 // One object. The table of these is the ground truth: bucket chains, free lists and the allocator are rebuilt from it.
-// state: free -> creating -> sealed -> deleting -> free, or creating -> free (abort). Everything but `state`, `next` and `pins`
-// is written under the lock before the entry leaves kFree and is constant until it is free again.
+//
+//   free -> creating -> sealed -> deleting -> free      creating -> free (abort), creating -> spilled (made on disk)
+//                       sealed -> evicting -> spilled -> restoring -> sealed      evicting -> sealed (a reader came first)
+//                                             spilled, restoring -> deleting
+//
+// Everything but `state`, `next`, `pins` and the place in the heap is written under the lock before the entry leaves kFree and is
+// constant until it is free again. The place (`offset`, `block`) changes under the lock while nobody has a pin on the entry in the
+// heap: the generation grows with each eviction, so that a state word once seen names one place for ever.
 struct alignas(64) ObjectEntry {
   std::atomic<uint64_t> state;
-  uint64_t offset;  // from the start of the heap
-  uint64_t size;    // bytes of the object; the block's size follows from it (block_bytes)
+  std::atomic<uint64_t> offset;  // from the start of the heap; kNowhere when it has no memory there
+  std::atomic<uint64_t> size;    // bytes of the object; the block's size follows from it (block_bytes)
   uint8_t id[kObjectIdBytes];
   std::atomic<uint32_t> next;  // in the bucket's chain; in the list of free entries when free
   uint32_t creator_generation;
   uint16_t creator_slot;
   uint16_t created_millis;  // creation time: created_seconds since 1970, plus these milliseconds
   uint32_t created_seconds;
-  uint32_t block;  // the BlockRecord of its memory
+  uint32_t block;  // the BlockRecord of its memory; kNone as offset
   // Bit = the client process holds at least one pin. Setting and clearing are idempotent; the count is the process's own.
   std::atomic<uint64_t> pins[kClientWords];
+};
+
+// More of the object in the entry of the same index. Written under the lock, but for `used`.
+struct alignas(32) ObjectDetail {
+  // Its copy on disk, which is as good as the object: the file's index + 1 and where in it; 0 when there is none.
+  uint32_t file;
+  std::atomic<uint32_t> used;  // 1: made or viewed since the eviction hand last passed
+  uint64_t file_offset;
+  uint32_t restorer_generation;  // who reads it back, in kRestoring
+  uint16_t restorer_slot;
+  uint16_t unused;
+  uint32_t site;           // index + 1 of the CallSite that made it; 0 when not known
+  std::atomic<uint32_t> pinned_seconds;  // since 1970: when somebody last went from no view of it to one
+};
+
+// A file of spilled objects, appended to by one client until it is full or that client is gone, removed when its last object is.
+namespace spill_file_state {
+inline constexpr uint32_t kFree = 0;
+inline constexpr uint32_t kOpen = 1;    // the writer appends
+inline constexpr uint32_t kClosed = 2;  // nobody does any more
+inline constexpr uint32_t kDead = 3;    // holds nothing; to be unlinked, then free
+}  // namespace spill_file_state
+
+struct SpillFile {
+  uint64_t serial;   // its name
+  uint64_t bytes;    // given out in it, from its start on
+  uint64_t settled;  // below this nobody is writing: what is no object's is a hole or to become one
+  uint64_t dead;     // bytes of objects that are gone, and no hole yet
+  uint64_t holes;    // bytes given back to the file system
+  uint32_t objects;  // whose `file` it is
+  uint32_t state;
+  uint32_t writer_generation;
+  uint16_t writer_slot;
+  uint16_t unused;
+  uint64_t unused_too;
+};
+
+// All guarded by the lock but the atomics.
+struct SpillState {
+  std::atomic<uint64_t> quota_bytes;  // 0: nothing is ever spilled
+  uint64_t disk_bytes;                // sum of `bytes` of the files, less their holes
+  uint64_t next_serial;
+  uint32_t high_water;  // records at and above have never been used
+  uint32_t hand;        // the entry at which the search for one to evict goes on
+  std::atomic<uint32_t> dead_files;
+  std::atomic<uint64_t> dead_bytes;  // sum of `dead` of the files
+  // Grows when the store is filled above the mark where spilling begins: a futex that spill threads sleep on.
+  alignas(64) std::atomic<uint32_t> wanted;
+  alignas(64) std::atomic<uint64_t> spilled_objects;  // written, ever
+  std::atomic<uint64_t> spilled_bytes;
+  std::atomic<uint64_t> restored_objects;  // read back, ever
+  std::atomic<uint64_t> restored_bytes;
+  std::atomic<uint64_t> evicted_objects;  // taken out of the heap, ever
+  std::byte reserved[4096 - 128 - 40];
+};
+
+// "file:line" of a place where objects were made, zero-terminated. Never changes once it is counted in `TableState::sites`.
+struct CallSite {
+  char text[128];
 };
 
 // A chain's head with a version, in one word: version (upper half) grows whenever an entry leaves the chain, so a reader that
@@ -153,7 +238,8 @@ struct TableState {
   uint32_t free_head;   // most recently freed entry: its lines are warm
   uint32_t high_water;  // entries at and above have never been used
   uint32_t used;
-  uint32_t unused[13];
+  uint32_t sites;  // call sites known
+  uint32_t unused[12];
 };
 
 // One block of the heap, used or free. Blocks tile the heap in the order of prev/next.
@@ -199,10 +285,11 @@ struct AllocatorState {
   uint64_t unused[4];
 };
 
-static_assert(sizeof(Layout) == 96);
-static_assert(offsetof(SegmentHeader, layout) == 16 && offsetof(SegmentHeader, node_id) == 112);
-static_assert(offsetof(SegmentHeader, checksum) == 128 && offsetof(SegmentHeader, lock) == 192);
+static_assert(sizeof(Layout) == 120);
+static_assert(offsetof(SegmentHeader, layout) == 16 && offsetof(SegmentHeader, node_id) == 136);
+static_assert(offsetof(SegmentHeader, checksum) == 152 && offsetof(SegmentHeader, lock) == 192);
 static_assert(offsetof(SegmentHeader, heap_backed) == 256 && sizeof(SegmentHeader) == kPage);
+static_assert(sizeof(ObjectDetail) == 32 && sizeof(SpillFile) == 64 && sizeof(SpillState) == kPage && sizeof(CallSite) == 128);
 static_assert(sizeof(ClientRecord) == 64 && offsetof(ClientRecord, worker_id) == 16);
 static_assert(sizeof(WaiterBucket) == 64);
 static_assert(sizeof(ObjectEntry) == 128 && offsetof(ObjectEntry, id) == 24 && offsetof(ObjectEntry, pins) == 64);

@@ -75,7 +75,7 @@ BucketHead& ObjectTable::bucket_of(const ObjectId& id) const {
 
 ObjectEntry* ObjectTable::at_link(uint32_t link) const { return segment_.entry_exists(link - 1) ? &segment_.entry(link - 1) : nullptr; }
 
-FoundEntry ObjectTable::find_sealed(const ObjectId& id, bool* settled) const {
+FoundEntry ObjectTable::find_present(const ObjectId& id, bool* settled) const {
   const BucketHead& bucket = bucket_of(id);
   const std::atomic<uint32_t>& rebuild = segment_.header().rebuild;
   *settled = true;
@@ -88,7 +88,8 @@ FoundEntry ObjectTable::find_sealed(const ObjectId& id, bool* settled) const {
       const ObjectEntry* entry = at_link(link);
       if (entry == nullptr) break;
       const uint64_t word = entry->state.load(std::memory_order_acquire);
-      if (object_state::state(word) == object_state::kSealed && has_id(*entry, id)) return {link - 1, word};
+      if (object_state::is_present(word) && has_id(*entry, id)) return {link - 1, word};
+      if (object_state::state(word) == object_state::kEvicting && has_id(*entry, id)) break;  // for a moment: look again
       link = entry->next.load(std::memory_order_acquire);
       // Led into another chain, perhaps a long way: look up from time to time.
       if ((steps & 63) == 0 && bucket.load(std::memory_order_acquire) != head) break;
@@ -106,8 +107,8 @@ Result<FoundEntry> ObjectTable::find_current(const ObjectId& id) const {
     const ObjectEntry* entry = at_link(link);
     if (entry == nullptr || steps > segment_.layout().table_capacity) return corrupt_table("a chain leads nowhere");
     const uint64_t word = entry->state.load(std::memory_order_acquire);
-    const uint64_t state = object_state::state(word);
-    if ((state == object_state::kSealed || state == object_state::kCreating) && has_id(*entry, id)) return FoundEntry{link - 1, word};
+    const bool is_current = object_state::is_present(word) || object_state::state(word) == object_state::kCreating;
+    if (is_current && has_id(*entry, id)) return FoundEntry{link - 1, word};
     link = entry->next.load(std::memory_order_relaxed);
   }
   return FoundEntry{};
@@ -190,14 +191,16 @@ Status ObjectTable::rebuild() {
   const uint32_t high_water = state_.high_water;
   EAGLERAY_FAULT("rebuild.emptied");
   if (high_water > capacity || (high_water > 0 && !segment_.entry_exists(high_water - 1))) return corrupt_table("its length");
+  const uint32_t sites = state_.sites;
   state_ = TableState{};
   state_.free_head = kNone;
   state_.high_water = high_water;
+  state_.sites = sites;
   // Downwards, so that the lowest free entries are taken first.
   for (uint32_t i = high_water; i-- > 0;) {
     ObjectEntry& entry = segment_.entry(i);
     const uint64_t state = object_state::state(entry.state.load(std::memory_order_acquire));
-    if (state > object_state::kDeleting) return corrupt_table("an entry's state");
+    if (state > object_state::kLast) return corrupt_table("an entry's state");
     if (state == object_state::kFree) {
       put_back(i);
       continue;
@@ -226,7 +229,7 @@ std::optional<std::string> ObjectTable::check() const {
       const ObjectEntry& entry = segment_.entry(index);
       const uint64_t state = object_state::state(entry.state.load());
       if (seen[index]++ != 0) return name(index) + " is in two places";
-      if (state == object_state::kFree || state > object_state::kDeleting) return name(index) + " is in a chain and not in use";
+      if (state == object_state::kFree || state > object_state::kLast) return name(index) + " is in a chain and not in use";
       if (&bucket_of(load_id(entry)) != &segment_.bucket(i)) return name(index) + " is in the chain of another id";
       for (const uint32_t other : current) {
         if (state != object_state::kDeleting && has_id(segment_.entry(other), load_id(entry))) return name(index) + " has an id twice";

@@ -9,7 +9,7 @@
 // Invariants (check() proves them):
 //  (1) An entry is in the chain of its id's bucket exactly when its state is not free; all others below high_water are in the
 //      list of free entries.
-//  (2) Of the entries with one id at most one is creating or sealed; any number may be deleting, held by their last readers.
+//  (2) Of the entries with one id at most one is creating or present; any number may be deleting, held by their last readers.
 //  (3) A free entry's generation is larger than any it had in use.
 #pragma once
 
@@ -32,13 +32,13 @@ class ObjectTable {
 
   void format();
 
-  // Without the lock: the sealed entry of that id. `settled` is false when other processes changed the chain throughout, or the
+  // Without the lock: the entry of that id that readers may have, sealed in memory or on disk. `settled` is false when other processes changed the chain throughout, or the
   // table is being rebuilt: then a miss means nothing and the caller looks under the lock.
-  FoundEntry find_sealed(const ObjectId& id, bool* settled) const;
+  FoundEntry find_present(const ObjectId& id, bool* settled) const;
 
   // All below: the caller holds the segment lock.
 
-  // The creating or sealed entry of that id; kNone as a value when there is none.
+  // The creating or present entry of that id; kNone as a value when there is none.
   Result<FoundEntry> find_current(const ObjectId& id) const;
   // An entry for use, state still free; kStoreFull when all are in use. Give it to publish() or put_back().
   Result<uint32_t> take();

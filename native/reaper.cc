@@ -10,6 +10,7 @@
 #include "object_table.h"
 #include "process.h"
 #include "segment_lock.h"
+#include "spill_files.h"
 #include "waiters.h"
 
 namespace eagleray {
@@ -32,6 +33,10 @@ Status give_back_entry(Segment& segment, uint32_t index, uint32_t slot, uint32_t
   if (state == object_state::kCreating && entry.creator_slot == slot && entry.creator_generation == generation) {
     return free_entry(segment, index);
   }
+  if (state == object_state::kRestoring && segment.detail(index).restorer_slot == slot &&
+      segment.detail(index).restorer_generation == generation) {
+    return undo_restore(segment, index);
+  }
   // Whoever it was that died before freeing it.
   if (state == object_state::kDeleting) return free_if_unpinned(segment, index, object_state::generation(word));
   return Status();
@@ -46,10 +51,24 @@ bool is_pinned(const ObjectEntry& entry) {
 }
 
 Status free_entry(Segment& segment, uint32_t index) {
+  const bool in_heap = segment.entry(index).offset.load(std::memory_order_relaxed) != kNowhere;
   const uint32_t block = segment.entry(index).block;
   // The entry first: from then on the memory belongs to nobody, which a rebuild finds by itself.
   Status status = ObjectTable(segment).remove(index);
-  return status.ok() ? Allocator(segment).free(block) : status;
+  if (!status.ok()) return status;
+  SpillFiles(segment).detach(index);
+  return in_heap ? Allocator(segment).free(block) : Status();
+}
+
+Status undo_restore(Segment& segment, uint32_t index) {
+  ObjectEntry& entry = segment.entry(index);
+  const uint64_t generation = object_state::generation(entry.state.load(std::memory_order_relaxed));
+  const uint32_t block = entry.block;
+  entry.state.store(object_state::make(object_state::kSpilled, generation), std::memory_order_seq_cst);
+  EAGLERAY_FAULT("restore.undone");
+  entry.offset.store(kNowhere, std::memory_order_relaxed);
+  entry.block = kNone;
+  return Allocator(segment).free(block);
 }
 
 Status free_if_unpinned(Segment& segment, uint32_t index, uint64_t generation) {
@@ -94,6 +113,7 @@ Status give_back_client(Client& by, uint32_t slot, uint32_t generation, bool die
   if (!lock.ok()) return lock.status();
   if (!still_its()) return Status();
   clear_waiter(segment, slot);
+  SpillFiles(segment).close_of(slot, generation);
   record.start_time.store(0, std::memory_order_release);
   // The caller's own lock word stands for a slot in use: let go of it first when the slot is its own.
   if (slot == by.slot()) lock.unlock();

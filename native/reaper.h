@@ -23,6 +23,8 @@ Status give_back_client(Client& by, uint32_t slot, uint32_t generation, bool die
 Status free_entry(Segment& segment, uint32_t index);
 // The same if it is still deleting in that generation and nobody pins it. REQUIRES: the segment lock is held.
 Status free_if_unpinned(Segment& segment, uint32_t index, uint64_t generation);
+// Gives the block of an object that is being read back free, as nobody goes on with that. REQUIRES: the segment lock is held; restoring.
+Status undo_restore(Segment& segment, uint32_t index);
 bool is_pinned(const ObjectEntry& entry);
 
 }  // namespace eagleray

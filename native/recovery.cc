@@ -7,16 +7,32 @@
 #include "allocator.h"
 #include "fault_points.h"
 #include "object_table.h"
+#include "spill_files.h"
 
 namespace eagleray {
 namespace {
 
+// An eviction that did not come to its end did not happen; one that did has no block, whatever the entry still says.
+void settle_eviction(ObjectEntry& entry) {
+  const uint64_t word = entry.state.load(std::memory_order_acquire);
+  const uint64_t generation = object_state::generation(word);
+  if (object_state::state(word) == object_state::kEvicting) {
+    entry.state.store(object_state::make(object_state::kSealed, generation), std::memory_order_seq_cst);
+  } else if (object_state::state(word) == object_state::kSpilled) {
+    entry.offset.store(kNowhere, std::memory_order_relaxed);
+    entry.block = kNone;
+  }
+}
+
 std::vector<Allocator::UsedBlock> collect(const Segment& segment) {
   std::vector<Allocator::UsedBlock> used;
   for (uint32_t i = 0; i < segment.entry_end(); i++) {
-    const ObjectEntry& entry = segment.entry(i);
+    ObjectEntry& entry = segment.entry(i);
     if (object_state::state(entry.state.load(std::memory_order_acquire)) == object_state::kFree) continue;
-    used.push_back({entry.offset, block_bytes(std::min(entry.size, kMaxHeapBytes)), i});
+    settle_eviction(entry);
+    const uint64_t offset = entry.offset.load(std::memory_order_relaxed);
+    if (offset == kNowhere) continue;  // on disk alone
+    used.push_back({offset, block_bytes(std::min(entry.size.load(std::memory_order_relaxed), kMaxHeapBytes)), i});
   }
   std::sort(used.begin(), used.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
   return used;
@@ -40,6 +56,7 @@ Status rebuild_after_death(Segment& segment) {
     }
   }
   EAGLERAY_FAULT("rebuild.before_end");
+  SpillFiles(segment).rebuild();
   if (!status.ok()) header.corrupt.store(1, std::memory_order_seq_cst);
   header.rebuild.fetch_add(1, std::memory_order_seq_cst);
   return status;

@@ -41,7 +41,8 @@ Status check_header(const SegmentHeader& header, uint64_t file_bytes, const std:
   }
   if (file_bytes != layout.file_bytes) return no(Code::kStoreCorrupt, "the file is truncated or too long");
   if (header.corrupt.load() != 0) return no(Code::kStoreCorrupt, "it was found corrupt earlier");
-  if (header.heap_backed.load() > layout.heap_bytes || header.entries_backed.load() > layout.blocks - layout.entries ||
+  if (header.heap_backed.load() > layout.heap_bytes || header.entries_backed.load() > layout.details - layout.entries ||
+      header.details_backed.load() > layout.blocks - layout.details ||
       header.blocks_backed.load() > layout.channels - layout.blocks) {
     return no(Code::kStoreCorrupt, "more is marked as reserved than there is");
   }
@@ -84,6 +85,8 @@ Status Segment::map() {
   // A core dump of a client need not hold the store.
   madvise(shared_, layout_.file_bytes, MADV_DONTDUMP);
   madvise(private_, layout_.file_bytes, MADV_DONTDUMP);
+  // Where the system gives huge pages to shared memory that asks (shmem_enabled `advise`); elsewhere nothing.
+  madvise(shared_ + layout_.heap, layout_.heap_bytes, MADV_HUGEPAGE);
   return Status();
 }
 
@@ -115,6 +118,7 @@ Result<std::unique_ptr<Segment>> Segment::create(const std::string& directory, c
   if (result.ok() && rename(building.c_str(), file_path(directory).c_str()) != 0) result = system_error("name " + building, errno);
   if (!result.ok()) {
     unlink(building.c_str());
+    unlink((directory + "/spill").c_str());
     rmdir(directory.c_str());
   }
   EAGLERAY_FAULT("make.named");
@@ -136,6 +140,11 @@ Result<std::unique_ptr<Segment>> Segment::fill(std::unique_ptr<Segment> segment,
   std::memcpy(header.node_id, options.node_id.data(), kNodeIdBytes);
   header.created_at_ms = now_ms();
   header.checksum = header_checksum(header);
+  if (!options.spill_directory.empty()) {
+    const std::string link = segment->directory_ + "/spill";
+    if (symlink(options.spill_directory.c_str(), link.c_str()) != 0) return system_error("link " + link, errno);
+    segment->spill().quota_bytes.store(options.spill_quota_bytes);
+  }
   ObjectTable(*segment).format();
   status = Allocator(*segment).format();
   if (status.ok()) status = init_channel_region(segment->channels());
@@ -210,9 +219,14 @@ bool Segment::write_heap(uint64_t offset, const std::byte* bytes, uint64_t lengt
   return true;
 }
 
+// The detail first: an entry that exists has one.
 Status Segment::ensure_entry_backed(uint32_t index) {
-  const uint64_t end = (static_cast<uint64_t>(index) + 1) * sizeof(ObjectEntry);
-  return ensure_prefix_backed(header().entries_backed, layout_.entries, layout_.blocks - layout_.entries, end, kTableStepBytes);
+  const uint64_t count = static_cast<uint64_t>(index) + 1;
+  Status status = ensure_prefix_backed(header().details_backed, layout_.details, layout_.blocks - layout_.details, count * sizeof(ObjectDetail),
+                                       kTableStepBytes);
+  if (!status.ok()) return status;
+  return ensure_prefix_backed(header().entries_backed, layout_.entries, layout_.details - layout_.entries, count * sizeof(ObjectEntry),
+                              kTableStepBytes);
 }
 
 Status Segment::ensure_block_backed(uint32_t index) {

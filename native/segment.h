@@ -21,6 +21,9 @@ struct SegmentOptions {
   uint64_t capacity_bytes = 0;  // of the heap; rounded up to whole pages
   uint32_t table_capacity = 0;  // objects at most, rounded up to a power of two; 0 derives it from capacity_bytes
   NodeId node_id{};
+  // Where objects go when the heap is full: an existing directory for this store alone. Empty: nowhere, and a full store is an error.
+  std::string spill_directory = {};
+  uint64_t spill_quota_bytes = ~0ull;  // what the files there may take
 };
 
 class Segment {
@@ -46,6 +49,12 @@ class Segment {
   TableState& table() const { return *reinterpret_cast<TableState*>(shared_ + layout_.table); }
   BucketHead& bucket(uint32_t index) const { return reinterpret_cast<BucketHead*>(shared_ + layout_.buckets)[index]; }
   ObjectEntry& entry(uint32_t index) const { return reinterpret_cast<ObjectEntry*>(shared_ + layout_.entries)[index]; }
+  ObjectDetail& detail(uint32_t index) const { return reinterpret_cast<ObjectDetail*>(shared_ + layout_.details)[index]; }
+  SpillState& spill() const { return *reinterpret_cast<SpillState*>(shared_ + layout_.spill); }
+  SpillFile& spill_file(uint32_t index) const {
+    return reinterpret_cast<SpillFile*>(shared_ + layout_.spill + sizeof(SpillState))[index];
+  }
+  CallSite& site(uint32_t index) const { return reinterpret_cast<CallSite*>(shared_ + layout_.sites)[index]; }
   BlockRecord& block(uint32_t index) const { return reinterpret_cast<BlockRecord*>(shared_ + layout_.blocks)[index]; }
   ChannelRegion channels() const { return ChannelRegion(shared_ + layout_.channels); }
   std::byte* heap() const { return shared_ + layout_.heap; }
@@ -77,6 +86,8 @@ class Segment {
   // Writes to the heap through the file, which needs no page tables of this process. False when it cannot; then nothing can be said
   // of those bytes. REQUIRES: [offset, offset + length) is reserved.
   bool write_heap(uint64_t offset, const std::byte* bytes, uint64_t length);
+  // The file that holds the spilled objects of that serial number.
+  std::string spill_path(uint64_t serial) const { return directory_ + "/spill/" + std::to_string(serial); }
   // The records up to and including `index`. Do nothing but compare when they are reserved already.
   Status ensure_entry_backed(uint32_t index);
   Status ensure_block_backed(uint32_t index);

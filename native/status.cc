@@ -14,6 +14,8 @@ const char* code_name(Code code) {
     case Code::kObjectNotFound: return "ERR_EAGLERAY_OBJECT_NOT_FOUND";
     case Code::kStoreFull: return "ERR_EAGLERAY_OBJECT_STORE_FULL";
     case Code::kStoreSpace: return "ERR_EAGLERAY_STORE_SPACE";
+    case Code::kDiskFull: return "ERR_EAGLERAY_OUT_OF_DISK";
+    case Code::kSpilled: return "ERR_EAGLERAY_SPILLED";
     case Code::kStoreCorrupt: return "ERR_EAGLERAY_STORE_CORRUPT";
     case Code::kStoreVersion: return "ERR_EAGLERAY_STORE_VERSION";
     case Code::kTooManyClients: return "ERR_EAGLERAY_TOO_MANY_CLIENTS";

@@ -17,6 +17,8 @@ enum class Code : int {
   kObjectNotFound,   // No sealed object of that id (for seal and abort: none this process is creating).
   kStoreFull,        // The heap or the table has no room; deleting objects helps.
   kStoreSpace,       // The file system has no room; deleting objects may not help.
+  kDiskFull,         // The disk, or the quota of it, has no room for spilled objects; deleting objects helps.
+  kSpilled,          // The object is on disk, and the caller did not want to wait for that.
   kStoreCorrupt,     // The segment holds what no client may have written; it is not usable.
   kStoreVersion,     // The segment was made by another version, or it is no segment.
   kTooManyClients,   // Every client slot is taken by a live process.

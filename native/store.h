@@ -4,7 +4,7 @@
 //   put = create + copy + seal. An object is visible once sealed, and its bytes never change again.
 //   view pins it: its memory stays until the last pin of the last process goes, also when it is deleted meanwhile.
 //
-// A Store is a handle on the process's Client and may be copied; it holds no state of its own. Threads: all methods may be called
+// A Store is a handle on the process's Client and may be copied; it holds no state but where its objects are made. Threads: all methods may be called
 // from any thread, except that one object's create, seal and abort belong to one thread at a time.
 // Every operation may end in kStoreCorrupt when the segment was damaged; only other outcomes are named below.
 #pragma once
@@ -18,18 +18,21 @@
 #include "client.h"
 #include "object_id.h"
 #include "object_table.h"
+#include "spill.h"
 #include "status.h"
 
 namespace eagleray {
 
-// A pinned sealed object. `data` lies in the copy-on-write mapping, or is a copy of its own when the object is smaller than a
-// page (small objects share pages, and a stray write must not reach a neighbour's view). Give it to release() exactly once.
+// A pinned sealed object. `data` lies in the copy-on-write mapping; or in one of a file of spilled objects, where the heap has no room
+// for it; or is a copy of its own when the object is smaller than a page (small objects share pages, and a stray write must not reach
+// a neighbour's view). Give it to release() exactly once.
 struct View {
   const std::byte* data = nullptr;  // never null, also for an empty object; 64-byte aligned
   uint64_t size = 0;
   uint32_t entry = kNone;
   uint64_t generation = 0;
   bool is_copy = false;
+  std::shared_ptr<DiskMapping> mapping;
 };
 
 struct ObjectInfo {
@@ -39,6 +42,9 @@ struct ObjectInfo {
   uint32_t creator;
   uint64_t created_at_ms;
   std::vector<uint32_t> pinned_by;
+  uint64_t pinned_at_ms;  // when it last came to be viewed; 0 when nobody views it
+  bool on_disk;           // spilled: not in memory
+  std::string site;       // where it was made; empty when not known
 };
 
 struct StoreStats {
@@ -54,6 +60,13 @@ struct StoreStats {
   uint32_t clients = 0;
   uint32_t channels = 0;
   uint32_t table_capacity = 0;
+  uint32_t spilled = 0;            // of the sealed ones, on disk alone
+  uint64_t disk_bytes = 0;         // that the files of spilled objects take
+  uint64_t spilled_objects = 0;    // written to disk, ever; and so on
+  uint64_t spilled_bytes = 0;
+  uint64_t restored_objects = 0;
+  uint64_t restored_bytes = 0;
+  uint64_t evicted_objects = 0;  // taken out of the heap, ever, written or not
 };
 
 struct PutPart {
@@ -68,7 +81,9 @@ class Store {
 
   const std::shared_ptr<Client>& client() const { return client_; }
 
-  // kObjectExists; kStoreFull (the message has the numbers); kStoreSpace when the file system is full.
+  // kObjectExists; kStoreFull (the message has the numbers); kStoreSpace when the file system is full. Where the store spills, it
+  // makes room, which takes as long as the disk does, and makes the object on disk when there is none; then kDiskFull, or kSystem
+  // when the disk fails.
   Status put(const ObjectId& id, const void* bytes, uint64_t size);
   // Parts in ascending order without overlap, within the size, else kInvalidArgument; the gaps become zeros.
   Status put_parts(const ObjectId& id, uint64_t size, std::span<const PutPart> parts);
@@ -78,9 +93,15 @@ class Store {
   Status seal(const ObjectId& id);
   Status abort(const ObjectId& id);
 
-  // Copies a sealed object to `target` if it is no longer than `capacity`; gives its length either way. kObjectNotFound.
+  // Objects that this handle makes from now on were made there: a number of intern_site(), 0 for nowhere in particular.
+  void set_site(uint32_t site) { site_ = site; }
+  // The number of a place in a program; 0 when the store knows as many as it can.
+  uint32_t intern_site(const std::string& text);
+
+  // Copies a sealed object to `target` if it is no longer than `capacity`; gives its length either way. kObjectNotFound; kSpilled when
+  // it is on disk, whatever its length: view() it.
   Result<uint64_t> read(const ObjectId& id, void* target, uint64_t capacity);
-  // Pins a sealed object. kObjectNotFound.
+  // Pins a sealed object, and reads it from disk when it is there. kObjectNotFound; kSystem when the disk fails.
   Result<View> view(const ObjectId& id);
   // A part of a view that is not released yet, as a view with a pin of its own: each may be released before the other. The same
   // memory, or a copy of its own where the view is one. REQUIRES: within the view.
@@ -108,32 +129,56 @@ class Store {
   Result<std::vector<uint32_t>> reap_dead();
 
  private:
+  friend class Spiller;
   struct Reserved {
     uint32_t index;
-    std::byte* data;
+    std::byte* data;   // null: on disk
+    std::string path;  // then its file
   };
   struct Pin {
     uint32_t index;
-    uint64_t word;
+    uint64_t word;  // the state it was made in
   };
 
   Segment& segment() const { return client_->segment(); }
+
+  // Making: store_write.cc
   Result<Reserved> reserve(const ObjectId& id, uint64_t size);
-  Result<uint32_t> insert(const ObjectId& id, uint64_t size);
+  Result<Reserved> reserve_on_disk(const ObjectId& id, uint64_t size);
+  Result<uint32_t> insert(const ObjectId& id, uint64_t size, bool on_disk);
+  Status place_in_heap(uint32_t index, uint64_t size);
+  Status place_on_disk(uint32_t index, uint64_t size);
   Status no_room(uint64_t size, const Status& why);
+  void wake_spiller();
+  Status fill(const Reserved& reserved, uint64_t size, std::span<const PutPart> parts);
   Result<uint32_t> find_mine(const ObjectId& id);
   void publish_seal(uint32_t index, const ObjectId& id);
   Status drop_reserved(uint32_t index);
 
+  // Reading: store_read.cc
   FoundEntry find(const ObjectId& id);
-  // `for_view`: the caller will look at it in the private mapping.
-  Result<Pin> pin(const ObjectId& id, bool for_view);
-  Result<bool> mark_deleted(const ObjectId& id);
+  Result<Pin> pin(const ObjectId& id);
+  void mark_used(uint32_t index);
+  Result<View> heap_view(const Pin& pin);
+  View unplaced_view(const Pin& pin);
   Result<View> copied_view(View view, const std::byte* bytes);
+  std::byte* memory_for_copy(const View& view);
+  Result<bool> mark_deleted(const ObjectId& id);
   void unpin(uint32_t index, uint64_t generation);
   void free_if_last(uint32_t index, uint64_t generation);
+  void wake_unlinker();
+
+  // Reading from disk: store_restore.cc
+  Result<View> disk_view(const Pin& pin);
+  Result<std::byte*> begin_restore(const Pin& pin);
+  Status read_into_heap(const std::string& path, uint64_t offset, std::byte* target, uint64_t size);
+  void finish_restore(const Pin& pin);
+  void cancel_restore(const Pin& pin);
+  Status undo_restore_of(const Pin& pin);
+  Result<View> mapped_view(const Pin& pin, const std::string& path, uint64_t offset);
 
   std::shared_ptr<Client> client_;
+  uint32_t site_ = 0;
 };
 
 }  // namespace eagleray

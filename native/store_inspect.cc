@@ -2,11 +2,14 @@
 // What the store can say about itself: list, stats, clients, check.
 #include <algorithm>
 #include <bit>
+#include <cstring>
+#include <utility>
 
 #include "allocator.h"
 #include "channel.h"
 #include "object_table.h"
 #include "segment_lock.h"
+#include "spill_files.h"
 #include "store.h"
 
 namespace eagleray {
@@ -25,17 +28,31 @@ std::vector<uint32_t> pinned_by(const ObjectEntry& entry) {
   return slots;
 }
 
-// Each entry's memory is a used block that names it, and there are no other used blocks.
+std::string site_text(const Segment& segment, uint32_t site) {
+  if (site == 0 || site > std::min(segment.table().sites, kCallSites)) return "";
+  const CallSite& known = segment.site(site - 1);
+  return std::string(known.text, strnlen(known.text, sizeof known.text));
+}
+
+// Each entry's memory is a used block that names it, and there are no other used blocks; what has none is on disk.
 std::optional<std::string> check_ownership(const Segment& segment) {
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < segment.entry_end(); i++) {
     const ObjectEntry& entry = segment.entry(i);
     if (object_state::state(entry.state.load()) == object_state::kFree) continue;
     const std::string name = "object " + to_hex(load_id(entry));
+    const uint64_t state = object_state::state(entry.state.load());
+    const bool needs_block = state == object_state::kSealed || state == object_state::kRestoring;
+    if (state == object_state::kEvicting) return name + " is being evicted, and nobody holds the lock";
+    if (entry.offset.load() == kNowhere || state == object_state::kSpilled) {
+      if (needs_block || entry.offset.load() != kNowhere || entry.block != kNone) return name + " has half a place in the heap";
+      if (segment.detail(i).file == 0) return name + " is neither in memory nor on disk";
+      continue;
+    }
     if (!segment.block_exists(entry.block)) return name + " has an impossible block";
     const BlockRecord& block = segment.block(entry.block);
     if ((block.kind & block_kind::kUsedBit) == 0 || block.entry != i) return name + " has a block that is not its own";
-    if (block.offset != entry.offset || block.size != block_bytes(entry.size)) return name + " has a block of another place or size";
+    if (block.offset != entry.offset.load() || block.size != block_bytes(entry.size.load())) return name + " has a block of another place or size";
     bytes += block.size;
   }
   // Blocks and entries name each other one to one, so equal sums leave no block over: every block has a size.
@@ -79,11 +96,30 @@ Result<std::vector<ObjectInfo>> Store::list() {
       const uint64_t state = object_state::state(entry.state.load(std::memory_order_acquire));
       if (state == object_state::kFree) continue;
       const uint64_t created_at_ms = static_cast<uint64_t>(entry.created_seconds) * 1000 + entry.created_millis;
-      objects.push_back({load_id(entry), entry.size, state, entry.creator_slot, created_at_ms, pinned_by(entry)});
+      const ObjectDetail& detail = segment().detail(next);
+      std::vector<uint32_t> pinned = pinned_by(entry);
+      const uint64_t pinned_at_ms = pinned.empty() ? 0 : detail.pinned_seconds.load(std::memory_order_relaxed) * 1000ull;
+      objects.push_back({load_id(entry), entry.size.load(std::memory_order_relaxed), state, entry.creator_slot, created_at_ms, std::move(pinned),
+                         pinned_at_ms, entry.offset.load(std::memory_order_relaxed) == kNowhere, site_text(segment(), detail.site)});
     }
     more = next < segment().entry_end();
   }
   return objects;
+}
+
+uint32_t Store::intern_site(const std::string& text) {
+  Segment& segment = this->segment();
+  SegmentLock lock(segment, client_->slot(), client_->generation());
+  if (!lock.ok()) return 0;
+  const std::string kept = text.substr(0, sizeof(CallSite::text) - 1);
+  uint32_t& sites = segment.table().sites;
+  for (uint32_t site = 1; site <= std::min(sites, kCallSites); site++) {
+    if (site_text(segment, site) == kept) return site;
+  }
+  if (sites >= kCallSites) return 0;
+  std::memset(segment.site(sites).text, 0, sizeof(CallSite::text));
+  std::memcpy(segment.site(sites).text, kept.data(), kept.size());
+  return ++sites;
 }
 
 Result<StoreStats> Store::stats() {
@@ -103,13 +139,21 @@ Result<StoreStats> Store::stats() {
     const ObjectEntry& entry = segment.entry(i);
     const uint64_t state = object_state::state(entry.state.load(std::memory_order_acquire));
     stats.creating += state == object_state::kCreating;
-    stats.sealed += state == object_state::kSealed;
+    stats.sealed += object_state::is_present(entry.state.load(std::memory_order_relaxed));
+    stats.spilled += state == object_state::kSpilled || state == object_state::kRestoring;
     stats.deleting += state == object_state::kDeleting;
     if (state == object_state::kFree) continue;
     for (const std::atomic<uint64_t>& pins : entry.pins) {
       stats.pins += static_cast<uint64_t>(std::popcount(pins.load(std::memory_order_relaxed)));
     }
   }
+  const SpillState& spill = segment.spill();
+  stats.disk_bytes = spill.disk_bytes;
+  stats.spilled_objects = spill.spilled_objects.load(std::memory_order_relaxed);
+  stats.spilled_bytes = spill.spilled_bytes.load(std::memory_order_relaxed);
+  stats.restored_objects = spill.restored_objects.load(std::memory_order_relaxed);
+  stats.restored_bytes = spill.restored_bytes.load(std::memory_order_relaxed);
+  stats.evicted_objects = spill.evicted_objects.load(std::memory_order_relaxed);
   stats.objects = stats.creating + stats.sealed + stats.deleting;
   return stats;
 }
@@ -132,6 +176,7 @@ Result<std::optional<std::string>> Store::check() {
   if (!wrong.has_value()) wrong = Allocator(segment()).check();
   if (!wrong.has_value()) wrong = check_ownership(segment());
   if (!wrong.has_value()) wrong = check_pins(segment());
+  if (!wrong.has_value()) wrong = SpillFiles(segment()).check();
   return wrong;
 }
 

@@ -10,11 +10,17 @@
 #include "object_table.h"
 #include "reaper.h"
 #include "segment_lock.h"
+#include "spill.h"
+#include "spill_files.h"
+#include "spill_thread.h"
 #include "store.h"
 #include "waiters.h"
 
 namespace eagleray {
 namespace {
+
+// A store that is full is made room in for more than the object at hand: each time costs a sweep.
+constexpr uint64_t kSpillAtLeastBytes = 1 << 20;
 
 void stamp(ObjectEntry& entry, const Client& creator) {
   timespec now;
@@ -35,7 +41,7 @@ Status not_mine(const char* attempt, const ObjectId& id) {
 
 // Entry and block in one hold of the lock. The entry becomes creating last, so a death before that leaves nothing and one after
 // it leaves an object that the reaper rolls back.
-Result<uint32_t> Store::insert(const ObjectId& id, uint64_t size) {
+Result<uint32_t> Store::insert(const ObjectId& id, uint64_t size, bool on_disk) {
   Segment& segment = this->segment();
   SegmentLock lock(segment, client_->slot(), client_->generation());
   if (!lock.ok()) return lock.status();
@@ -46,44 +52,100 @@ Result<uint32_t> Store::insert(const ObjectId& id, uint64_t size) {
   if (found.value().index != kNone) return Status(Code::kObjectExists);
   const Result<uint32_t> index = table.take();
   if (!index.ok()) return index;
-  const Result<uint32_t> block = Allocator(segment).allocate(block_bytes(size), index.value());
-  if (!block.ok()) {
+  Status placed = on_disk ? place_on_disk(index.value(), size) : place_in_heap(index.value(), size);
+  if (!placed.ok()) {
     table.put_back(index.value());
-    return block;
+    return placed;
   }
   EAGLERAY_FAULT("create.allocated");
   ObjectEntry& entry = segment.entry(index.value());
-  entry.offset = segment.block(block.value()).offset;
-  if (entry.offset > segment.layout().heap_bytes - size) return Status(Code::kStoreCorrupt, "a free block lies outside the heap");
-  entry.size = size;
-  entry.block = block.value();
+  entry.size.store(size, std::memory_order_relaxed);
   stamp(entry, *client_);
+  ObjectDetail& detail = segment.detail(index.value());
+  detail.used.store(1, std::memory_order_relaxed);
+  detail.pinned_seconds.store(0, std::memory_order_relaxed);
+  detail.site = site_;
   table.publish(index.value(), id);
   EAGLERAY_FAULT("create.published");
+  wake_spiller();
   return index;
 }
 
+// REQUIRES: the segment lock is held.
+Status Store::place_in_heap(uint32_t index, uint64_t size) {
+  Segment& segment = this->segment();
+  const Result<uint32_t> block = Allocator(segment).allocate(block_bytes(size), index);
+  if (!block.ok()) return block.status();
+  ObjectEntry& entry = segment.entry(index);
+  const uint64_t offset = segment.block(block.value()).offset;
+  if (offset > segment.layout().heap_bytes - size) return Status(Code::kStoreCorrupt, "a free block lies outside the heap");
+  entry.offset.store(offset, std::memory_order_relaxed);
+  entry.block = block.value();
+  segment.detail(index).file = 0;
+  return Status();
+}
+
+// REQUIRES: the segment lock is held.
+Status Store::place_on_disk(uint32_t index, uint64_t size) {
+  Segment& segment = this->segment();
+  SpillFiles files(segment);
+  const Result<DiskPlace> place = files.alone(size);
+  if (!place.ok()) return place.status();
+  segment.entry(index).offset.store(kNowhere, std::memory_order_relaxed);
+  segment.entry(index).block = kNone;
+  files.attach(index, place.value());
+  return Status();
+}
+
+// In the heap if there is room or room can be made, else on disk where that is allowed.
 Result<Store::Reserved> Store::reserve(const ObjectId& id, uint64_t size) {
   Segment& segment = this->segment();
-  if (size > segment.layout().heap_bytes) return no_room(size, Status(Code::kStoreFull));
-  Result<uint32_t> index = insert(id, size);
+  const bool spills = SpillFiles::enabled(segment);
+  if (size > segment.layout().heap_bytes) return spills ? reserve_on_disk(id, size) : no_room(size, Status(Code::kStoreFull));
+  Result<uint32_t> index = insert(id, size, false);
   if (index.code() == Code::kStoreFull) {
     // Processes that died may hold what is needed, and nobody else may be there to notice.
     const Result<std::vector<uint32_t>> reaped = reap_dead_clients(*client_);
-    if (reaped.ok() && !reaped.value().empty()) index = insert(id, size);
+    if (reaped.ok() && !reaped.value().empty()) index = insert(id, size, false);
+  }
+  // A message tells of a table that is full, to which disk is no help.
+  while (spills && index.code() == Code::kStoreFull && index.status().message().empty()) {
+    const Result<uint64_t> freed = spill_objects(*this, std::max(block_bytes(size), kSpillAtLeastBytes));
+    if (!freed.ok()) return freed.status();
+    if (freed.value() == 0) return reserve_on_disk(id, size);
+    index = insert(id, size, false);
   }
   if (index.code() == Code::kObjectExists) return exists(id);
   if (index.code() == Code::kStoreFull) return no_room(size, index.status());
   if (!index.ok()) return index.status();
   EAGLERAY_FAULT("create.unlocked");
-  const uint64_t offset = segment.entry(index.value()).offset;
+  const uint64_t offset = segment.entry(index.value()).offset.load(std::memory_order_relaxed);
   Status status = segment.ensure_heap_backed(offset + block_bytes(size));
   if (!status.ok()) {
     Status dropped = drop_reserved(index.value());
     return dropped.ok() ? status : dropped;
   }
   client_->warm_pages().placed(offset + block_bytes(size));
-  return Reserved{index.value(), segment.heap() + offset};
+  return Reserved{index.value(), segment.heap() + offset, {}};
+}
+
+Result<Store::Reserved> Store::reserve_on_disk(const ObjectId& id, uint64_t size) {
+  Result<uint32_t> index = insert(id, size, true);
+  if (index.code() == Code::kDiskFull) {
+    reclaim_disk(segment(), client_->slot(), client_->generation(), true);
+    index = insert(id, size, true);
+  }
+  if (index.code() == Code::kObjectExists) return exists(id);
+  if (!index.ok()) return index.status();
+  const std::optional<DiskPlace> place = SpillFiles(segment()).place_of(index.value());
+  if (!place.has_value()) return Status(Code::kStoreCorrupt, "a file of spilled objects is gone from the segment");
+  const std::string path = segment().spill_path(place->serial);
+  Status status = make_disk_object(path, size);
+  EAGLERAY_FAULT("disk.made");
+  if (status.ok()) return Reserved{index.value(), nullptr, path};
+  Status dropped = drop_reserved(index.value());
+  reclaim_disk(segment(), client_->slot(), client_->generation(), false);
+  return dropped.ok() ? status : dropped;
 }
 
 Status Store::no_room(uint64_t size, const Status& why) {
@@ -97,6 +159,15 @@ Status Store::no_room(uint64_t size, const Status& why) {
                                       " bytes are free, at most " + std::to_string(allocator.largest_free()) + " in one piece");
 }
 
+// Above this filling, threads that spill in the background begin.
+void Store::wake_spiller() {
+  Segment& segment = this->segment();
+  if (!SpillFiles::enabled(segment) || !is_filled_to_spill(segment)) return;
+  std::atomic<uint32_t>& wanted = segment.spill().wanted;
+  // Once each time that it is seen: who sleeps sets it back.
+  if (wanted.load(std::memory_order_relaxed) == 0 && wanted.exchange(1, std::memory_order_seq_cst) == 0) wake_spill_thread(segment);
+}
+
 Status Store::drop_reserved(uint32_t index) {
   SegmentLock lock(segment(), client_->slot(), client_->generation());
   if (!lock.ok()) return lock.status();
@@ -107,21 +178,53 @@ void Store::publish_seal(uint32_t index, const ObjectId& id) {
   EAGLERAY_FAULT("seal.before");
   ObjectEntry& entry = segment().entry(index);
   const uint64_t generation = object_state::generation(entry.state.load(std::memory_order_relaxed));
-  entry.state.store(object_state::make(object_state::kSealed, generation), std::memory_order_seq_cst);
+  const bool on_disk = entry.offset.load(std::memory_order_relaxed) == kNowhere;
+  entry.state.store(object_state::make(on_disk ? object_state::kSpilled : object_state::kSealed, generation), std::memory_order_seq_cst);
   EAGLERAY_FAULT("seal.sealed");
   ring_waiters(*client_, id);
   EAGLERAY_FAULT("seal.rung");
 }
 
 Status Store::put(const ObjectId& id, const void* bytes, uint64_t size) {
+  const PutPart part{bytes, size, 0};
   const Result<Reserved> reserved = reserve(id, size);
   if (!reserved.ok()) return reserved.status();
   if (size > 0) {
-    const CopyPart part{reserved.value().data, static_cast<const std::byte*>(bytes), size};
-    copy_into_heap(*client_, {&part, 1});
+    Status status = fill(reserved.value(), size, {&part, 1});
+    if (!status.ok()) return status;
   }
   EAGLERAY_FAULT("put.copied");
   publish_seal(reserved.value().index, id);
+  return Status();
+}
+
+// Copies the parts to where the object is to be; when that fails, there is none.
+Status Store::fill(const Reserved& reserved, uint64_t size, std::span<const PutPart> parts) {
+  if (reserved.data == nullptr) {
+    Status status;
+    for (const PutPart& part : parts) {
+      if (status.ok()) status = write_spilled(reserved.path, part.offset, static_cast<const std::byte*>(part.data), part.length);
+    }
+    if (status.ok()) return status;
+    Status dropped = drop_reserved(reserved.index);
+    reclaim_disk(segment(), client_->slot(), client_->generation(), false);
+    return dropped.ok() ? status : dropped;
+  }
+  if (parts.size() == 1 && parts[0].length == size) {
+    const CopyPart part{reserved.data, static_cast<const std::byte*>(parts[0].data), size};
+    copy_into_heap(*client_, {&part, 1});
+    return Status();
+  }
+  std::vector<CopyPart> copies;
+  copies.reserve(2 * parts.size() + 1);
+  uint64_t at = 0;
+  for (const PutPart& part : parts) {
+    if (part.offset > at) copies.push_back({reserved.data + at, nullptr, part.offset - at});
+    if (part.length > 0) copies.push_back({reserved.data + part.offset, static_cast<const std::byte*>(part.data), part.length});
+    at = part.offset + part.length;
+  }
+  if (size > at) copies.push_back({reserved.data + at, nullptr, size - at});
+  copy_into_heap(*client_, copies);
   return Status();
 }
 
@@ -136,17 +239,8 @@ Status Store::put_parts(const ObjectId& id, uint64_t size, std::span<const PutPa
   }
   const Result<Reserved> reserved = reserve(id, size);
   if (!reserved.ok()) return reserved.status();
-  std::byte* const target = reserved.value().data;
-  std::vector<CopyPart> copies;
-  copies.reserve(2 * parts.size() + 1);
-  uint64_t at = 0;
-  for (const PutPart& part : parts) {
-    if (part.offset > at) copies.push_back({target + at, nullptr, part.offset - at});
-    if (part.length > 0) copies.push_back({target + part.offset, static_cast<const std::byte*>(part.data), part.length});
-    at = part.offset + part.length;
-  }
-  if (size > at) copies.push_back({target + at, nullptr, size - at});
-  copy_into_heap(*client_, copies);
+  Status status = fill(reserved.value(), size, parts);
+  if (!status.ok()) return status;
   EAGLERAY_FAULT("put.copied");
   publish_seal(reserved.value().index, id);
   return Status();
@@ -155,7 +249,15 @@ Status Store::put_parts(const ObjectId& id, uint64_t size, std::span<const PutPa
 Result<std::byte*> Store::create(const ObjectId& id, uint64_t size) {
   const Result<Reserved> reserved = reserve(id, size);
   if (!reserved.ok()) return reserved.status();
-  return reserved.value().data;
+  if (reserved.value().data != nullptr) return reserved.value().data;
+  Result<std::shared_ptr<DiskMapping>> mapping = DiskMapping::map(reserved.value().path, 0, size, true);
+  if (!mapping.ok()) {
+    Status dropped = drop_reserved(reserved.value().index);
+    return dropped.ok() ? mapping.status() : dropped;
+  }
+  std::byte* const data = mapping.value()->data();
+  client_->disk_drafts().keep(reserved.value().index, std::move(mapping.value()));
+  return data;
 }
 
 // REQUIRES: the segment lock is held.
@@ -179,6 +281,7 @@ Status Store::seal(const ObjectId& id) {
     index = mine.value();
   }
   if (index == kNone) return not_mine("seal", id);
+  client_->disk_drafts().drop(index);
   EAGLERAY_FAULT("seal.found");
   publish_seal(index, id);
   return Status();
@@ -191,7 +294,10 @@ Status Store::abort(const ObjectId& id) {
     const Result<uint32_t> mine = find_mine(id);
     if (!mine.ok()) return mine.status();
     EAGLERAY_FAULT("abort.before");
-    if (mine.value() != kNone) return free_entry(segment(), mine.value());
+    if (mine.value() != kNone) {
+      client_->disk_drafts().drop(mine.value());
+      return free_entry(segment(), mine.value());
+    }
   }
   return not_mine("abort", id);
 }

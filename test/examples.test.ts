@@ -21,7 +21,16 @@ suite('examples', () => {
   test('every example has a test here', () => {
     const modules = ['flights.ts', 'shared-pages.ts'] // what the quickstart imports
     const programs = readdirSync(`${root}examples`).filter(file => file.endsWith('.ts') && !modules.includes(file))
-    const tested = ['arrow-batches', 'crawler', 'monte-carlo-pi', 'parameter-server', 'quickstart', 'shared-weights', 'tree-reduce']
+    const tested = [
+      'arrow-batches',
+      'crawler',
+      'disk-cache',
+      'monte-carlo-pi',
+      'parameter-server',
+      'quickstart',
+      'shared-weights',
+      'tree-reduce',
+    ]
     assert.deepEqual(
       programs.sort(),
       tested.map(name => `${name}.ts`),
@@ -74,6 +83,17 @@ suite('examples', () => {
     assert.equal(lines.length, 4)
     for (const [i, line] of lines.slice(1).entries())
       assert.match(line, new RegExp(`^question ${i + 1}: both answer \\d+\\.\\d{3}, as the model does here$`))
+  })
+
+  test('disk-cache: a cache larger than memory', async () => {
+    const lines = (await run('examples/disk-cache.ts')).trim().split('\n')
+    assert.deepEqual(lines.slice(0, 3), [
+      '64 tiles computed, 128 asked for',
+      'the same sums both times: true',
+      '64 tiles of 2 MiB cached in 32 MiB of memory',
+    ])
+    const [spilled, restored] = (lines[3] as string).match(/\d+/g) as string[]
+    assert.ok(Number(spilled) >= 48 && Number(restored) >= 48, lines[3])
   })
 
   test('arrow-batches: a producer and a consumer', async () => {

@@ -21,7 +21,7 @@ const nodeId = '0123456789'
 /** A process that sends back what it gets, and the channel to it. */
 async function connect(spinMicros: number): Promise<Line> {
   const path = `/dev/shm/eagleray-bench-${randomBytes(4).toString('hex')}`
-  const store = native.createStore(path, 16 * 2 ** 20, nodeId, false)
+  const store = native.createStore(path, 16 * 2 ** 20, nodeId, false, null, 0)
   let toSend = 0
   let toReceive = 0
   let done: () => void = () => {}

@@ -25,6 +25,10 @@ export interface InitOptions {
   labels?: Record<string, string>
   /** Size of the object store in bytes. Default: 30 % of memory. */
   objectStoreBytes?: number
+  /** Whether objects go to disk when memory is short. Default true. */
+  spill?: boolean
+  /** Directory for that, made if it is not there. Default: in the session directory. */
+  spillDir?: string
   /** Where the names of actors live. Default: a namespace of this driver's own. */
   namespace?: string
   /** Whether what workers print comes out here, prefixed "(name pid=…)". Default true. */
@@ -44,6 +48,8 @@ const KEYS = [
   'resources',
   'labels',
   'objectStoreBytes',
+  'spill',
+  'spillDir',
   'namespace',
   'logToDriver',
   'runtimeEnv',
@@ -99,9 +105,11 @@ export async function init(options: InitOptions = {}): Promise<ClusterContext> {
 }
 
 function checkInit(options: InitOptions): void {
-  refuseUnknown('init()', options, [...KEYS, 'spillDir', 'spill'])
-  for (const key of ['spillDir', 'spill'] as const)
-    if (key in options) throw new TypeError(`init(): the option ${key} is not supported by this version of eagleray`)
+  refuseUnknown('init()', options, KEYS)
+  flag('init()', 'spill', options.spill)
+  if (options.spillDir !== undefined && (typeof options.spillDir !== 'string' || options.spillDir === ''))
+    throw new TypeError('init(): spillDir must be the path of a directory')
+  if (options.spillDir !== undefined && options.spill === false) throw new TypeError('init(): spillDir is given, and spill is false')
   checkResources('init()', options)
   checkName('init()', options.namespace, 'namespace')
   flag('init()', 'logToDriver', options.logToDriver)

@@ -4,7 +4,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readSync, unlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { STEPS } from '../core/resources.js'
 import { ClusterConnectionError } from '../errors.js'
@@ -33,6 +33,8 @@ export interface StartOptions extends ResourceOptions {
   environment?: Environment | null | undefined
   /** Touch all of the store now, which takes a while, rather than as it is used. */
   prefault?: boolean | undefined
+  spill?: boolean | undefined
+  spillDir?: string | undefined
   /** More flags for `node` in the workers. */
   workerExecArgv?: readonly string[] | undefined
 }
@@ -146,9 +148,9 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
     const error = new ClusterConnectionError(`The node daemon did not start: ${report.message}`)
     throw report.code === null ? error : Object.assign(error, { cause: Object.assign(new Error(report.message), { code: report.code }) })
   }
-  const { storePath, sessionDir, lockPath, nodeId, daemonId, token, warning } = report
+  const { storePath, spillPath, sessionDir, lockPath, nodeId, daemonId, token, warning } = report
   const ended = exit.then(how => {
-    removeSession({ name: basename(sessionDir), storePath, sessionDir, lockPath })
+    removeSession({ name: basename(sessionDir), storePath, spillPath, sessionDir, lockPath })
     return how
   })
   const handles = [child, child.stdin, child.stdout, child.stderr].filter(handle => handle !== null) as unknown as {
@@ -240,6 +242,8 @@ function settingsOf(options: StartOptions): DaemonSettings {
     labels: options.labels ?? {},
     objectStoreBytes: options.objectStoreBytes ?? null,
     prefault: options.prefault ?? false,
+    spill: options.spill ?? true,
+    spillDir: options.spillDir === undefined ? null : resolve(options.spillDir),
     prestart: options.prestart ?? Math.min(cpus, limits.workersMax >> 1),
     environment: options.environment ?? null,
     jobId: '00000001',

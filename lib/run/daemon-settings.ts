@@ -18,6 +18,10 @@ export interface DaemonSettings {
   /** Null: as much as the machine allows (session.ts). */
   objectStoreBytes: number | null
   prefault: boolean
+  /** Objects go to disk when memory is short. */
+  spill: boolean
+  /** Where; null: to the session directory. */
+  spillDir: string | null
   /** Warm workers kept for tasks. */
   prestart: number
   /** Their runtime environment: the job's. */
@@ -39,6 +43,8 @@ export type DaemonReport =
   | {
       ok: true
       storePath: string
+      /** Of a session that spills to a directory of the user's; what is to be removed with it. */
+      spillPath: string | null
       sessionDir: string
       lockPath: string
       nodeId: NodeId

@@ -248,7 +248,7 @@ export class NodeShell implements MeshListener {
   #answerObjects(to: WorkerId, request: number, rows: unknown[]): void {
     const living = this.#living()
     const idOf = new Map([...living].map(([workerId, slot]) => [slot, workerId]))
-    for (const { id, sizeBytes, pinnedBy } of this.#store.list()) {
+    for (const { id, sizeBytes, pinnedBy, spilled } of this.#store.list()) {
       if (living.has(ownerOf(id))) continue
       const holders = pinnedBy.map(slot => idOf.get(slot) ?? `slot ${slot}`)
       const nodeIds = [this.#store.workerId.slice(0, 10)]
@@ -260,7 +260,7 @@ export class NodeShell implements MeshListener {
         reason: 'its owner is gone',
         callSite: '',
         nodeIds,
-        spilled: false,
+        spilled,
       })
     }
     this.#mesh.send(to, { is: 'answer', request, rows })

@@ -4,10 +4,13 @@
 // ready, or why not, in one line of JSON on its standard output (`DaemonReport`).
 
 import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { encodeError } from '../codec/error-value.js'
 import { Head } from '../core/head/head.js'
 import { Daemon } from '../core/node/daemon.js'
 import { Node } from '../core/node/node.js'
+import { lockedFolder, SPILL_PREFIX } from '../io/locked-folder.js'
 import { ChildProcesses } from '../io/processes.js'
 import { type NativeStore, native } from '../native.js'
 import { CGROUP_ENV, DAEMON_ENV, type DaemonReport, type DaemonSettings } from './daemon-settings.js'
@@ -35,7 +38,8 @@ function main(): void {
     const place = placeSegment(session, roots, settings.objectStoreBytes, machineMemory())
     session.storePath = place.storePath
     const nodeId = randomBytes(5).toString('hex')
-    const store = native.createStore(place.storePath, place.capacityBytes, nodeId, settings.prefault)
+    const disk = spillDirectory(settings, session)
+    const store = native.createStore(place.storePath, place.capacityBytes, nodeId, settings.prefault, disk, Number.MAX_SAFE_INTEGER)
     run(settings, session, store, nodeId, place.warning)
     setImmediate(() => sweepSessions(roots, lock))
   } catch (error) {
@@ -43,6 +47,18 @@ function main(): void {
     if (session !== null) removeSession(session)
     process.exitCode = 1
   }
+}
+
+/** Where objects go when memory is short; null: nowhere. In a directory of the user's it outlives a killed daemon until the next session there. */
+function spillDirectory(settings: DaemonSettings, session: Session): string | null {
+  if (!settings.spill) return null
+  if (settings.spillDir !== null) {
+    session.spillPath = lockedFolder(settings.spillDir, SPILL_PREFIX)
+    return session.spillPath
+  }
+  const directory = join(session.sessionDir, 'spill')
+  mkdirSync(directory, { mode: 0o700 })
+  return directory
 }
 
 function run(settings: DaemonSettings, session: Session, store: NativeStore, nodeId: string, warning: string | null): void {
@@ -86,8 +102,8 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
     process.exitCode = 1
     shell.end('the node daemon failed')
   })
-  const { lockPath } = session
-  report({ ok: true, storePath, sessionDir, lockPath, nodeId, daemonId: store.workerId, token, warning })
+  const { lockPath, spillPath } = session
+  report({ ok: true, storePath, spillPath, sessionDir, lockPath, nodeId, daemonId: store.workerId, token, warning })
   shell.start()
 }
 

@@ -5,7 +5,7 @@ import type { Encoded } from '../codec/value.js'
 import { encodeSmall } from '../codec/value.js'
 import { checkViewable } from '../codec/view-limit.js'
 import type { Entry } from '../core/owner/entry.js'
-import { ObjectStoreFullError } from '../errors.js'
+import { ObjectStoreFullError, OutOfDiskError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { callSiteText } from './call-site.js'
 import type { Runtime } from './runtime.js'
@@ -58,7 +58,8 @@ export class Puts {
     try {
       return attempt()
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ERR_EAGLERAY_OBJECT_STORE_FULL') throw error
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'ERR_EAGLERAY_OBJECT_STORE_FULL' && code !== 'ERR_EAGLERAY_OUT_OF_DISK') throw error
       this.runtime.makeRoom()
       throw this.fullError(requestedBytes, error as Error)
     }
@@ -89,6 +90,15 @@ export class Puts {
       }
     })
     const text = holders.map(each => `  ${each.sizeBytes} bytes made at ${each.callSite}: ${each.reason} (${each.objectId})`)
+    if ((cause as NodeJS.ErrnoException).code === 'ERR_EAGLERAY_OUT_OF_DISK') {
+      const what = `the object store has no room for ${requestedBytes} bytes in memory, nor on disk: ${cause.message}. The largest objects are:`
+      return new OutOfDiskError(
+        `${what}\n${text.join('\n')}\nDrop refs you no longer need, free disk space, or give init() another spillDir`,
+        {
+          cause,
+        },
+      )
+    }
     return new ObjectStoreFullError(
       `the object store has no room for ${requestedBytes} bytes: ${stats.usedBytes} of ${stats.capacityBytes} are used, the largest free piece is ${stats.largestFreeBytes}. ` +
         `The largest objects are:\n${text.join('\n')}\nDrop refs you no longer need (using, or [Symbol.dispose]()), release() views, or give init() more objectStoreBytes`,

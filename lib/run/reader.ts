@@ -7,7 +7,7 @@ import { type Decoder, decodeSmall, type Encoded, NOT_SMALL, type PartOf } from 
 import { checkViewable } from '../codec/view-limit.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
 import { ObjectLostError } from '../errors.js'
-import { type NativeStore, native } from '../native.js'
+import { type NativeStore, native, ON_DISK } from '../native.js'
 import { limits } from '../options.js'
 
 export class Reader {
@@ -23,7 +23,7 @@ export class Reader {
     private readonly idOf: (entry: Entry) => string,
   ) {}
 
-  /** The value, or a promise of it where modules have to be loaded first. Throws (or rejects with) the error of a failed entry. */
+  /** The value, or a promise of it where modules have to be loaded or a disk be read first. Throws (or rejects with) the error of a failed entry. */
   value(entry: Entry): unknown {
     switch (entry.state) {
       case STATE.inline:
@@ -54,14 +54,23 @@ export class Reader {
 
   /** The value of a sealed object of the store. */
   stored(id: string): unknown {
-    const length = this.store.read(id, this.scratch)
+    const length = this.store.read(id, this.scratch, 0)
+    if (length === ON_DISK) return this.restored(id)
     if (length < 0) throw lost(id)
     if (length <= this.scratch.length) {
       const small = decodeSmall(this.scratch, this.view, 0, length)
       return small !== NOT_SMALL ? small : this.decode(this.scratch.slice(0, length), false)
     }
     checkViewable(`get() of ${id}`, length)
-    const buffer = this.store.view(id)
+    return this.viewed(id, this.store.view(id))
+  }
+
+  /** The value of an object that is on disk, read from there first. */
+  private async restored(id: string): Promise<unknown> {
+    return this.viewed(id, await this.store.restore(id))
+  }
+
+  private viewed(id: string, buffer: ArrayBuffer | null): unknown {
     if (buffer === null) throw lost(id)
     const bytes = new Uint8Array(buffer)
     if (this.decoder.holdsViews(bytes)) {

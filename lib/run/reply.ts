@@ -5,7 +5,7 @@ import { encode } from '@msgpack/msgpack'
 import { encodeThrown } from '../codec/error-value.js'
 import { type Encoded, encodeSmall, writeEncoded } from '../codec/value.js'
 import type { Entry } from '../core/owner/entry.js'
-import { ObjectStoreFullError } from '../errors.js'
+import { ObjectStoreFullError, OutOfDiskError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { limits } from '../options.js'
 import { beginReply, endFrame, FORM, REPLY_FLAG, REPLY_HEADER_BYTES, STATUS, writeObjectId } from '../wire/frames.js'
@@ -16,6 +16,11 @@ import type { Runtime } from './runtime.js'
 const SCALAR_BYTES = 32
 const STRING_BYTES_MAX = 4096 * 3 + 32
 
+/** Somebody may make room. */
+function isFull(error: unknown): boolean {
+  return error instanceof ObjectStoreFullError || error instanceof OutOfDiskError
+}
+
 export class Replies {
   constructor(private readonly runtime: Runtime) {}
 
@@ -24,7 +29,7 @@ export class Replies {
     try {
       this.ok(task, value)
     } catch (error) {
-      if (error instanceof ObjectStoreFullError) return this.whenRoom(task, name, value, performance.now() + limits.roomWaitMs)
+      if (isFull(error)) return this.whenRoom(task, name, value, performance.now() + limits.roomWaitMs)
       this.error(task, name, error)
     }
     return null
@@ -38,7 +43,7 @@ export class Replies {
         this.ok(task, value)
         return
       } catch (error) {
-        if (error instanceof ObjectStoreFullError && performance.now() < untilMs) continue
+        if (isFull(error) && performance.now() < untilMs) continue
         this.error(task, name, error)
         return
       }

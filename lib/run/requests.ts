@@ -139,7 +139,10 @@ export class Requests implements CallPort {
   /** Rows of this process for the state API. */
   rows(what: string, argument: string): unknown[] {
     const { owner, self } = this.runtime
-    if (what === 'objects') return [...owner.references.owned.values()].filter(entry => !entry.isActor).map(entry => this.objectRow(entry))
+    if (what === 'objects') {
+      const spilled = new Set(this.runtime.store.list().flatMap(each => (each.spilled ? [each.id] : [])))
+      return [...owner.references.owned.values()].filter(entry => !entry.isActor).map(entry => this.objectRow(entry, spilled))
+    }
     if (what === 'explain') return [explainEntry(this.runtime, argument)]
     const pending = [...owner.tasks.pending.values()].map(task => ({
       taskId: objectId(self, task.seq),
@@ -163,17 +166,18 @@ export class Requests implements CallPort {
     return [...finished, ...pending]
   }
 
-  private objectRow(entry: Entry): unknown {
+  private objectRow(entry: Entry, spilled: Set<string>): unknown {
     const { self } = this.runtime
+    const objectId = this.runtime.idOf(entry)
     return {
-      objectId: this.runtime.idOf(entry),
+      objectId,
       sizeBytes: entry.sizeBytes,
       owner: self,
       holders: [...(entry.local + entry.holds > 0 ? [self] : []), ...(entry.borrowers ?? [])],
       reason: entry.state === STATE.pending ? 'pending task' : reason(entry),
       callSite: entry.callSite,
       nodeIds: entry.state === STATE.stored ? [self.slice(0, 10)] : [],
-      spilled: false,
+      spilled: spilled.has(entry.storedAs ?? objectId),
     }
   }
 

@@ -38,6 +38,8 @@ export interface Session {
   lockPath: string
   /** Where createStore is to make the segment; it does not exist yet. */
   storePath: string
+  /** Where objects go when memory is short, if not below the session directory; null otherwise. */
+  spillPath: string | null
 }
 
 export interface Roots {
@@ -66,13 +68,14 @@ export function createSession(roots: Roots, random: () => string, lock: (path: s
     const sessionDir = join(roots.sessions, name)
     writeFileSync(lockPath, sessionDir)
     mkdirSync(join(sessionDir, 'logs'), { recursive: true, mode: 0o700 })
-    return { name, sessionDir, lockPath, storePath: join(roots.segments, name) }
+    return { name, sessionDir, lockPath, storePath: join(roots.segments, name), spillPath: null }
   }
 }
 
 /** Removes all that the session has in files; what is gone already is no error. */
 export function removeSession(session: Session): void {
-  for (const path of [session.storePath, session.sessionDir, session.lockPath]) rmSync(path, { recursive: true, force: true })
+  for (const path of [session.storePath, session.spillPath, session.sessionDir, session.lockPath])
+    if (path !== null) rmSync(path, { recursive: true, force: true })
 }
 
 /** Removes the sessions of daemons that are dead; gives their names. */
@@ -86,7 +89,8 @@ export function sweepSessions(roots: Roots, lock: (path: string) => boolean): st
       if (!lock(lockPath)) continue
       const sessionDir = readFileSync(lockPath, 'utf8')
       // Empty: it ended before it made anything.
-      if (basename(sessionDir) === name) removeSession({ name, lockPath, sessionDir, storePath: join(roots.segments, name) })
+      if (basename(sessionDir) === name)
+        removeSession({ name, lockPath, sessionDir, storePath: join(roots.segments, name), spillPath: null })
       else rmSync(lockPath, { force: true })
       removed.push(name)
     } catch {

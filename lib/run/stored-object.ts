@@ -18,35 +18,46 @@ export interface StoredObject extends Disposable {
   release(): void
 }
 
-/** A small object, copied out. */
+/** A small object, copied out to a place that it shares with others (copy-pool.ts). */
 export class Copied implements StoredObject {
   constructor(
     readonly id: string,
-    private envelope: Uint8Array,
+    private source: Uint8Array | null,
+    private readonly offset: number,
+    private readonly length: number,
     private readonly decoder: Decoder,
   ) {}
 
   /** What must be awaited before `value`, if anything. */
   prepare(): Promise<void> | null {
-    return this.decoder.prepare(this.envelope)
+    return this.decoder.prepare(this.envelope(this.held()))
   }
 
   get bytes(): Uint8Array {
-    return payloadOf(this.envelope)
+    return this.source === null ? new Uint8Array(0) : payloadOf(this.envelope(this.source))
   }
 
   value<T>(): T {
-    if (this.envelope.length === 0) throw released(this.id)
-    const small = decodeSmall(this.envelope, new DataView(this.envelope.buffer, this.envelope.byteOffset), 0, this.envelope.length)
-    return (small === NOT_SMALL ? this.decoder.decode(this.envelope, false) : small) as T
+    const envelope = this.envelope(this.held())
+    const small = decodeSmall(envelope, new DataView(envelope.buffer, envelope.byteOffset, envelope.length), 0, envelope.length)
+    return (small === NOT_SMALL ? this.decoder.decode(envelope, false) : small) as T
   }
 
   release(): void {
-    this.envelope = new Uint8Array(0)
+    this.source = null
   }
 
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  private held(): Uint8Array {
+    if (this.source === null) throw released(this.id)
+    return this.source
+  }
+
+  private envelope(source: Uint8Array): Uint8Array {
+    return source.subarray(this.offset, this.offset + this.length)
   }
 }
 

@@ -31,7 +31,7 @@ suite('native store: parts of views', () => {
     const inner = store.part(part, 0, 10) as ArrayBuffer
     assert.equal(new Uint8Array(inner)[0], 77)
     const target = new Uint8Array(LENGTH)
-    store.read(id(1), target)
+    store.read(id(1), target, 0)
     assert.deepEqual(target, new Uint8Array(LENGTH).fill(1), 'the write stays private')
     assert.equal(native.privatePages(view(2)), 0)
   })

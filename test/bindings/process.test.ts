@@ -73,7 +73,7 @@ suite('native store and ports, when processes end', () => {
   test('a port that is not ref-ed lets the process end, and the loop runs dry', () => {
     const path = join(scene.directory, 'unref')
     const { status } = script(`
-      const store = native.createStore(${JSON.stringify(path)}, 1 << 20, '0a0b0c0d0e', false)
+      const store = native.createStore(${JSON.stringify(path)}, 1 << 20, '0a0b0c0d0e', false, null, 0)
       const silent = { onPackets() {}, onClosed() {}, onOpened() {}, onWritable() {}, onSealed() {} }
       const port = native.openPort(store, silent, new Uint8Array(1 << 20), new Int32Array(300), 100)
       port.ref()
@@ -85,7 +85,7 @@ suite('native store and ports, when processes end', () => {
   test('an uncaught error ends the process as ever', () => {
     const path = join(scene.directory, 'uncaught')
     const { status } = script(`
-      const store = native.createStore(${JSON.stringify(path)}, 1 << 20, '0a0b0c0d0e', false)
+      const store = native.createStore(${JSON.stringify(path)}, 1 << 20, '0a0b0c0d0e', false, null, 0)
       const listener = { onPackets() {}, onClosed() {}, onOpened() {}, onWritable() {}, onSealed() { throw undefined } }
       const port = native.openPort(store, listener, new Uint8Array(1 << 20), new Int32Array(300), 100)
       port.ref()
@@ -127,7 +127,7 @@ suite('native store and ports, when processes end', () => {
     const path = join(scene.directory, 'loaded')
     const { status, stdout } = script(`
       import { Worker } from 'node:worker_threads'
-      const store = native.createStore(${JSON.stringify(path)}, 1 << 20, '0a0b0c0d0e', false)
+      const store = native.createStore(${JSON.stringify(path)}, 1 << 20, '0a0b0c0d0e', false, null, 0)
       const source = \`import { workerData } from 'node:worker_threads'
         import { native } from '#lib/native.js'
         const store = native.openStore(\${JSON.stringify(store.path)})

@@ -35,10 +35,10 @@ suite('native store', () => {
   test('put and read', () => {
     store.put(id(1), text('hello, world'), 5)
     const target = new Uint8Array(8)
-    assert.equal(store.read(id(1), target), 5)
+    assert.equal(store.read(id(1), target, 0), 5)
     assert.deepEqual(target, text('hello\0\0\0'))
-    assert.equal(store.read(id(1), new Uint8Array(4)), 5)
-    assert.equal(store.read(id(2), target), -1)
+    assert.equal(store.read(id(1), new Uint8Array(4), 0), 5)
+    assert.equal(store.read(id(2), target, 0), -1)
     assert.equal(store.contains(id(1)), true)
     assert.equal(store.contains(id(2)), false)
   })
@@ -100,11 +100,11 @@ suite('native store', () => {
       () => store.put(id(1), text('x'), Number.NaN),
       () => store.put(id(1), new Int32Array(4) as never, 1),
       () => store.put(id(1), 'x' as never, 1),
-      () => store.read(id(1), null as never),
+      () => store.read(id(1), null as never, 0),
       () => store.create(id(1), 1.5),
       () => (store.contains as () => boolean)(),
-      () => native.createStore(store.path, 1 << 20, 'xyz', false),
-      () => native.createStore(3 as never, 1 << 20, '0a0b0c0d0e', false),
+      () => native.createStore(store.path, 1 << 20, 'xyz', false, null, 0),
+      () => native.createStore(3 as never, 1 << 20, '0a0b0c0d0e', false, null, 0),
       () => new (store.constructor as new () => NativeStore)(),
       () => native.openPort({} as never, {} as never, new Uint8Array(1 << 20), new Int32Array(3), 0),
     ]
@@ -115,7 +115,7 @@ suite('native store', () => {
   })
 
   test('what is no segment is refused', () => {
-    assert.throws(() => native.createStore(store.path, 1 << 20, '0a0b0c0d0e', false), /segment-0/)
+    assert.throws(() => native.createStore(store.path, 1 << 20, '0a0b0c0d0e', false, null, 0), /segment-0/)
     assert.throws(() => native.openStore(`${scene.directory}/nowhere`), coded('ERR_EAGLERAY_SYSTEM'))
   })
 
@@ -139,7 +139,7 @@ suite('native store', () => {
     assert.equal(view.byteLength, 0)
     assert.equal(store.release(view), true)
     assert.equal(store.release(view), false)
-    assert.equal(store.read(id(1), new Uint8Array(0)), 0)
+    assert.equal(store.read(id(1), new Uint8Array(0), 0), 0)
     store.create(id(2), 0)
     store.seal(id(2))
     assert.equal(store.contains(id(2)), true)
@@ -208,7 +208,7 @@ suite('native store', () => {
     new Uint8Array(view)[5000] = 99
     assert.equal(native.privatePages(view), 1)
     const target = new Uint8Array(length)
-    store.read(id(1), target)
+    store.read(id(1), target, 0)
     assert.equal(target[5000], 1)
     store.release(view)
     const again = store.view(id(1)) as ArrayBuffer

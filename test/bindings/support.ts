@@ -21,7 +21,7 @@ export class Scene {
   private segments = 0
 
   create(capacityBytes = 16 << 20): NativeStore {
-    const store = native.createStore(join(this.directory, `segment-${this.segments++}`), capacityBytes, '0a0b0c0d0e', false)
+    const store = native.createStore(join(this.directory, `segment-${this.segments++}`), capacityBytes, '0a0b0c0d0e', false, null, 0)
     this.closers.push(() => store.close())
     return store
   }

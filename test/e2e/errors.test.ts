@@ -36,7 +36,7 @@ const names = [
 ]
 
 suite('errors', () => {
-  suiteSetup(() => begin({ objectStoreBytes: 64 << 20 }))
+  suiteSetup(() => begin({ objectStoreBytes: 64 << 20, spill: false }))
   suiteTeardown(end)
 
   test('every class of the contract is exported, with a code and a name of its own', () => {

@@ -2,58 +2,20 @@
 // The object store by itself, between programs that share nothing but its path.
 
 import assert from 'node:assert/strict'
-import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { type Table, tableFromArrays, tableFromIPC } from 'apache-arrow'
 import { GetTimeoutError, ObjectExistsError, ObjectStoreFullError, SerializationError } from 'eagleray'
 import { ObjectStore, type StoreEvent } from 'eagleray/store'
 import { native } from '#lib/native.js'
 import { collect } from './programs/by-reference.js'
+import { Other } from './store-program.js'
 
 const id = (number: number): string => number.toString(16).padStart(40, '0')
-const program = fileURLToPath(new URL('programs/store-peer.mjs', import.meta.url))
 const MIB = 1 << 20
-
-/** Another program with the store. */
-class Other {
-  private constructor(readonly child: ChildProcess) {}
-
-  static async start(path: string): Promise<Other> {
-    const child = fork(program, [path], { execArgv: [] })
-    const other = new Other(child)
-    await other.said()
-    return other
-  }
-
-  async said(): Promise<{ result?: unknown; waiting?: true }> {
-    const [message] = await once(this.child, 'message')
-    if (message.error !== undefined) throw Object.assign(new Error(message.error.message), message.error)
-    return message
-  }
-
-  async does(order: string, ...args: unknown[]): Promise<unknown> {
-    this.child.send({ order, args })
-    return (await this.said()).result
-  }
-
-  /** Gives its exit code and the signal that ended it. */
-  async exit(code: number): Promise<unknown[]> {
-    const gone = once(this.child, 'exit')
-    this.child.send({ order: 'exit', args: [code] })
-    return await gone
-  }
-
-  async kill(): Promise<unknown[]> {
-    const gone = once(this.child, 'exit')
-    this.child.kill('SIGKILL')
-    return await gone
-  }
-}
 
 suite('eagleray/store', () => {
   const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'eagleray-test-'))
@@ -343,7 +305,7 @@ suite('eagleray/store', () => {
     store.delete(viewed)
     assert.throws(
       () => store.put(new Uint8Array(3 * MIB)),
-      (error: ObjectStoreFullError) => error.holders.some(each => each.reason === `viewed by pid ${peer.child.pid}`),
+      (error: ObjectStoreFullError) => error.holders.some(each => each.reason.startsWith(`viewed by pid ${peer.child.pid} since 2`)),
     )
     await peer.kill()
     store.put(new Uint8Array(3 * MIB).fill(9), id(9))
@@ -435,7 +397,7 @@ suite('eagleray/store', () => {
     )
     await open('a folder in its place', segment => mkdirSync(segment))
     const cut = join(directory, 'cut')
-    const whole = native.createStore(cut, MIB, '0a0b0c0d0e', false)
+    const whole = native.createStore(cut, MIB, '0a0b0c0d0e', false, null, 0)
     whole.close()
     truncateSync(join(cut, 'segment'), 8192)
     await assert.rejects(ObjectStore.open(cut), (error: Error) => error.message.includes(cut))
@@ -451,7 +413,10 @@ suite('eagleray/store', () => {
       { capacityBytes: '1' },
       { capacityBytes: MIB, size: 1 },
       { capacityBytes: MIB, path: 3 },
-      { capacityBytes: MIB, spillDir: '/tmp' },
+      { capacityBytes: MIB, spillDir: 3 },
+      { capacityBytes: MIB, spillDir: '' },
+      { capacityBytes: MIB, spillDir: directory, spillQuotaBytes: '1' },
+      { capacityBytes: MIB, spillQuotaBytes: MIB },
       { capacityBytes: MIB, prefault: 1 },
     ])
       await assert.rejects(ObjectStore.create(options as never), TypeError)

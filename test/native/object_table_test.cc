@@ -39,9 +39,9 @@ class ObjectTableTest : public StoreTest {
     ASSERT_FALSE(wrong.has_value()) << *wrong;
   }
 
-  uint32_t find_sealed(const ObjectId& id) {
+  uint32_t find_present(const ObjectId& id) {
     bool settled = false;
-    const FoundEntry found = ObjectTable(*segment_).find_sealed(id, &settled);
+    const FoundEntry found = ObjectTable(*segment_).find_present(id, &settled);
     EXPECT_TRUE(settled);
     return found.index;
   }
@@ -51,12 +51,12 @@ class ObjectTableTest : public StoreTest {
 
 TEST_F(ObjectTableTest, OnlySealedEntriesAreFoundWithoutTheLock) {
   const uint32_t index = insert(id_of(1));
-  EXPECT_EQ(find_sealed(id_of(1)), kNone);
+  EXPECT_EQ(find_present(id_of(1)), kNone);
   EXPECT_EQ(ObjectTable(*segment_).find_current(id_of(1)).value().index, index);
   set_state(index, object_state::kSealed);
-  EXPECT_EQ(find_sealed(id_of(1)), index);
+  EXPECT_EQ(find_present(id_of(1)), index);
   set_state(index, object_state::kDeleting);
-  EXPECT_EQ(find_sealed(id_of(1)), kNone);
+  EXPECT_EQ(find_present(id_of(1)), kNone);
   EXPECT_EQ(ObjectTable(*segment_).find_current(id_of(1)).value().index, kNone);
   ASSERT_TRUE(ObjectTable(*segment_).remove(index).ok());
   EXPECT_EQ(object_state::generation(segment_->entry(index).state.load()), 1u);
@@ -78,7 +78,7 @@ TEST_F(ObjectTableTest, RandomOperationsAgreeWithAModel) {
     // Few owners and numbers: long chains, ids used again.
     const ObjectId id = id_of(random() % 400 * 256, static_cast<uint8_t>(random() % 3));
     const auto known = model.find(id);
-    ASSERT_EQ(find_sealed(id), known == model.end() ? kNone : known->second);
+    ASSERT_EQ(find_present(id), known == model.end() ? kNone : known->second);
     if (known == model.end() && random() % 2 == 0 && model.size() < 1024) {
       const uint32_t index = insert(id);
       set_state(index, object_state::kSealed);
@@ -121,7 +121,7 @@ TEST_F(ObjectTableTest, LookUpsSeeWhatIsThereThroughout) {
       while (!done.load()) {
         for (const ObjectId& id : stay) {
           bool settled = false;
-          const FoundEntry found = ObjectTable(segment).find_sealed(id, &settled);
+          const FoundEntry found = ObjectTable(segment).find_present(id, &settled);
           if (!settled) {
             unsettled++;
           } else if (found.index == kNone || !has_id(segment.entry(found.index), id)) {
@@ -174,7 +174,7 @@ TEST_F(ObjectTableTest, GarbageIsAnErrorOrNotFound) {
     }
     for (uint64_t n = 0; n < 210; n++) {
       bool settled = false;
-      (void)table.find_sealed(id_of(n), &settled);
+      (void)table.find_present(id_of(n), &settled);
       const Result<FoundEntry> found = table.find_current(id_of(n));
       if (found.ok() && found.value().index != kNone && n % 3 == 0) (void)table.remove(found.value().index);
     }

@@ -302,7 +302,7 @@ TEST_F(ReaperTest, ATableThatContradictsItselfMakesTheStoreUnusableAndSaysSo) {
   ASSERT_TRUE(store.put(id_of(1), "x", 1).ok());
   ASSERT_TRUE(store.put(id_of(2), "x", 1).ok());
   Segment& segment = store.client()->segment();
-  segment.entry(1).offset = segment.entry(0).offset;
+  segment.entry(1).offset.store(segment.entry(0).offset.load());
   segment.header().lock.store(0xffffffff);
   EXPECT_EQ(store.put(id_of(3), "x", 1).code(), Code::kStoreCorrupt);
   EXPECT_EQ(store.put(id_of(4), "x", 1).code(), Code::kStoreCorrupt);

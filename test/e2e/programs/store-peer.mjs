@@ -35,7 +35,7 @@ const orders = {
     held.get(id).bytes.fill(99)
   },
   /** Makes a store of its own, and leaves it open. */
-  make: async () => (await ObjectStore.create({ capacityBytes: 1 << 20 })).path,
+  make: async (spillDir = null) => (await ObjectStore.create({ capacityBytes: 1 << 20, spillDir })).path,
   exit: code => process.exit(code),
 }
 

@@ -117,6 +117,9 @@ class model_atomic {
   T fetch_add(T by, memory_order = memory_order_seq_cst) {
     return eagleray::model::modify_word(&value_, [by](T old) { return static_cast<T>(old + by); });
   }
+  T fetch_sub(T by, memory_order = memory_order_seq_cst) {
+    return eagleray::model::modify_word(&value_, [by](T old) { return static_cast<T>(old - by); });
+  }
   T fetch_or(T bits, memory_order = memory_order_seq_cst) {
     return eagleray::model::modify_word(&value_, [bits](T old) { return static_cast<T>(old | bits); });
   }

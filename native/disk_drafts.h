@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Objects that this process is making on disk, because they do not fit the heap: the mapping that they are written through.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "spill.h"
+
+namespace eagleray {
+
+// Threads: any. An entry is one thread's from create to seal or abort.
+class DiskDrafts {
+ public:
+  void keep(uint32_t entry, std::shared_ptr<DiskMapping> mapping) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    mappings_[entry] = std::move(mapping);
+  }
+  void drop(uint32_t entry) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    mappings_.erase(entry);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<uint32_t, std::shared_ptr<DiskMapping>> mappings_;
+};
+
+}  // namespace eagleray

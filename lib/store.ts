@@ -4,6 +4,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
+import { encodeSmallBinary } from './codec/small-binary.js'
 import { Decoder, Encoder, encodeArrayHeader, encodeSmall } from './codec/value.js'
 import { checkViewable } from './codec/view-limit.js'
 import { GetTimeoutError } from './errors.js'
@@ -130,9 +131,17 @@ export class ObjectStore implements Disposable {
    * is there already, SerializationError for what cannot be stored. A store that spills takes what was not used for longest to disk
    * when it is full: then this takes as long as the disk does.
    */
-  put(data: unknown, id: ObjectId = newId()): ObjectId {
+  put(data: unknown, id?: ObjectId): ObjectId {
+    if (id === undefined) {
+      this.checkOpen()
+      return this.write(data, newId())
+    }
     this.check(id)
-    const size = encodeSmall(data, this.scratch, this.view, 0)
+    return this.write(data, id)
+  }
+
+  private write(data: unknown, id: ObjectId): ObjectId {
+    const size = encodeSmall(data, this.scratch, this.view, 0) || encodeSmallBinary(data, this.scratch, this.view)
     if (size > 0) this.attempt(id, size, () => this.store.put(id, this.scratch, size))
     else {
       const encoded = this.encoder.encode(data, 'value')

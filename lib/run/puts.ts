@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Putting values into the store: put, createArray, large arguments and results.
 
+import { encodeSmallBinary } from '../codec/small-binary.js'
 import type { Encoded } from '../codec/value.js'
 import { encodeSmall } from '../codec/value.js'
 import { checkViewable } from '../codec/view-limit.js'
@@ -22,7 +23,7 @@ export class Puts {
   /** Copies the value into the store; when it returns, later changes to `value` do not show. */
   value(value: unknown): Entry {
     const { owner } = this.runtime
-    const size = encodeSmall(value, this.scratch, this.view, 0)
+    const size = encodeSmall(value, this.scratch, this.view, 0) || encodeSmallBinary(value, this.scratch, this.view)
     if (size === 0) return this.encoded(this.runtime.encoder.encode(value, 'value'))
     const seq = owner.nextSeq(1)
     const id = objectId(this.runtime.self, seq)

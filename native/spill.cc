@@ -191,6 +191,8 @@ class Spiller {
       entry.state.store(word, std::memory_order_seq_cst);
       return false;
     }
+    // A view that ended while the object was claimed left what it wrote to this process's last pin, which is the claim.
+    if (count.viewed) store_.discard_written(index);
     const uint32_t block = entry.block;
     entry.state.store(object_state::make(object_state::kSpilled, generation + 1), std::memory_order_seq_cst);
     EAGLERAY_FAULT("evict.spilled");

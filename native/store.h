@@ -165,6 +165,7 @@ class Store {
   std::byte* memory_for_copy(const View& view);
   Result<bool> mark_deleted(const ObjectId& id);
   void unpin(uint32_t index, uint64_t generation);
+  void discard_written(uint32_t index);
   void free_if_last(uint32_t index, uint64_t generation);
   void wake_unlinker();
 

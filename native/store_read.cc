@@ -97,12 +97,7 @@ void Store::unpin(uint32_t index, uint64_t generation) {
     PinCount& count = client_->pins().count(index);
     if (count.pins == 0) return;  // released twice: our caller's bug, but nobody else's pin
     if (--count.pins > 0) return;
-    const uint64_t bytes = block_bytes(entry.size.load(std::memory_order_relaxed));
-    if (count.viewed && bytes >= kPage) {
-      // While the bit is still set: afterwards the pages may belong to another object.
-      auto* at = const_cast<std::byte*>(segment().private_heap()) + entry.offset.load(std::memory_order_relaxed);
-      (void)madvise(at, bytes, MADV_DONTNEED);
-    }
+    if (count.viewed) discard_written(index);
     EAGLERAY_FAULT("release.discarded");
     count.viewed = false;
     entry.pins[client_->slot() / 64].fetch_and(~(1ull << (client_->slot() % 64)), std::memory_order_seq_cst);
@@ -110,6 +105,15 @@ void Store::unpin(uint32_t index, uint64_t generation) {
   EAGLERAY_FAULT("release.unpinned");
   const uint64_t deleting = object_state::make(object_state::kDeleting, generation);
   if (entry.state.load(std::memory_order_seq_cst) == deleting) free_if_last(index, generation);
+}
+
+// What this process wrote into views of the object. REQUIRES: its block is still its own: afterwards the pages may be another's.
+void Store::discard_written(uint32_t index) {
+  const ObjectEntry& entry = segment().entry(index);
+  const uint64_t bytes = block_bytes(entry.size.load(std::memory_order_relaxed));
+  if (bytes < kPage) return;  // views of it were copies
+  auto* at = const_cast<std::byte*>(segment().private_heap()) + entry.offset.load(std::memory_order_relaxed);
+  (void)madvise(at, bytes, MADV_DONTNEED);
 }
 
 void Store::free_if_last(uint32_t index, uint64_t generation) {

@@ -7,7 +7,7 @@ set(model_sources ${store_sources})
 list(FILTER model_sources EXCLUDE REGEX "native/(copy|process|warm_pages)\\.cc")
 add_library(eagleray_model STATIC ${model_sources})
 add_library(model_plain OBJECT native/copy.cc)
-add_library(model_scenarios OBJECT ${model}/explorer.cc ${model}/processes.cc ${model}/object_model.cc ${model}/channel_model.cc)
+add_library(model_scenarios OBJECT ${model}/explorer.cc ${model}/processes.cc ${model}/object_model.cc ${model}/spill_model.cc ${model}/channel_model.cc)
 foreach(target eagleray_model model_scenarios)
   target_compile_options(${target} PRIVATE -include ${model}/replacements.h)
 endforeach()
@@ -52,6 +52,26 @@ add_mutant(pin_after_look store_read.cc Pins.AViewAgainstDeletionAndReuse
 # Who takes its bit back does not look whether the deleter left the freeing to it.
 add_mutant(undo_frees_nothing store_read.cc Pins.AViewAgainstDeletionAndReuse
 [[    if (object_state::state(word) == object_state::kDeleting) free_if_last(found.index, object_state::generation(word));]] [[]])
+
+# Who takes an object out of the heap looks at the pins, and then says so.
+add_mutant(evict_after_look spill.cc Spilling.AViewAgainstEvictionAndReuse
+[[    entry.state.store(object_state::make(object_state::kEvicting, generation), std::memory_order_seq_cst);
+    EAGLERAY_FAULT("evict.evicting");
+    for (uint32_t i = 0; i < kClientWords; i++) {
+      const uint64_t own = claimed && i == client_.slot() / 64 ? own_bit() : 0;
+      if ((entry.pins[i].load(std::memory_order_seq_cst) & ~own) == 0) continue;
+      entry.state.store(word, std::memory_order_seq_cst);
+      return false;
+    }]]
+[[    for (uint32_t i = 0; i < kClientWords; i++) {
+      const uint64_t own = claimed && i == client_.slot() / 64 ? own_bit() : 0;
+      if ((entry.pins[i].load(std::memory_order_seq_cst) & ~own) != 0) return false;
+    }
+    entry.state.store(object_state::make(object_state::kEvicting, generation), std::memory_order_seq_cst);]])
+
+# An object that comes back to another place has the state word that it had.
+add_mutant(generation_stays spill.cc Spilling.AReadAgainstEvictionAndReturnToAnotherPlace
+[[object_state::make(object_state::kSpilled, generation + 1)]] [[object_state::make(object_state::kSpilled, generation)]])
 
 # A chain's version stays when an entry leaves it.
 add_mutant(version_stays object_table.cc Chains.ALookUpThroughAnEntryThatIsReused [[(head >> 32) + 1, link_of(head))]] [[(head >> 32), link_of(head))]])

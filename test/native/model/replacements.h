@@ -171,6 +171,8 @@ class model_mutex {
 
 }  // namespace std
 
+// Bytes read without a lock while they may be changing: each word is a step, where it is watched.
+#define __atomic_load_n(at, order) ::eagleray::model::load_word(at)
 #define atomic model_atomic
 #define atomic_ref model_atomic_ref
 #define mutex model_mutex

@@ -18,17 +18,21 @@ inline ObjectId id_of(uint64_t n) {
 
 class World {
  public:
-  // Processes 0 to `processes` - 1 are the threads'; one more looks at the rest from outside.
-  explicit World(int processes) {
+  // Processes 0 to `processes` - 1 are the threads'; one more looks at the rest from outside. `spills`: objects may go to disk, which
+  // is a directory beside the segment. What is written there is not put back: the segment says what of it counts.
+  explicit World(int processes, bool spills = false) : spills_(spills) {
     std::string name = std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path().string();
     name += "/eagleray-model-XXXXXX";
     if (mkdtemp(name.data()) == nullptr) std::abort();
     root_ = name;
+    SegmentOptions options{64 * kPage, kMinTableCapacity, NodeId{1}};
+    if (spills) options.spill_directory = root_ + "/disk";
+    std::filesystem::create_directory(root_ + "/disk");
     for (int i = 0; i <= processes; i++) {
       set_pid(i == processes ? 999u : 1000u + static_cast<uint32_t>(i));
       const std::string path = root_ + "/store";
       Result<std::shared_ptr<Client>> client =
-          i == 0 ? Client::create(path, {64 * kPage, kMinTableCapacity, NodeId{1}}, false) : Client::attach(path);
+          i == 0 ? Client::create(path, options, false) : Client::attach(path);
       if (!client.ok()) std::abort();
       clients_.push_back(client.value());
       stores_.emplace_back(client.value());
@@ -92,6 +96,15 @@ class World {
     for (const std::shared_ptr<Client>& client : clients_) ranges.push_back({&client->segment().bucket(bucket), 8});
   }
 
+  // Where the objects lie, and the first and last words of the page that the first of them takes.
+  void watch_places(std::vector<Range>& ranges) {
+    for (const std::shared_ptr<Client>& client : clients_) {
+      for (uint32_t i = 0; i < kEntries; i++) ranges.push_back({&client->segment().entry(i).offset, 8});
+      ranges.push_back({client->segment().heap(), 8});
+      ranges.push_back({client->segment().heap() + kPage - 8, 8});
+    }
+  }
+
   // What an outsider finds once all threads are at rest, with the dead reaped.
   std::string wrong() {
     if (!outside().reap_dead().ok()) return "the dead cannot be reaped";
@@ -114,9 +127,13 @@ class World {
 
   std::vector<Range> mutable_parts() {
     Segment& segment = this->segment();
-    return {{&segment.header(), kPage},     {&segment.client(0), kPage}, {&segment.allocator(), sizeof(AllocatorState)},
-            {&segment.table(), kPage},      {&segment.bucket(0), kMinTableCapacity * sizeof(BucketHead)},
-            {&segment.entry(0), kPage},     {&segment.block(0), kPage}, {segment.heap(), 2 * kPage}};
+    std::vector<Range> parts = {{&segment.header(), kPage}, {&segment.client(0), kPage}, {&segment.allocator(), sizeof(AllocatorState)},
+                                {&segment.table(), kPage},  {&segment.bucket(0), kMinTableCapacity * sizeof(BucketHead)},
+                                {&segment.entry(0), kPage}, {&segment.block(0), kPage}, {segment.heap(), 2 * kPage}};
+    if (!spills_) return parts;
+    parts.push_back({&segment.spill(), sizeof(SpillState) + 4 * sizeof(SpillFile)});
+    parts.push_back({&segment.detail(0), kPage});
+    return parts;
   }
   // Of everything before the channels that is not put back.
   uint64_t sum_of_rest() {
@@ -133,6 +150,7 @@ class World {
     return sum;
   }
 
+  const bool spills_;
   std::string root_;
   std::vector<std::shared_ptr<Client>> clients_;
   std::vector<Store> stores_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "port.h"
+#include "spill_thread.h"
 #include "store_channels.h"
 
 namespace eagleray::torture {
@@ -21,13 +22,14 @@ constexpr uint64_t kSizes[] = {0, 8, 300, 3000, 4096, 5000, 70'000, 200'000};
 
 class Member {
  public:
-  Member(std::shared_ptr<Client> client, Notes& notes, uint32_t place, uint64_t life, uint64_t seed)
+  Member(std::shared_ptr<Client> client, Notes& notes, uint32_t place, uint64_t life, uint64_t seed, bool spills)
       : store_(client),
         host_(client->segment()),
         port_(client->segment().channels(), client->bells(), host_, peer_of(client->worker_id())),
         notes_(notes),
         place_(place),
         life_(life),
+        spills_(spills),
         random_(seed),
         inbox_(kPacketBytesMax),
         scratch_(200'000) {}
@@ -144,7 +146,8 @@ class Member {
   void read(const ObjectId& id) {
     const Result<uint64_t> size = store_.read(id, scratch_.data(), scratch_.size());
     if (!size.ok()) {
-      if (size.code() != Code::kObjectNotFound) wrong(size.status().describe().c_str());
+      const bool is_on_disk = spills_ && size.code() == Code::kSpilled;
+      if (size.code() != Code::kObjectNotFound && !is_on_disk) wrong(size.status().describe().c_str());
     } else if (!is_filled(scratch_.data(), id, size.value())) {
       wrong("other bytes were read");
     }
@@ -206,6 +209,7 @@ class Member {
   Notes& notes_;
   const uint32_t place_;
   const uint64_t life_;
+  const bool spills_;
   std::mt19937_64 random_;
   std::vector<std::byte> inbox_;
   std::vector<std::byte> scratch_;
@@ -244,13 +248,15 @@ bool is_filled(const std::byte* bytes, const ObjectId& id, uint64_t size) {
   return true;
 }
 
-int misbehave(const std::string& directory, Notes& notes, uint32_t place, uint64_t life, uint64_t seed) {
+int misbehave(const std::string& directory, Notes& notes, uint32_t place, uint64_t life, uint64_t seed, bool spills) {
   const Result<std::shared_ptr<Client>> client = Client::attach(directory);
   if (!client.ok()) {
     std::fprintf(stderr, "%s\n", client.status().describe().c_str());
     return 1;
   }
-  return Member(client.value(), notes, place, life, seed).run();
+  std::optional<SpillThread> thread;
+  if (spills && place == 0) thread.emplace(client.value());
+  return Member(client.value(), notes, place, life, seed, spills).run();
 }
 
 }  // namespace eagleray::torture

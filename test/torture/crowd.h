@@ -30,7 +30,7 @@ ObjectId id_of(uint64_t life, uint32_t n);
 void fill(std::byte* bytes, const ObjectId& id, uint64_t size);
 bool is_filled(const std::byte* bytes, const ObjectId& id, uint64_t size);
 
-// Attaches and goes on until it is killed. Ends only with an exit code above 0: it found something wrong, and printed it.
-int misbehave(const std::string& directory, Notes& notes, uint32_t place, uint64_t life, uint64_t seed);
+// Attaches and goes on until it is killed. `spills`: the store has a disk; the first place runs a thread that spills. Ends only with an exit code above 0: it found something wrong, and printed it.
+int misbehave(const std::string& directory, Notes& notes, uint32_t place, uint64_t life, uint64_t seed, bool spills);
 
 }  // namespace eagleray::torture

@@ -36,6 +36,8 @@ struct Victim {
   DiskPlace place;
 };
 
+}  // namespace
+
 Status check_disk_room(const Segment& segment, uint64_t bytes) {
   const std::string directory = segment.directory() + "/spill";
   struct statvfs info;
@@ -47,8 +49,6 @@ Status check_disk_room(const Segment& segment, uint64_t bytes) {
   return Status(Code::kDiskFull, "the file system of " + directory + " has " + std::to_string(room) + " bytes left, of which " +
                                      std::to_string(left) + " stay free; " + std::to_string(bytes) + " more do not fit");
 }
-
-}  // namespace
 
 // One call of spill_objects.
 class Spiller {
@@ -166,6 +166,8 @@ class Spiller {
         const Result<bool> gone = evict(victim.index, word, true);
         if (!gone.ok()) return gone.status();
         is_gone = gone.value();
+      } else {
+        SpillFiles(segment_).waste(file, victim.size);
       }
       // Somebody views it, or deleted it: its pin goes without the lock.
       if (!is_gone) kept_.push_back({victim.index, object_state::generation(victim.word)});

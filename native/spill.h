@@ -23,11 +23,15 @@
 
 namespace eagleray {
 
+class Segment;
 class Store;
 
 // Takes objects out of the heap until `bytes` of it came free or no more can go; gives how many bytes did. kDiskFull, or kSystem when
 // the disk fails; what is in memory stays there then. One thread a process at a time; others wait for it.
 Result<uint64_t> spill_objects(Store& store, uint64_t bytes);
+
+// kDiskFull when so many more bytes would leave too little of the file system for others.
+Status check_disk_room(const Segment& segment, uint64_t bytes);
 
 // A file of spilled objects, or a part of one, mapped for as long as somebody refers to it.
 class DiskMapping {

@@ -49,7 +49,7 @@ Result<DiskPlace> SpillFiles::append(uint32_t index, uint64_t bytes) {
   Status status = within_quota(bytes);
   if (!status.ok()) return status;
   SpillFile& file = segment_.spill_file(index);
-  const uint64_t unit = bytes >= kPage ? kPage : kGranule;
+  const uint64_t unit = block_bytes(bytes) >= kPage ? kPage : kGranule;
   const uint64_t offset = (file.bytes + unit - 1) / unit * unit;
   state_.disk_bytes += offset + bytes - file.bytes;
   file.bytes = offset + bytes;
@@ -82,10 +82,13 @@ void SpillFiles::detach(uint32_t entry) {
   if (index >= end_of(state_)) return;
   SpillFile& file = segment_.spill_file(index);
   if (file.objects > 0) file.objects--;
-  const uint64_t size = segment_.entry(entry).size.load(std::memory_order_relaxed);
-  file.dead += size;
-  state_.dead_bytes.fetch_add(size, std::memory_order_relaxed);
+  waste(index, segment_.entry(entry).size.load(std::memory_order_relaxed));
   settle(file);
+}
+
+void SpillFiles::waste(uint32_t index, uint64_t bytes) {
+  segment_.spill_file(index).dead += bytes;
+  state_.dead_bytes.fetch_add(bytes, std::memory_order_relaxed);
 }
 
 // A closed file without objects is dead.
@@ -102,6 +105,8 @@ void SpillFiles::close_of(uint32_t slot, uint32_t generation) {
     SpillFile& file = segment_.spill_file(i);
     if (file.state != kOpen || file.writer_slot != slot || file.writer_generation != generation) continue;
     file.state = kClosed;
+    // Where a batch was when its writer died; too much where some of it had become objects, which costs one look in vain.
+    if (file.bytes > file.settled) waste(i, file.bytes - file.settled);
     file.settled = file.bytes;
     settle(file);
   }

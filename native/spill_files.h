@@ -37,7 +37,7 @@ class SpillFiles {
   // The file that this client appends to now: a new one when the last is full. kDiskFull when the records do not allow it.
   // REQUIRES: nothing the client appended is without its attach().
   Result<uint32_t> writing(uint32_t slot, uint32_t generation);
-  // Room for `bytes` at the end of that file; objects of a page and more begin on a page, so that they can be mapped. kDiskFull when
+  // Room for `bytes` at the end of that file; objects whose block is pages begin on a page, so that they can be mapped. kDiskFull when
   // the quota does not allow it.
   Result<DiskPlace> append(uint32_t file, uint64_t bytes);
   // A file for one object alone, closed.
@@ -48,6 +48,8 @@ class SpillFiles {
   void detach(uint32_t entry);
   // All that was appended to the file has its attach(), or was given up.
   void settle_writes(uint32_t file) { segment_.spill_file(file).settled = segment_.spill_file(file).bytes; }
+  // Bytes given out by append() that are no object's after all.
+  void waste(uint32_t file, uint64_t bytes);
   // Nobody appends as that client any more.
   void close_of(uint32_t slot, uint32_t generation);
   // Where the copy of an entry is; nothing when it has none, or one that cannot be.

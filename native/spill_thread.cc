@@ -21,9 +21,9 @@ namespace {
 
 // Taken out at once: others of this process who need room at once wait for no more than this.
 constexpr uint64_t kStepBytes = 16ull << 20;
-// A look now and then, for rings missed at a death; and first and longest pause after the disk refused.
+// A look now and then, for rings missed at a death; and how many it lets pass at most after the disk refused.
 constexpr int kLookMs = 1000;
-constexpr int kPauseMsMax = 30'000;
+constexpr int kLooksRestedMax = 31;
 
 uint64_t share_of_heap(const Segment& segment, double share) {
   return static_cast<uint64_t>(static_cast<double>(segment.layout().heap_bytes) * share);
@@ -51,15 +51,22 @@ SpillThread::~SpillThread() {
 
 void SpillThread::run() {
   std::atomic<uint32_t>& wanted = client_->segment().spill().wanted;
-  int pause_ms = kLookMs;
+  // Looks to let pass before it spills again, and how many it was the last time that the disk refused.
+  int rest = 0, rested = 0;
   while (!stop_.load()) {
-    pause_ms = spill_down() ? kLookMs : std::min(2 * pause_ms, kPauseMsMax);
+    if (rest > 0) {
+      rest--;
+    } else {
+      rested = spill_down() ? 0 : std::min(2 * rested + 1, kLooksRestedMax);
+      rest = rested;
+    }
+    // Also while the disk refuses: what is deleted meanwhile may be all that it lacks.
     reclaim_disk(client_->segment(), client_->slot(), client_->generation(), false);
     // 0 before the sleep, so that the next who finds the store filled rings; while the disk refuses, nobody need.
-    const uint32_t asleep = pause_ms == kLookMs ? 0 : 1;
+    const uint32_t asleep = rest == 0 ? 0 : 1;
     wanted.store(asleep, std::memory_order_seq_cst);
     if (stop_.load()) return;
-    const timespec limit{pause_ms / 1000, pause_ms % 1000 * 1000000L};
+    const timespec limit{kLookMs / 1000, kLookMs % 1000 * 1000000L};
     syscall(SYS_futex, &wanted, FUTEX_WAIT, asleep, &limit, nullptr, 0);
   }
 }

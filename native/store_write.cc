@@ -140,7 +140,8 @@ Result<Store::Reserved> Store::reserve_on_disk(const ObjectId& id, uint64_t size
   const std::optional<DiskPlace> place = SpillFiles(segment()).place_of(index.value());
   if (!place.has_value()) return Status(Code::kStoreCorrupt, "a file of spilled objects is gone from the segment");
   const std::string path = segment().spill_path(place->serial);
-  Status status = make_disk_object(path, size);
+  Status status = check_disk_room(segment(), size);
+  if (status.ok()) status = make_disk_object(path, size);
   EAGLERAY_FAULT("disk.made");
   if (status.ok()) return Reserved{index.value(), nullptr, path};
   Status dropped = drop_reserved(index.value());

@@ -2,7 +2,9 @@
 // A store larger than its memory: objects go to disk and come back whole, whoever reads, deletes or dies meanwhile.
 #include "spill.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <cstring>
 #include <filesystem>
@@ -52,6 +54,23 @@ class SpillTest : public StoreTest {
     size_t count = 0;
     for ([[maybe_unused]] const auto& file : std::filesystem::directory_iterator(disk())) count++;
     return count;
+  }
+
+  // Runs `meanwhile` while a thread of this process has claimed objects, to take `bytes` out, and has written none: a lease on the file
+  // holds its open() up. The first file of the store, which is not there yet.
+  template <typename Body>
+  void while_spilling(Store& store, uint64_t bytes, Body meanwhile) {
+    (void)signal(SIGIO, SIG_IGN);  // how the kernel tells of the open()
+    const std::string file = disk() + "/0";
+    std::ofstream(file).close();
+    const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    ASSERT_EQ(fcntl(fd, F_SETLEASE, F_RDLCK), 0);
+    std::thread spilling([&store, bytes] { EXPECT_TRUE(spill_objects(store, bytes).ok()); });
+    while (fcntl(fd, F_GETLEASE) == F_RDLCK) std::this_thread::yield();
+    meanwhile();
+    EXPECT_EQ(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+    spilling.join();
+    close(fd);
   }
 
   // Nothing in memory or on disk, once the dead files are gone.
@@ -240,6 +259,71 @@ TEST_F(SpillTest, TheThreadSpillsBeforeTheStoreIsFull) {
   while (store.stats().value().used_bytes > (16 << 20) * 8 / 10) std::this_thread::yield();
   for (uint64_t n = 0; n < 14; n++) expect_content(store, n, 1 << 20);
   for (uint64_t n = 0; n < 14; n++) ASSERT_TRUE(store.remove(id_of(n)).value());
+}
+
+// Their blocks are pages, so they are mapped, and must lie so that they can be.
+TEST_F(SpillTest, SizesJustBelowAPageAreMapped) {
+  Store store = make_spilling(1 << 20);
+  for (uint64_t size = 4000; size < 4100; size++) ASSERT_TRUE(put(store, size, size).ok());
+  ASSERT_TRUE(spill_objects(store, kHeap).ok());
+  std::vector<View> views;
+  for (uint64_t n = 0; n < (1 << 20) / 4096; n++) {
+    ASSERT_TRUE(put(store, n, 4096).ok());
+    views.push_back(store.view(id_of(n)).value());
+  }
+  for (uint64_t size = 4000; size < 4100; size++) expect_content(store, size, size);
+  for (const View& view : views) store.release(view);
+}
+
+// The private mapping has pages of whoever wrote into a view; the next object there must not show them.
+TEST_F(SpillTest, AViewThatWasWrittenIntoWhileItsObjectWentToDiskLeavesNothing) {
+  Store store = make_spilling();
+  constexpr uint64_t kSize = 512 << 10;
+  ASSERT_TRUE(put(store, 1, kSize).ok());
+  while_spilling(store, kSize, [&store] {
+    const View view = store.view(id_of(1)).value();
+    std::memset(const_cast<std::byte*>(view.data), 0xee, view.size);
+    store.release(view);
+  });
+  ASSERT_TRUE(spill_objects(store, kSize).ok());
+  ASSERT_EQ(store.stats().value().spilled, 1u);
+  for (uint64_t n = 2; n < 9; n++) ASSERT_TRUE(put(store, n, kSize).ok());
+  for (uint64_t n = 2; n < 9; n++) expect_content(store, n, kSize);
+}
+
+TEST_F(SpillTest, WhatIsDeletedWhileItIsWrittenGivesItsDiskBack) {
+  Store store = make_spilling();
+  constexpr uint64_t kSize = 512 << 10;
+  for (uint64_t n = 0; n < 4; n++) ASSERT_TRUE(put(store, n, kSize).ok());
+  while_spilling(store, 4 * kSize, [&store] {
+    for (uint64_t n = 0; n < 3; n++) ASSERT_TRUE(store.remove(id_of(n)).value());
+  });
+  Client& client = *store.client();
+  reclaim_disk(client.segment(), client.slot(), client.generation(), true);
+  EXPECT_EQ(store.stats().value().disk_bytes, kSize);
+  expect_sound(store);
+  expect_content(store, 3, kSize);
+}
+
+TEST_F(SpillTest, APartOfTheDiskStaysFree) {
+  Store store = make_spilling();
+  struct statvfs info;
+  ASSERT_EQ(statvfs(std::filesystem::temp_directory_path().c_str(), &info), 0);
+  const std::string elsewhere = std::filesystem::temp_directory_path().string() + "/eagleray-test-disk-" + std::to_string(getpid());
+  std::filesystem::remove(disk());
+  std::filesystem::create_directory(elsewhere);
+  std::filesystem::create_symlink(elsewhere, disk());
+  const uint64_t left = std::min<uint64_t>(static_cast<uint64_t>(info.f_blocks) * info.f_frsize / 20, 4ull << 30);
+  const uint64_t room = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+  if (room > left) {
+    const Result<std::byte*> made = store.create(id_of(1), room - left / 2);
+    EXPECT_EQ(made.code(), Code::kDiskFull);
+    if (made.ok()) {
+      EXPECT_TRUE(store.abort(id_of(1)).ok());
+    }
+    EXPECT_EQ(store.stats().value().objects, 0u);
+  }
+  std::filesystem::remove_all(elsewhere);
 }
 
 // Several processes put, read and delete in a store of a quarter of what they hold.

@@ -25,7 +25,7 @@ napi_value StoreObject::define(napi_env env) {
     return napi_property_descriptor{name, nullptr, nullptr, callback, nullptr, nullptr, napi_enumerable, nullptr};
   };
   const napi_property_descriptor properties[] = {
-      getter("path", path),          getter("slot", slot),       getter("workerId", worker_id), method("put", put),
+      getter("path", path),          getter("slot", slot),       getter("workerId", worker_id), getter("starved", starved), method("put", put),
       method("putParts", put_parts), method("create", create),   method("seal", seal),          method("abort", abort),
       method("internSite", intern_site), method("setSite", set_site),
       method("read", read),          method("view", view),       method("restore", restore),    method("part", part),

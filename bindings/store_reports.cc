@@ -35,6 +35,14 @@ napi_value StoreObject::worker_id(napi_env env, napi_callback_info info) {
   return self == nullptr ? nullptr : static_cast<napi_value>(Napi::String::New(env, to_hex(self->worker_id_)));
 }
 
+napi_value StoreObject::starved(napi_env env, napi_callback_info info) {
+  StoreObject* self = receive<StoreObject>(env, info);
+  if (self == nullptr) return nullptr;
+  napi_value count = nullptr;
+  napi_create_double(env, self->store_.has_value() ? static_cast<double>(self->store_->starved()) : 0, &count);
+  return count;
+}
+
 napi_value StoreObject::list(napi_env env, napi_callback_info info) {
   StoreObject* self = open(env, receive<StoreObject>(env, info));
   if (self == nullptr) return nullptr;

@@ -71,6 +71,11 @@ export interface NativeStore {
   readonly slot: number
   /** 24 hex digits naming this process: node (10), slot (4), nonce (10). The prefix of every id it makes. */
   readonly workerId: string
+  /**
+   * How often somebody needed room while all that was in memory was viewed. When it has grown since the last look, which `onSealed` tells
+   * of, views that are garbage should be collected. 0 once closed.
+   */
+  readonly starved: number
 
   /** Creates, copies and seals in one call. `bytes[0, length)` becomes the object. */
   put(id: string, bytes: Uint8Array, length: number): void

@@ -315,6 +315,7 @@ export class ObjectStore implements Disposable {
       if (this.store.reapDead().length === 0) throw storeError(error, id, requestedBytes, this.list())
     } finally {
       if (site !== 0) this.store.setSite(0)
+      if (requestedBytes >= CALL_SITE_BYTES) this.bell.collectIfStarved(this.store)
     }
     try {
       return write()

@@ -222,7 +222,9 @@ struct SpillState {
   std::atomic<uint64_t> restored_objects;  // read back, ever
   std::atomic<uint64_t> restored_bytes;
   std::atomic<uint64_t> evicted_objects;  // taken out of the heap, ever
-  std::byte reserved[4096 - 128 - 40];
+  std::atomic<uint64_t> starved;     // how often all that was in the heap was viewed when somebody needed room
+  std::atomic<uint64_t> starved_ms;  // when that was told last, by the monotonic clock
+  std::byte reserved[4096 - 128 - 56];
 };
 
 // "file:line" of a place where objects were made, zero-terminated. Never changes once it is counted in `TableState::sites`.

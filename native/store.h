@@ -117,6 +117,10 @@ class Store {
   // As `expect`, of every id and of deletions too.
   void expect_all();
 
+  // How often somebody needed room and all that was in the heap was viewed. When it has grown since the last look (the `rouse` hook is
+  // called when it does), views that are garbage should be given back.
+  uint64_t starved() const { return client_->segment().spill().starved.load(std::memory_order_seq_cst); }
+
   Result<std::vector<ObjectInfo>> list();
   Result<StoreStats> stats();
   std::vector<ClientInfo> clients();
@@ -150,6 +154,7 @@ class Store {
   Status place_on_disk(uint32_t index, uint64_t size);
   Status no_room(uint64_t size, const Status& why);
   void wake_spiller();
+  void ask_to_collect();
   Status fill(const Reserved& reserved, uint64_t size, std::span<const PutPart> parts);
   Result<uint32_t> find_mine(const ObjectId& id);
   void publish_seal(uint32_t index, const ObjectId& id);

@@ -21,6 +21,8 @@ namespace {
 
 // A store that is full is made room in for more than the object at hand: each time costs a sweep.
 constexpr uint64_t kSpillAtLeastBytes = 1 << 20;
+// A full collection of a small heap takes some milliseconds.
+constexpr uint64_t kAskAgainMs = 50;
 
 void stamp(ObjectEntry& entry, const Client& creator) {
   timespec now;
@@ -112,7 +114,10 @@ Result<Store::Reserved> Store::reserve(const ObjectId& id, uint64_t size) {
   while (spills && index.code() == Code::kStoreFull && index.status().message().empty()) {
     const Result<uint64_t> freed = spill_objects(*this, std::max(block_bytes(size), kSpillAtLeastBytes));
     if (!freed.ok()) return freed.status();
-    if (freed.value() == 0) return reserve_on_disk(id, size);
+    if (freed.value() == 0) {
+      ask_to_collect();
+      return reserve_on_disk(id, size);
+    }
     index = insert(id, size, false);
   }
   if (index.code() == Code::kObjectExists) return exists(id);
@@ -127,6 +132,18 @@ Result<Store::Reserved> Store::reserve(const ObjectId& id, uint64_t size) {
   }
   client_->warm_pages().placed(offset + block_bytes(size));
   return Reserved{index.value(), segment.heap() + offset, {}};
+}
+
+// Views that are garbage may be all that is in the way, and V8 sees no reason to collect them: whoever listens is told.
+void Store::ask_to_collect() {
+  SpillState& spill = segment().spill();
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  const uint64_t now_ms = static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
+  uint64_t told_ms = spill.starved_ms.load(std::memory_order_relaxed);
+  if (now_ms < told_ms + kAskAgainMs || !spill.starved_ms.compare_exchange_strong(told_ms, now_ms, std::memory_order_relaxed)) return;
+  spill.starved.fetch_add(1, std::memory_order_seq_cst);
+  rouse_all(*client_);
 }
 
 Result<Store::Reserved> Store::reserve_on_disk(const ObjectId& id, uint64_t size) {

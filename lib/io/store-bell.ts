@@ -7,6 +7,7 @@
 
 import { BroadcastChannel } from 'node:worker_threads'
 import { type NativePort, type NativeStore, native } from '../native.js'
+import { collectGarbage } from './garbage.js'
 
 const INBOX_BYTES = 4096
 /** A thread that is terminated gives its port up and cannot say so: how soon the others try. */
@@ -16,7 +17,7 @@ const bells = new Map<string, StoreBell>()
 
 /** The bell of a store in this thread; give it back with `leave`. */
 export function bellOf(store: NativeStore): StoreBell {
-  const bell = bells.get(store.path) ?? new StoreBell(store.path)
+  const bell = bells.get(store.path) ?? new StoreBell(store)
   bells.set(store.path, bell)
   bell.users++
   return bell
@@ -28,12 +29,16 @@ export class StoreBell {
   private port: NativePort | null = null
   private threads: BroadcastChannel | null = null
 
-  constructor(private readonly path: string) {}
+  private starved: number
+
+  constructor(private readonly store: NativeStore) {
+    this.starved = store.starved
+  }
 
   /** Hears every ring from now on. */
   listen(store: NativeStore): void {
     if (this.threads === null) {
-      this.threads = new BroadcastChannel(`eagleray store ${this.path}`)
+      this.threads = new BroadcastChannel(`eagleray store ${this.store.path}`)
       this.threads.onmessage = () => this.wake()
       this.threads.unref()
     }
@@ -54,15 +59,24 @@ export class StoreBell {
   }
 
   wake(): void {
+    this.collectIfStarved()
     const woken = [...this.waiting]
     this.waiting.clear()
     for (const resolve of woken) resolve()
   }
 
+  /** Collects garbage when somebody needed room since the last look and all that was in memory was viewed. */
+  collectIfStarved({ starved }: NativeStore = this.store): void {
+    if (starved <= this.starved) return
+    this.starved = starved
+    // Not under whoever called: what is found dead is given back in later turns anyway.
+    setImmediate(collectGarbage)
+  }
+
   leave(): void {
     this.wake()
     if (--this.users > 0) return
-    bells.delete(this.path)
+    bells.delete(this.store.path)
     this.port?.close()
     if (this.port !== null) this.threads?.postMessage('left')
     this.port = null

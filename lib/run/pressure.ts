@@ -3,21 +3,9 @@
 // when much was stored since the last collection and the store is well filled, a collection is asked for. When it is full,
 // every process of the node is asked for one.
 
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { collectGarbage } from '../io/garbage.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
-
-let collector: (() => void) | null = null
-
-/** A full collection, now. What it finds dead is given back in later turns of the event loop. */
-export function collectGarbage(): void {
-  if (collector === null) {
-    setFlagsFromString('--expose-gc')
-    collector = runInNewContext('gc') as () => void
-  }
-  collector()
-}
 
 export class Pressure {
   /** Whether what waits for later turns of the event loop should be given one. */

@@ -17,6 +17,7 @@ const HOLDERS_NAMED = 10
 export class Puts {
   private readonly scratch = new Uint8Array(SMALL_BYTES)
   private readonly view = new DataView(this.scratch.buffer)
+  private starved = 0
 
   constructor(private readonly runtime: Runtime) {}
 
@@ -52,6 +53,15 @@ export class Puts {
     const parts = [encoded.head, ...encoded.buffers]
     const offsets = [0, ...encoded.offsets]
     this.full(encoded.byteLength, () => this.runtime.store.putParts(id, encoded.byteLength, parts, offsets))
+    this.afterStarving()
+  }
+
+  /** All that was in memory was viewed: where that are views nobody has any more, the next will find room. */
+  private afterStarving(): void {
+    const { starved } = this.runtime.store
+    if (starved === this.starved) return
+    this.starved = starved
+    this.runtime.makeRoom()
   }
 
   /** Runs something that needs room in the store; a full store becomes an error that names who holds it. */

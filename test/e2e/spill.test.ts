@@ -100,6 +100,23 @@ suite('a store larger than its memory', () => {
     assert.equal((await store.get(ids[3]!)).bytes[0], 4)
   })
 
+  test('views that are garbage make room, here and in programs that listen', async () => {
+    const store = await make(4 * MIB)
+    const other = await Other.start(store.path)
+    others.push(other)
+    const glance = (id: string): number => store.tryGet(id)!.bytes[0]!
+    const ids = Array.from({ length: 4 }, (_, i) => store.put(filled(900_000, i)))
+    for (const [i, id] of ids.entries()) assert.equal(i < 2 ? glance(id) : await other.does('glance', id), i)
+    assert.equal(store.stats().pins, 4)
+    other.child.send({ order: 'get', args: ['0'.repeat(40), null] })
+    await other.said()
+    const onDisk = store.put(filled(900_000, 9))
+    assert.equal(store.list().find(each => each.id === onDisk)!.spilled, true, 'nothing in memory could go')
+    await waitFor(() => store.stats().pins === 0)
+    const inMemory = store.put(filled(900_000, 10))
+    assert.equal(store.list().find(each => each.id === inMemory)!.spilled, false)
+  })
+
   test('an object larger than the memory, made in place and read in place', async () => {
     const store = await make(2 * MIB)
     const builder = store.create(9 * MIB)

@@ -30,6 +30,8 @@ const orders = {
     const { bytes } = store.tryGet(id)
     return [bytes.length, bytes[0], bytes.at(-1)]
   },
+  /** Views it, and forgets the view. */
+  glance: id => store.tryGet(id).bytes[0],
   scribble(id) {
     held.set(id, store.tryGet(id))
     held.get(id).bytes.fill(99)

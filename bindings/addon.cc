@@ -30,7 +30,7 @@ napi_value create_store(napi_env env, napi_callback_info info) {
   }
   const auto client = Client::create(path, options, prefault);
   if (!client.ok()) return throw_status(env, client.status());
-  client.value()->warm_pages().keep_ahead();
+  client.value()->warm_pages().start_warming();
   return StoreObject::make(env, client.value(), spills != napi_null);
 }
 
@@ -40,7 +40,7 @@ napi_value open_store(napi_env env, napi_callback_info info) {
   std::string path;
   if (napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr) != napi_ok || !get_string(env, argv[0], "path", &path)) return nullptr;
   const auto client = Client::attach(path);
-  if (client.ok()) client.value()->warm_pages().keep_ahead();
+  if (client.ok()) client.value()->warm_pages().start_warming();
   return client.ok() ? StoreObject::make(env, client.value(), false) : throw_status(env, client.status());
 }
 

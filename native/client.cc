@@ -138,6 +138,7 @@ Status Client::prefault() {
   constexpr int MADV_POPULATE_WRITE = 23;
 #endif
   (void)madvise(segment_->heap(), bytes, MADV_POPULATE_WRITE);  // before Linux 5.14: nothing
+  warm_pages_.start_warming();
   warm_pages_.all();
   return Status();
 }

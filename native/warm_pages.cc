@@ -21,14 +21,6 @@ __attribute__((no_sanitize("thread"))) void touch_page(std::byte* at) {
   __atomic_fetch_or(reinterpret_cast<uint64_t*>(at), 0, __ATOMIC_RELAXED);
 }
 
-// ThreadSanitizer ends a child that was forked from a process with threads and starts one of its own, as the tests' children would.
-#if defined(__SANITIZE_THREAD__)
-const pid_t first_process = getpid();
-bool may_start_threads() { return getpid() == first_process; }
-#else
-bool may_start_threads() { return true; }
-#endif
-
 }  // namespace
 
 WarmPages::WarmPages(Segment& segment)
@@ -73,7 +65,7 @@ void WarmPages::all() {
 }
 
 void WarmPages::want(uint64_t step) {
-  if (has(wanted_, step)) return;
+  if (has(wanted_, step) || !is_started_.load(std::memory_order_relaxed)) return;
   // Where nothing is reserved yet, a touch could fail; the wish may be made again.
   if (std::min((step + 1) * kStep, segment_.layout().heap_bytes) > reserved()) return;
   if (set(wanted_, step)) return;
@@ -99,7 +91,7 @@ void WarmPages::reserve_more() {
 }
 
 void WarmPages::start() {
-  if (!thread_.joinable() && may_start_threads()) thread_ = std::thread([this] { run(); });
+  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
 }
 
 void WarmPages::run() {

@@ -42,14 +42,15 @@ class WarmPages {
   void ahead_of(uint64_t offset);
   // Has all of the heap warmed that is reserved.
   void all();
-  // From now on this process keeps memory reserved and filled beyond what it sees in use, which is nothing yet.
-  void keep_ahead() {
-    keeps_ahead_.store(true, std::memory_order_relaxed);
+  // From now on a thread of this process warms what is wished for, and keeps memory reserved and filled beyond what it sees in use, which
+  // is nothing yet. A process that will fork without exec does without.
+  void start_warming() {
+    is_started_.store(true, std::memory_order_relaxed);
     placed(0);
   }
   // Something was placed below `end`.
   void placed(uint64_t end) {
-    if (end + kHeapStepBytes / 2 > reserved() && keeps_ahead_.load(std::memory_order_relaxed)) reserve_more();
+    if (end + kHeapStepBytes / 2 > reserved() && is_started_.load(std::memory_order_relaxed)) reserve_more();
   }
 
  private:
@@ -73,7 +74,7 @@ class WarmPages {
   const Bits written_;  // once, while cold
   const Bits wanted_;   // ever given to the thread
 
-  std::atomic<bool> keeps_ahead_{false};
+  std::atomic<bool> is_started_{false};
   std::atomic<uint64_t> asked_{0};  // bytes from the start of the heap that the thread was asked to reserve
 
   std::mutex mutex_;  // guards everything below

@@ -329,7 +329,6 @@ TEST_F(SpillTest, APartOfTheDiskStaysFree) {
 // Several processes put, read and delete in a store of a quarter of what they hold.
 TEST_F(SpillTest, ManyProcesses) {
   Store store = make_spilling();
-  const SpillThread thread(store.client());
   std::vector<pid_t> children;
   for (uint8_t child = 2; child < 5; child++) {
     children.push_back(in_child([this, child] {
@@ -357,6 +356,7 @@ TEST_F(SpillTest, ManyProcesses) {
       return 0;
     }));
   }
+  const SpillThread thread(store.client());  // after the forks: a child would inherit the locks that it holds
   for (const pid_t child : children) EXPECT_EQ(wait_for(child), 0);
   expect_empty(store);
 }

@@ -30,6 +30,7 @@ class WarmPagesTest : public StoreTest {
 TEST_F(WarmPagesTest, ColdAndWarmWritesAreTheSame) {
   Store store = make(32 << 20);
   WarmPages& pages = store.client()->warm_pages();
+  pages.start_warming();
   const uint64_t size = 3 * WarmPages::kStep + 4097;
   EXPECT_FALSE(pages.is_warm(0));
   // The same block each time: cold, cold again (which has it warmed), warm in part or whole, warm.
@@ -58,6 +59,7 @@ TEST_F(WarmPagesTest, PartsThatBeginAnywhere) {
 TEST_F(WarmPagesTest, SmallObjectsHaveTheMemoryAheadWarmed) {
   Store store = make(32 << 20);
   WarmPages& pages = store.client()->warm_pages();
+  pages.start_warming();
   put_and_check(store, 1, 100);
   while (!pages.is_warm(3 * WarmPages::kStep)) std::this_thread::yield();
   put_and_check(store, 2, 100);
@@ -76,6 +78,7 @@ TEST_F(WarmPagesTest, WarmingWhileOthersWrite) {
     }
     return 0;
   });
+  store.client()->warm_pages().start_warming();
   store.client()->warm_pages().all();
   ASSERT_EQ(wait_for(child), 0);
   while (!store.client()->warm_pages().is_warm((16 << 20) - 1)) std::this_thread::yield();
@@ -86,7 +89,7 @@ TEST_F(WarmPagesTest, KeepsAStepReservedAhead) {
   Store store = make(256 << 20);
   WarmPages& pages = store.client()->warm_pages();
   const std::atomic<uint64_t>& backed = store.client()->segment().header().heap_backed;
-  pages.keep_ahead();
+  pages.start_warming();
   while (backed.load() < kHeapStepBytes) std::this_thread::yield();
   pages.placed(kHeapStepBytes / 2 + 1);
   while (backed.load() < 2 * kHeapStepBytes) std::this_thread::yield();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The store-load barrier of "publish, then look whether the other side sleeps" protocols.
+// The barriers of protocols without locks: store-load, for "publish, then look whether the other side sleeps", and load-load, for "copy,
+// then look whether it was still that".
 #pragma once
 
 #include <atomic>
@@ -15,6 +16,15 @@ inline void full_fence() {
   __asm__ __volatile__("lock; orq $0, (%%rsp)" ::: "memory", "cc");  // several times faster than mfence
 #else
   std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
+// Whatever this thread reads after was not read before what it read until now.
+inline void loads_before_loads() {
+#if defined(__SANITIZE_THREAD__)
+  full_fence();
+#else
+  std::atomic_thread_fence(std::memory_order_acquire);
 #endif
 }
 

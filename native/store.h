@@ -19,6 +19,7 @@
 #include "object_id.h"
 #include "object_table.h"
 #include "spill.h"
+#include "spill_files.h"
 #include "status.h"
 
 namespace eagleray {
@@ -175,6 +176,7 @@ class Store {
   void wake_unlinker();
 
   // Reading from disk: store_restore.cc
+  Result<DiskPlace> disk_place(uint32_t index);
   Result<View> disk_view(const Pin& pin);
   Result<std::byte*> begin_restore(const Pin& pin);
   Status read_into_heap(const std::string& path, uint64_t offset, std::byte* target, uint64_t size);

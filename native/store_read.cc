@@ -12,6 +12,7 @@
 #include <mutex>
 
 #include "fault_points.h"
+#include "full_fence.h"
 #include "object_table.h"
 #include "reaper.h"
 #include "segment_lock.h"
@@ -148,7 +149,7 @@ Result<uint64_t> Store::read(const ObjectId& id, void* target, uint64_t capacity
     const bool is_sane = within_heap(segment(), offset, size);
     if (is_sane && size <= capacity) copy_unsettled(static_cast<std::byte*>(target), segment().heap() + offset, size);
     EAGLERAY_FAULT("read.copied");
-    std::atomic_thread_fence(std::memory_order_acquire);
+    loads_before_loads();
     if (entry.state.load(std::memory_order_relaxed) != found.word) continue;
     if (!is_sane) return Status(Code::kStoreCorrupt, "object " + to_hex(id) + " lies outside the heap");
     mark_used(found.index);

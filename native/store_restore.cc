@@ -22,21 +22,30 @@ constexpr uint64_t kMostOfHeap = 2;
 
 }  // namespace
 
+// Under the lock: others append to the file meanwhile.
+Result<DiskPlace> Store::disk_place(uint32_t index) {
+  SegmentLock lock(segment(), client_->slot(), client_->generation());
+  if (!lock.ok()) return lock.status();
+  const std::optional<DiskPlace> place = SpillFiles(segment()).place_of(index);
+  if (place.has_value()) return *place;
+  return Status(Code::kStoreCorrupt, "object " + to_hex(load_id(segment().entry(index))) + " has no place on disk");
+}
+
 // Takes over the pin, which was made in spilled or restoring.
 Result<View> Store::disk_view(const Pin& pin) {
-  const std::optional<DiskPlace> place = SpillFiles(segment()).place_of(pin.index);
-  if (!place.has_value()) {
+  const Result<DiskPlace> place = disk_place(pin.index);
+  if (!place.ok()) {
     unpin(pin.index, object_state::generation(pin.word));
-    return Status(Code::kStoreCorrupt, "object " + to_hex(load_id(segment().entry(pin.index))) + " has no place on disk");
+    return place.status();
   }
-  const std::string path = segment().spill_path(place->serial);
+  const std::string path = segment().spill_path(place.value().serial);
   const Result<std::byte*> block = begin_restore(pin);
   if (!block.ok()) {
     unpin(pin.index, object_state::generation(pin.word));
     return block.status();
   }
-  if (block.value() == nullptr) return mapped_view(pin, path, place->offset);
-  Status status = read_into_heap(path, place->offset, block.value(), segment().entry(pin.index).size.load(std::memory_order_relaxed));
+  if (block.value() == nullptr) return mapped_view(pin, path, place.value().offset);
+  Status status = read_into_heap(path, place.value().offset, block.value(), segment().entry(pin.index).size.load(std::memory_order_relaxed));
   EAGLERAY_FAULT("restore.read");
   if (!status.ok()) {
     cancel_restore(pin);

@@ -154,9 +154,9 @@ Result<Store::Reserved> Store::reserve_on_disk(const ObjectId& id, uint64_t size
   }
   if (index.code() == Code::kObjectExists) return exists(id);
   if (!index.ok()) return index.status();
-  const std::optional<DiskPlace> place = SpillFiles(segment()).place_of(index.value());
-  if (!place.has_value()) return Status(Code::kStoreCorrupt, "a file of spilled objects is gone from the segment");
-  const std::string path = segment().spill_path(place->serial);
+  const Result<DiskPlace> place = disk_place(index.value());
+  if (!place.ok()) return place.status();
+  const std::string path = segment().spill_path(place.value().serial);
   Status status = check_disk_room(segment(), size);
   if (status.ok()) status = make_disk_object(path, size);
   EAGLERAY_FAULT("disk.made");

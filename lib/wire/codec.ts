@@ -2,6 +2,7 @@
 // Control messages to and from MessagePack. Decoding never trusts: any bytes give a message of the union or a WireError.
 
 import { decode, Encoder } from '@msgpack/msgpack'
+import type { HeadToNode, NodeToHead } from '../core/node/events.js'
 import { WireError } from '../errors.js'
 import type { Control } from './messages.js'
 
@@ -56,6 +57,42 @@ const shapes: { [K in Control['is']]: string } = {
   cancelTask: 'task:number force:boolean recursive:boolean',
   cancelObject: 'seq:number force:boolean recursive:boolean',
   leaseBlocked: 'leaseId:number',
+
+  register: 'clusterId:string? node:node',
+  synced: 'actors:seats placing:strings watches:pairs jobs:strings',
+  beat: 'available:amounts demand:demands',
+  forHead: 'seq:number from:string message:control',
+  toHead: 'seq:number event:event',
+  registered: 'clusterId:string epoch:string seen:number nodeDeadAfterMs:number',
+  registerAgain: '',
+  headAck: 'seq:number',
+  view: 'full:boolean nodes:nodes',
+  nodeDied: 'nodeId:string why:string',
+  fenced: 'why:string',
+  deliver: 'to:string message:control',
+  toNode: 'event:event',
+  drainNode: 'request:number nodeId:string',
+  kvPut: 'request:number namespace:string key:string value:bytes overwrite:boolean',
+  kvGet: 'request:number namespace:string key:string',
+  kvDelete: 'request:number namespace:string key:string',
+  kvList: 'request:number namespace:string prefix:string',
+  kvAnswer: 'request:number done:boolean value:bytes? keys:strings error:string?',
+}
+
+/** What a node and its head tell each other, by type; the same events pass within one process where the head is embedded. */
+const events: { [K in (HeadToNode | NodeToHead)['is']]: string } = {
+  place: 'actorId:string incarnation:number name:string placement:amounts held:amounts environment:environment?',
+  unplace: 'actorId:string',
+  endWorker: 'workerId:string reason:string',
+  watchProcess: 'workerId:string',
+  drain: '',
+  leave: '',
+  placed: 'actorId:string incarnation:number workerId:string pid:number gpuIds:strings',
+  placeRefused: 'actorId:string incarnation:number',
+  placementImpossible: 'actorId:string message:string',
+  environmentBroken: 'actorId:string message:string',
+  processDied: 'workerId:string death:death',
+  drained: '',
 }
 
 /** Records inside messages. */
@@ -71,6 +108,11 @@ const records = {
   view:
     'actorId:string className:string name:string? namespace:string phase:string workerId:string? pid:number? nodeId:string? incarnation:number ' +
     'restartsLeft:number deathCause:bytes? shape:bytes maxTaskRetries:number maxPendingCalls:number isAsync:boolean',
+  node:
+    'nodeId:string daemonId:string hostname:string address:string dataAddress:string state:string labels:texts gpuIds:strings total:amounts ' +
+    'available:amounts deathCause:string?',
+  demand: 'resources:amounts count:number',
+  seat: 'actorId:string incarnation:number workerId:string pid:number gpuIds:strings',
 }
 
 type Check = (field: unknown) => boolean
@@ -94,7 +136,21 @@ const checks = new Map<string, Check>([
 ])
 for (const [name, text] of Object.entries(records)) {
   const fieldsOf = parse(text)
-  checks.set(name, field => isRecord(field) && fieldsOf.every(each => each.check((field as Record<string, unknown>)[each.name])))
+  const check: Check = field => isRecord(field) && fieldsOf.every(each => each.check((field as Record<string, unknown>)[each.name]))
+  checks.set(name, check)
+  checks.set(`${name}s`, field => Array.isArray(field) && field.every(check))
+}
+checks.set('pairs', field => Array.isArray(field) && field.every(each => Array.isArray(each) && each.length === 2 && each.every(isString)))
+checks.set('control', field => isOneOf(field, fields) && !carriers.has((field as Control).is))
+checks.set('event', field => isOneOf(field, eventFields))
+
+/** Messages that carry another: never one of themselves, so that a check ends. */
+const carriers = new Set<string>(['forHead', 'deliver'])
+
+function isOneOf(field: unknown, kinds: Map<string, Field[]>): boolean {
+  if (!isRecord(field)) return false
+  const record = field as Record<string, unknown>
+  return kinds.get(String(record.is))?.every(each => each.check(record[each.name])) ?? false
 }
 
 interface Field {
@@ -113,6 +169,7 @@ function parse(text: string): Field[] {
 }
 
 const fields = new Map<string, Field[]>(Object.entries(shapes).map(([is, text]) => [is, parse(text)]))
+const eventFields = new Map<string, Field[]>(Object.entries(events).map(([is, text]) => [is, parse(text)]))
 
 export function encodeControl(message: Control): Uint8Array {
   return encoder.encode(message)

@@ -41,8 +41,22 @@ export interface EndWorker {
   reason: string
 }
 
-/** From the head to its node. */
-export type HeadToNode = Place | Unplace | EndWorker
+/** The head waits for news of that process: `processDied` comes at once when there is none such here. */
+export interface WatchProcess {
+  is: 'watchProcess'
+  workerId: WorkerId
+}
+/** Takes no new work; `drained` follows once nothing runs. */
+export interface Drain {
+  is: 'drain'
+}
+/** It is drained and out of the cluster: it ends. */
+export interface Leave {
+  is: 'leave'
+}
+
+/** From the head to a node. Each may come twice, when the head was restarted in between. */
+export type HeadToNode = Place | Unplace | EndWorker | WatchProcess | Drain | Leave
 
 export interface Placed {
   is: 'placed'
@@ -51,6 +65,12 @@ export interface Placed {
   workerId: WorkerId
   pid: number
   gpuIds: string[]
+}
+/** It cannot be placed here now: the head looks for another node. */
+export interface PlaceRefused {
+  is: 'placeRefused'
+  actorId: string
+  incarnation: number
 }
 export interface PlacementImpossible {
   is: 'placementImpossible'
@@ -69,8 +89,13 @@ export interface ProcessDied {
   death: Death
 }
 
+/** After `drain`: nothing runs here any more. */
+export interface Drained {
+  is: 'drained'
+}
+
 /** From a node to its head. */
-export type NodeToHead = Placed | PlacementImpossible | EnvironmentBroken | ProcessDied
+export type NodeToHead = Placed | PlaceRefused | PlacementImpossible | EnvironmentBroken | ProcessDied | Drained
 
 /** Memory that is used, of how much, of what ("the machine"). */
 export interface MemoryTotals {

@@ -5,7 +5,7 @@ import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { WireError } from '#lib/errors.js'
 import { decodeControl, encodeControl } from '#lib/wire/codec.js'
-import type { ActorSpec, ActorView, Control, Death, Environment } from '#lib/wire/messages.js'
+import type { ActorSpec, ActorView, Control, Death, Environment, NodeView } from '#lib/wire/messages.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 
 const W = workerIdOf(3)
@@ -31,6 +31,11 @@ const spec: ActorSpec = {
 const view: ActorView = {
   ...{ actorId: 'a', className: 'C', name: null, namespace: 'n', phase: 'dead', workerId: null, pid: 3, nodeId: null, incarnation: 0 },
   ...{ restartsLeft: -1, deathCause: new Uint8Array(3), shape: new Uint8Array(1), maxTaskRetries: 0, maxPendingCalls: -1, isAsync: true },
+}
+
+const node: NodeView = {
+  ...{ nodeId: 'n', daemonId: W, hostname: 'h', address: 'tcp://127.0.0.1:1', dataAddress: '', state: 'alive', labels: { a: 'b' } },
+  ...{ gpuIds: ['0'], total: { CPU: 1 }, available: { CPU: 1 }, deathCause: null },
 }
 
 /** One of each kind. */
@@ -91,6 +96,32 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   cancelTask: { is: 'cancelTask', task: 1, force: false, recursive: true },
   cancelObject: { is: 'cancelObject', seq: 1, force: false, recursive: true },
   leaseBlocked: { is: 'leaseBlocked', leaseId: 1 },
+
+  register: { is: 'register', clusterId: null, node },
+  synced: {
+    is: 'synced',
+    actors: [{ actorId: 'a', incarnation: 1, workerId: W, pid: 3, gpuIds: ['0'] }],
+    placing: ['b'],
+    watches: [['a', W]],
+    jobs: ['00000001'],
+  },
+  beat: { is: 'beat', available: { CPU: 1 }, demand: [{ resources: { CPU: 1 }, count: 2 }] },
+  forHead: { is: 'forHead', seq: 1, from: W, message: { is: 'actorWatch', actorId: 'a' } },
+  toHead: { is: 'toHead', seq: 2, event: { is: 'processDied', workerId: W, death } },
+  registered: { is: 'registered', clusterId: 'c', epoch: 'e', seen: 0, nodeDeadAfterMs: 10_000 },
+  registerAgain: { is: 'registerAgain' },
+  headAck: { is: 'headAck', seq: 3 },
+  view: { is: 'view', full: true, nodes: [node] },
+  nodeDied: { is: 'nodeDied', nodeId: 'n', why: 'silence' },
+  fenced: { is: 'fenced', why: 'silence' },
+  deliver: { is: 'deliver', to: W, message: { is: 'actorState', actorId: 'a', view } },
+  toNode: { is: 'toNode', event: { is: 'endWorker', workerId: W, reason: 'r' } },
+  drainNode: { is: 'drainNode', request: 1, nodeId: 'n' },
+  kvPut: { is: 'kvPut', request: 1, namespace: 'n', key: 'k', value: new Uint8Array(1), overwrite: true },
+  kvGet: { is: 'kvGet', request: 1, namespace: 'n', key: 'k' },
+  kvDelete: { is: 'kvDelete', request: 1, namespace: 'n', key: 'k' },
+  kvList: { is: 'kvList', request: 1, namespace: 'n', prefix: 'k' },
+  kvAnswer: { is: 'kvAnswer', request: 1, done: true, value: null, keys: ['k'], error: null },
 }
 const all = Object.values(messages) as Control[]
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value, (_, each) => (each instanceof Uint8Array ? [...each] : each)))
@@ -119,7 +150,7 @@ suite('control messages', () => {
             : Number.isNaN(value)
               ? 'NaN'
               : typeof value
-    const nullable = /^(name|workerId|pid|nodeId|deathCause|error|view|exitCode|signal|reason)$/
+    const nullable = /^(name|workerId|pid|nodeId|deathCause|error|view|exitCode|signal|reason|clusterId|value)$/
     fc.assert(
       fc.property(fc.constantFrom(...all), fc.nat(), wrong, (message, which, other) => {
         const keys = Object.keys(message).filter(key => key !== 'is')
@@ -144,6 +175,12 @@ suite('control messages', () => {
       { ...messages.actorCreate, spec: { ...spec, args: null } },
       { ...messages.borrow, seqs: [1, '2'] },
       { ...messages.grant, gpuIds: [0] },
+      { ...messages.view, nodes: [node, { ...node, total: null }] },
+      { ...messages.synced, watches: [['a']] },
+      { ...messages.toHead, event: { is: 'processDied', workerId: W } },
+      { ...messages.toNode, event: { is: 'unknown' } },
+      { ...messages.forHead, message: { is: 'actorWatch' } },
+      { ...messages.forHead, message: messages.forHead },
     ]
     for (const offence of offences) assert.ok(decodeControl(encode(offence)) instanceof WireError, JSON.stringify(offence))
   })

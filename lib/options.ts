@@ -16,6 +16,9 @@ export const limits = {
   copyOutBytesMax: 4096,
   /** Tasks an owner has queued at one leased worker. They can be taken back, so depth costs nothing but claim words (256 a channel). */
   pipelineDepthMax: 128,
+  /** Tasks sent ahead to a worker of another node before it has answered once, and the work it is kept supplied with after that (ms): what a task takes decides how many. A few round trips of a network. */
+  remoteDepthFirst: 4,
+  remoteAheadMs: 5,
   /** Workers an owner asks for at once in one class: more would only queue in the node. */
   wantMax: 256,
   /** How long an idle lease is kept for the next task of its class (ms). Ray: 500. Reclaimed at once when others wait. */

@@ -25,10 +25,10 @@ export class Dispatcher {
       lane.announced = true
       this.mesh.sendTo(peer, { is: 'leaseStart', leaseId: lane.leaseId, gpuIds: lane.gpuIds, resources: task.scheduling.resources })
     }
-    Atomics.store(peer.claims.mine, task.claim, CLAIM.queued)
+    if (!lane.isRemote) Atomics.store(peer.claims.mine, task.claim, CLAIM.queued)
     const code = this.code(peer, task.code)
     const header = {
-      flags: 0,
+      flags: lane.isRemote ? TASK_FLAG.asked : 0,
       claim: task.claim,
       task: task.seq,
       lease: lane.leaseId,

@@ -67,6 +67,9 @@ export class Executor implements TaskRunner {
       case 'leaseStart':
         this.lease.started(from.workerId, message)
         return true
+      case 'takeBack':
+        this.giveBack(from, message.claims)
+        return true
       case 'resumed':
         this.lease.resumed(message.leaseId)
         return true
@@ -96,6 +99,17 @@ export class Executor implements TaskRunner {
     return this.running === null && this.actorId === null ? promise : this.lease.waiting(promise)
   }
 
+  /** An owner on another node wants tasks back: what is in the queue has not begun. */
+  private giveBack(from: Peer, claims: number[]): void {
+    const wanted = new Set(claims)
+    const kept: IncomingTask[] = []
+    for (const task of this.queue) {
+      if (task.peer === from && wanted.has(task.header.claim)) this.replies.plain(task, STATUS.revoked)
+      else kept.push(task)
+    }
+    this.queue.splice(0, this.queue.length, ...kept)
+  }
+
   private async loop(): Promise<void> {
     this.looping = true
     this.lastTurn = performance.now()
@@ -121,6 +135,7 @@ export class Executor implements TaskRunner {
     const { header, peer } = task
     if (
       header.claim !== NO_CLAIM &&
+      (header.flags & TASK_FLAG.asked) === 0 &&
       Atomics.compareExchange(peer.claims.theirs, header.claim, CLAIM.queued, CLAIM.claimed) !== CLAIM.queued
     ) {
       Atomics.store(peer.claims.theirs, header.claim, CLAIM.free)

@@ -57,6 +57,7 @@ const shapes: { [K in Control['is']]: string } = {
   cancelTask: 'task:number force:boolean recursive:boolean',
   cancelObject: 'seq:number force:boolean recursive:boolean',
   leaseBlocked: 'leaseId:number',
+  takeBack: 'claims:numbers',
 
   register: 'clusterId:string? node:node',
   synced: 'actors:seats placing:strings watches:pairs jobs:strings',

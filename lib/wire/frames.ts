@@ -14,7 +14,8 @@ export const FRAME = { control: 0, task: 1, reply: 2, value: 3, fragment: 4 } as
 /** `alias`: a result that is one of the task's stored arguments, unchanged. */
 export const FORM = { inline: 0, stored: 1, alias: 2 } as const
 export const STATUS = { ok: 0, error: 1, revoked: 2, cancelled: 3, stored: 4, alias: 5 } as const
-export const TASK_FLAG = { actor: 1, streaming: 2 } as const
+/** `asked`: it is taken back by message (`takeBack`), not by a claim word. */
+export const TASK_FLAG = { actor: 1, streaming: 2, asked: 4 } as const
 export const REPLY_FLAG = { contained: 1 } as const
 /** `claim` of a task that cannot be taken back. */
 export const NO_CLAIM = 0xffff

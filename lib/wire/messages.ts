@@ -543,6 +543,11 @@ export interface CancelObject {
   force: boolean
   recursive: boolean
 }
+/** To a worker of another node: take the tasks with these claims out of the queue, where they have not begun, and answer each as `revoked`. */
+export interface TakeBack {
+  is: 'takeBack'
+  claims: number[]
+}
 /** The leased worker waits inside a task: the owner takes back what it has queued there. */
 export interface LeaseBlocked {
   is: 'leaseBlocked'
@@ -594,6 +599,7 @@ export type Control =
   | CancelTask
   | CancelObject
   | LeaseBlocked
+  | TakeBack
   | KillWorker
   | Corrupt
   | Collect

@@ -231,3 +231,8 @@ export function actorSpec(actorId: string, more: Partial<ActorSpec> = {}): Actor
     ...more,
   }
 }
+
+/** A process of another node. */
+export function remoteWorker(slot: number, nodeId = 'bbbbbbbbbb'): WorkerId {
+  return nodeId + workerIdOf(slot).slice(10)
+}

@@ -44,6 +44,8 @@ export class FakeOwner {
   /** Everything asked for, oldest first. */
   readonly effects: Effect[] = []
   readonly begun = new Set<Task>()
+  /** Hears of each effect as it is carried out. */
+  onEffect: (effect: Effect) => void = () => {}
   #nextLease = 1
   #seen = 0
 
@@ -71,6 +73,7 @@ export class FakeOwner {
     for (let i = 0; i < out.length; i++) {
       const effect = out[i] as Effect
       this.effects.push(effect)
+      this.onEffect(effect)
       if (effect.is !== 'revoke') continue
       const ok = effect.task.lane === effect.lane && !this.begun.has(effect.task)
       this.owner.handle({ is: 'revoked', task: effect.task, lane: effect.lane, ok }, this.now, out)

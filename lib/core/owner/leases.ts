@@ -2,7 +2,11 @@
 // Leases: the right to send tasks of one scheduling class to one worker. The owner tells the node how many more workers a
 // class could use, and pipelines tasks to those it is granted. A pipelined task that has not begun can be taken back at any
 // time, so a deep pipeline never holds a task behind a slow one: an idle lane takes work from the longest.
+//
+// A worker of another node has to be asked for that and answers between two tasks, so the pipeline to it is only as deep as
+// hides the way there. When it dies nobody knows what it had begun: all it was sent counts as begun.
 
+import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { Grant, SchedulingClass, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
@@ -25,19 +29,19 @@ export class Leases {
     return queue
   }
 
-  enqueue(task: Task, out: Effect[]): void {
+  enqueue(task: Task, now: Millis, out: Effect[]): void {
     const queue = this.classQueue(task.scheduling)
     task.state = TASK.queued
     queue.push(task)
-    this.pump(queue, out)
+    this.pump(queue, now, out)
   }
 
   /** It goes again, before those that wait since later. */
-  requeue(task: Task, out: Effect[]): void {
+  requeue(task: Task, now: Millis, out: Effect[]): void {
     const queue = this.classQueue(task.scheduling)
     task.state = TASK.queued
     queue.unshift(task)
-    this.pump(queue, out)
+    this.pump(queue, now, out)
   }
 
   remove(task: Task): boolean {
@@ -53,7 +57,7 @@ export class Leases {
     }
     queue.wanted = Math.max(0, queue.wanted - 1)
     let lane = this.lanes.get(grant.workerId)
-    if (lane === undefined) this.lanes.set(grant.workerId, (lane = new Lane(grant.workerId)))
+    if (lane === undefined) this.lanes.set(grant.workerId, (lane = new Lane(grant.workerId, this.isRemote(grant.workerId))))
     assert(lane.leaseId === 0, 'a worker was granted twice')
     lane.leaseId = grant.leaseId
     lane.gpuIds = grant.gpuIds
@@ -62,27 +66,30 @@ export class Leases {
     lane.calls = 0
     lane.grantedAt = lane.idleSince = now
     queue.lanes.push(lane)
-    this.pump(queue, out)
+    this.pump(queue, now, out)
     if (lane.outstanding === 0) this.steal(queue, out)
   }
 
-  /** A worker answered for a claim word. Gives the task that ended, if it was one. */
-  answered(worker: WorkerId, claim: number, seq: number, now: Millis): Task | null {
+  /** A worker answered for a claim word; `ran`: it says how a task ended. Gives the task that the word was of, if it was one's. */
+  answered(worker: WorkerId, claim: number, seq: number, ran: boolean, now: Millis): Task | null {
     const lane = this.lanes.get(worker)
     if (lane === undefined) return null
     const task = lane.answered(claim, seq)
-    if (task !== null) lane.blocked = false
+    if (task !== null && ran) {
+      lane.blocked = false
+      if (lane.isRemote) lane.measure(now)
+    }
     if (lane.outstanding === 0) lane.idleSince = now
     return task
   }
 
   /** After `answered`: uses the room there is now. */
-  refill(worker: WorkerId, out: Effect[]): void {
+  refill(worker: WorkerId, now: Millis, out: Effect[]): void {
     const lane = this.lanes.get(worker)
     if (lane === undefined || lane.queue === null) return
     const queue = lane.queue
     if (lane.outstanding === 0 && (lane.returning || this.wornOut(lane))) this.giveBack(lane, out)
-    if (queue.length > 0) this.pump(queue, out)
+    if (queue.length > 0) this.pump(queue, now, out)
     else if (lane.outstanding === 0 && queue.lanes.length > 1 && lane.leaseId !== 0) this.steal(queue, out)
   }
 
@@ -91,7 +98,7 @@ export class Leases {
     if (!ok || task.lane !== lane) return
     lane.tookBack(task)
     if (lane.outstanding === 0) lane.idleSince = now
-    if (!task.cancelled) this.requeue(task, out)
+    if (!task.cancelled) this.requeue(task, now, out)
     if (lane.outstanding === 0 && lane.returning) this.giveBack(lane, out)
   }
 
@@ -108,7 +115,7 @@ export class Leases {
     const lane = this.lanes.get(worker)
     if (lane === undefined || lane.leaseId !== leaseId) return
     lane.blocked = true
-    for (const task of lane.newestFirst()) out.push({ is: 'revoke', task, lane })
+    this.takeBack(lane, lane.newestFirst(), out)
   }
 
   /** Others wait: idle leases go back, and busy ones that have had their turn as soon as what runs has ended. */
@@ -118,9 +125,26 @@ export class Leases {
       if (lane.outstanding === 0) this.giveBack(lane, out)
       else if (now - lane.grantedAt >= limits.leaseQuantumMs && !lane.returning) {
         lane.returning = true
-        for (const task of lane.newestFirst()) out.push({ is: 'revoke', task, lane })
+        this.takeBack(lane, lane.newestFirst(), out)
       }
     }
+  }
+
+  /**
+   * Tries to take tasks back that the worker has not begun. Of this node: at once, and `tookBack` says how it went. Of another: it is
+   * asked, and answers for each that it gives back.
+   */
+  takeBack(lane: Lane, tasks: Task[], out: Effect[]): void {
+    if (!lane.isRemote) {
+      for (const task of tasks) out.push({ is: 'revoke', task, lane })
+      return
+    }
+    const claims = tasks.filter(task => lane.ask(task)).map(task => task.claim)
+    if (claims.length > 0) out.push({ is: 'send', to: lane.workerId, message: { is: 'takeBack', claims } })
+  }
+
+  isRemote(worker: WorkerId): boolean {
+    return nodeOf(worker) !== nodeOf(this.node)
   }
 
   /** Gives the tasks that were on the dead worker's lane. */
@@ -175,18 +199,19 @@ export class Leases {
   }
 
   /** Spreads queued tasks over the lanes with room, the least loaded first. */
-  private pump(queue: ClassQueue, out: Effect[]): void {
+  private pump(queue: ClassQueue, now: Millis, out: Effect[]): void {
+    const shallow = queue.scheduling.freshWorker || queue.scheduling.maxCalls > 0
     while (queue.length > 0) {
       const task = queue.peek() as Task
-      const depth = queue.scheduling.freshWorker || queue.scheduling.maxCalls > 0 ? 1 : limits.pipelineDepthMax
       let best: Lane | null = null
       for (const lane of queue.lanes) {
+        const depth = shallow ? 1 : lane.isRemote ? remoteDepth(lane, task) : limits.pipelineDepthMax
         if (lane.room(depth) && !this.wornOut(lane) && (best === null || lane.outstanding < best.outstanding)) best = lane
       }
       if (best === null) return
       queue.shift()
       if (task.cancelled) continue
-      best.send(task)
+      best.send(task, now)
       out.push({ is: 'dispatch', task, lane: best })
     }
   }
@@ -194,12 +219,14 @@ export class Leases {
   /** An idle lane and an empty queue: take back the newer half of what the longest lane has not begun. */
   private steal(queue: ClassQueue, out: Effect[]): void {
     let longest: Lane | null = null
-    for (const lane of queue.lanes) if (lane.outstanding > 1 && (longest === null || lane.outstanding > longest.outstanding)) longest = lane
+    for (const lane of queue.lanes) {
+      const waiting = lane.outstanding - lane.asking
+      if (waiting > 1 && (longest === null || waiting > longest.outstanding - longest.asking)) longest = lane
+    }
     if (longest === null) return
     const waiting = longest.newestFirst()
-    const count = Math.ceil((waiting.length - 1) / 2)
     // The oldest of them first, since the idle lane gets them in that order.
-    for (let i = count - 1; i >= 0; i--) out.push({ is: 'revoke', task: waiting[i] as Task, lane: longest })
+    this.takeBack(longest, waiting.slice(0, Math.ceil((waiting.length - 1) / 2)).reverse(), out)
   }
 
   private wornOut(lane: Lane): boolean {
@@ -220,4 +247,14 @@ export class Leases {
     lane.queue = null
     lane.leaseId = 0
   }
+}
+
+/**
+ * As many as keep a worker busy while an answer and the next task are on their way. One that may run only once is sent to an idle worker
+ * alone: behind another it would count as begun when that one ends the worker.
+ */
+function remoteDepth(lane: Lane, task: Task): number {
+  if (task.retriesLeft === 0) return 1
+  if (lane.taskMs === null) return limits.remoteDepthFirst
+  return Math.min(limits.pipelineDepthMax, 1 + Math.ceil(limits.remoteAheadMs / Math.max(lane.taskMs, 1e-3)))
 }

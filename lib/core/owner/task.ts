@@ -29,6 +29,8 @@ export class Task {
   claim = -1
   attempt = 0
   cancelled = false
+  /** Its worker, on another node, is ended if it has begun it. */
+  forced = false
   /** Its refs are with the user, so that they count. */
   submitted = false
   readonly entries: Entry[] = []

@@ -78,7 +78,7 @@ export class Tasks {
     this.pending.set(task.seq, task)
     const failed = awaitArguments(task, task.args, this.values)
     if (failed !== null) this.fail(task, argumentFailure(task.name, task.args, failed, this.decodeError), now, out)
-    else if (task.unresolved === 0) this.leases.enqueue(task, out)
+    else if (task.unresolved === 0) this.leases.enqueue(task, now, out)
     task.submitted = true
   }
 
@@ -86,14 +86,23 @@ export class Tasks {
   argumentSettled(task: Task, entry: Entry, now: Millis, out: Effect[]): void {
     if (task.state !== TASK.waiting) return
     if (entry.error !== null) this.fail(task, argumentFailure(task.name, task.args, entry, this.decodeError), now, out)
-    else if (task.unresolved === 0) this.leases.enqueue(task, out)
+    else if (task.unresolved === 0) this.leases.enqueue(task, now, out)
   }
 
   replied(reply: TaskReply, now: Millis, out: Effect[]): void {
-    const task = this.leases.answered(reply.from, reply.claim, reply.task, now)
+    const task = this.leases.answered(reply.from, reply.claim, reply.task, reply.status !== 'revoked', now)
     if (task !== null && reply.status !== 'revoked') this.ended(task, reply, now, out)
     else if (reply.contained !== null) this.references.confirm(reply.from, reply.task)
-    this.leases.refill(reply.from, out)
+    else if (task !== null) this.gaveBack(task, now, out)
+    this.leases.refill(reply.from, now, out)
+    this.endForced(reply.from, out)
+  }
+
+  /** A worker of another node has given back what it was asked for. */
+  private gaveBack(task: Task, now: Millis, out: Effect[]): void {
+    if (task.state === TASK.done) this.runOver(task, out)
+    else if (task.cancelled) this.fail(task, cancelled(task, this.references.self), now, out)
+    else this.leases.requeue(task, now, out)
   }
 
   cancel(task: Task, now: Millis, out: Effect[], options: { force: boolean; recursive: boolean }): void {
@@ -102,13 +111,15 @@ export class Tasks {
     const lane = task.lane
     if (task.state === TASK.queued) this.leases.remove(task)
     else if (task.state === TASK.sent && lane !== null) {
-      out.push({ is: 'revoke', task, lane })
+      task.forced = options.force
+      this.leases.takeBack(lane, [task], out)
       if (!options.force)
         out.push({
           is: 'send',
           to: lane.workerId,
           message: { is: 'cancelTask', task: task.seq, force: false, recursive: options.recursive },
         })
+      if (lane.isRemote) this.endForced(lane.workerId, out)
     }
     if (options.force && lane !== null) return
     this.fail(task, cancelled(task, this.references.self), now, out)
@@ -117,7 +128,23 @@ export class Tasks {
   /** Forced after a cancel that the body did not heed: the refs have failed already, but its worker is not free. */
   endCancelled(entry: Entry, out: Effect[]): void {
     const making = this.leases.workerMaking(entry)
-    if (making?.task.cancelled) this.endWorker(making.task, making.worker, out)
+    if (!making?.task.cancelled) return
+    if (!this.leases.isRemote(making.worker)) return this.endWorker(making.task, making.worker, out)
+    making.task.forced = true
+    this.endForced(making.worker, out)
+  }
+
+  /**
+   * Whether a worker of another node has begun a task is known once the task is the oldest there; then a forced cancel that was not
+   * answered ends it.
+   */
+  private endForced(worker: WorkerId, out: Effect[]): void {
+    const lane = this.leases.lanes.get(worker)
+    if (lane === undefined || !lane.isRemote || lane.asking === 0) return
+    const task = lane.oldest()
+    if (!task?.forced) return
+    task.forced = false
+    this.endWorker(task, worker, out)
   }
 
   private endWorker(task: Task, workerId: WorkerId, out: Effect[]): void {
@@ -135,13 +162,14 @@ export class Tasks {
   }
 
   workerDied(worker: WorkerId, death: Death, begun: (claim: number) => boolean, now: Millis, out: Effect[]): void {
+    const isRemote = this.leases.isRemote(worker)
     for (const task of this.leases.workerDied(worker)) {
       if (task.state === TASK.done) this.runOver(task, out)
       else if (task.cancelled) this.fail(task, cancelled(task, this.references.self), now, out)
-      else if (!begun(task.claim)) this.leases.requeue(task, out)
+      else if (!isRemote && !begun(task.claim)) this.leases.requeue(task, now, out)
       else if (death.outOfMemory && task.memoryRetries < task.memoryRetriesMax) this.pause(task, now)
       else if (death.outOfMemory) this.fail(task, outOfMemory(task, death), now, out)
-      else if (task.retriesLeft !== 0) this.retry(task, out)
+      else if (task.retriesLeft !== 0) this.retry(task, now, out)
       else this.fail(task, crashed(task, worker, death), now, out)
     }
   }
@@ -152,7 +180,7 @@ export class Tasks {
       if (now < (task.retryAt as Millis)) continue
       this.pausing.delete(task)
       task.retryAt = null
-      this.leases.requeue(task, out)
+      this.leases.requeue(task, now, out)
     }
   }
 
@@ -194,7 +222,7 @@ export class Tasks {
       return
     }
     if (reply.status === 'error' && reply.retry && task.retriesLeft !== 0 && !task.cancelled) {
-      this.retry(task, out)
+      this.retry(task, now, out)
       return
     }
     if (reply.status === 'cancelled') {
@@ -220,10 +248,10 @@ export class Tasks {
     this.finish(task, now, out, i => reply.results[reply.status === 'ok' ? i : 0] as Outcome, reply)
   }
 
-  private retry(task: Task, out: Effect[]): void {
+  private retry(task: Task, now: Millis, out: Effect[]): void {
     if (task.retriesLeft > 0) task.retriesLeft--
     task.attempt++
-    this.leases.requeue(task, out)
+    this.leases.requeue(task, now, out)
   }
 
   /** Not at once: what filled the memory is likely to be there still, and may be others of its kind. */

@@ -52,12 +52,12 @@ suite('lane', () => {
   const sent = (lane: Lane, count: number): Task[] =>
     Array.from({ length: count }, () => {
       const task = taskOf()
-      lane.send(task)
+      lane.send(task, 0)
       return task
     })
 
   test('there is room only under a lease, for what runs on, up to a depth and to the words there are', () => {
-    const lane = new Lane(workerIdOf(10))
+    const lane = new Lane(workerIdOf(10), false)
     assert.equal(lane.room(9), false)
     lane.leaseId = 1
     assert.equal(lane.room(1), true)
@@ -74,7 +74,7 @@ suite('lane', () => {
   })
 
   test('a word serves one task at a time, and an answer counts only for the task that has it', () => {
-    const lane = new Lane(workerIdOf(10))
+    const lane = new Lane(workerIdOf(10), false)
     const [one, two] = sent(lane, 2) as [Task, Task]
     assert.notEqual(one.claim, two.claim)
     assert.equal(lane.answered(one.claim, two.seq), null)
@@ -85,7 +85,7 @@ suite('lane', () => {
   })
 
   test('a task is taken back once', () => {
-    const lane = new Lane(workerIdOf(10))
+    const lane = new Lane(workerIdOf(10), false)
     const [task] = sent(lane, 1) as [Task]
     lane.tookBack(task)
     task.state = TASK.queued
@@ -97,7 +97,7 @@ suite('lane', () => {
   })
 
   test('what is left on the lane of a dead worker comes back', () => {
-    const lane = new Lane(workerIdOf(10))
+    const lane = new Lane(workerIdOf(10), false)
     const tasks = sent(lane, 3)
     lane.answered(tasks[1]!.claim, tasks[1]!.seq)
     assert.deepEqual(new Set(lane.abandon()), new Set([tasks[0], tasks[2]]))

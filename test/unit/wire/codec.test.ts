@@ -96,6 +96,7 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   cancelTask: { is: 'cancelTask', task: 1, force: false, recursive: true },
   cancelObject: { is: 'cancelObject', seq: 1, force: false, recursive: true },
   leaseBlocked: { is: 'leaseBlocked', leaseId: 1 },
+  takeBack: { is: 'takeBack', claims: [0, 255] },
 
   register: { is: 'register', clusterId: null, node },
   synced: {

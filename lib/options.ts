@@ -104,6 +104,8 @@ export const limits = {
   leaveCollectEvery: 10,
   /** Deaths of processes each process remembers, so that it sends them nothing more (about 300 bytes each). One forgotten costs a message that finds nobody. */
   deadOwnersKept: 1_000,
+  /** Jobs that have ended, kept for the state API. */
+  endedJobsKept: 1_000,
   /** Dead actors kept for late callers and the state API. */
   deadActorsKept: 10_000,
   /** First and longest pause before an actor that died right after its start is restarted (ms). */

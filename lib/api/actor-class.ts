@@ -10,6 +10,7 @@ import { objectId } from '../ids.js'
 import { limits } from '../options.js'
 import { resolvedArgument } from '../run/arguments.js'
 import { type ActorShape, checkMethodOptions, encodeShape, type ActorHandle as Handle, makeHandle } from '../run/handle.js'
+import { jobOf } from '../run/job.js'
 import { checkName, count, flag, isRecord, refuseUnknown } from '../run/option-checks.js'
 import type { ObjectRef } from '../run/ref.js'
 import { checkArity } from '../run/requests.js'
@@ -182,7 +183,7 @@ export class ActorClassImpl {
     actor.watched = true
     const handle = makeHandle(actor, shape, runtime, runtime.requests)
     const create = (): void => {
-      const spec = { ...this.spec(actorId, shape, code, argumentBytes(encoded, args.length, runtime)), environment }
+      const spec = { ...this.spec(actorId, shape, code, argumentBytes(encoded, args.length, runtime)), environment, job: jobOf(runtime) }
       runtime.send(runtime.node, { is: 'actorCreate', spec })
       runtime.send(runtime.node, { is: 'actorWatch', actorId })
       runtime.mesh.scheduleFlush()
@@ -235,7 +236,7 @@ export class ActorClassImpl {
     }
   }
 
-  private spec(actorId: string, shape: ActorShape, code: Code, args: Uint8Array): Omit<ActorSpec, 'environment'> {
+  private spec(actorId: string, shape: ActorShape, code: Code, args: Uint8Array): Omit<ActorSpec, 'environment' | 'job'> {
     const { actorOptions } = this
     const held = toAmounts(resourcesOf(actorOptions, 0))
     const named = (['numCpus', 'numGpus', 'memoryBytes', 'resources'] as const).some(key => actorOptions[key] !== undefined)

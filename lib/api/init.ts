@@ -5,6 +5,7 @@ import { ClusterConnectionError, NodeDiedError } from '../errors.js'
 import { native } from '../native.js'
 import { limits } from '../options.js'
 import { type StartedDaemon, startDaemon, startDaemonNow } from '../run/bootstrap.js'
+import { jobOf as specOf } from '../run/job.js'
 import { checkName, count, flag, isRecord, refuseUnknown } from '../run/option-checks.js'
 import { Runtime, SPIN_MICROS, session } from '../run/runtime.js'
 import { type Control, PROTOCOL_VERSION, type Welcome } from '../wire/messages.js'
@@ -161,6 +162,7 @@ function attach(daemon: StartedDaemon, options: InitOptions): { runtime: Runtime
     },
     SPIN_MICROS,
   )
+  runtime.job = { ...daemon.job, driver: store.workerId }
   const context = contextOf(daemon)
   live = { runtime, daemon, context, logToDriver: options.logToDriver ?? true, failed }
   session.runtime = runtime
@@ -171,6 +173,7 @@ function attach(daemon: StartedDaemon, options: InitOptions): { runtime: Runtime
     pid: process.pid,
     kind: 'driver',
     token: daemon.token,
+    job: runtime.job,
   })
   void daemon.ended.then(exit => {
     if (live?.runtime === runtime)
@@ -186,7 +189,7 @@ function contextOf(daemon: StartedDaemon): ClusterContext {
   return {
     address: 'local',
     nodeId: daemon.nodeId,
-    jobId: daemon.jobId,
+    jobId: daemon.job.jobId,
     sessionDir: daemon.sessionDir,
     dashboardUrl: null,
     [Symbol.asyncDispose]: shutdown,
@@ -265,9 +268,9 @@ function refuseEarly(): void {
 
 /** The namespace of this driver, or of the driver this worker works for. */
 export function namespaceOf(): string {
-  return live?.daemon.namespace ?? current().welcome?.namespace ?? ''
+  return specOf(current()).namespace
 }
 
 export function jobOf(): string {
-  return live?.daemon.jobId ?? current().welcome?.jobId ?? ''
+  return specOf(current()).jobId
 }

@@ -5,6 +5,7 @@ import { callSite, captureFunction, type FunctionShape } from '../codec/function
 import type { Entry } from '../core/owner/entry.js'
 import { type CodeRef, Task } from '../core/owner/task.js'
 import { limits } from '../options.js'
+import { jobOf } from '../run/job.js'
 import type { ObjectRef } from '../run/ref.js'
 import { checkArity, refsOf } from '../run/requests.js'
 import type { Runtime } from '../run/runtime.js'
@@ -112,7 +113,7 @@ export class RemoteFunctionImpl {
     const runtime = current()
     if (this.runtime !== runtime) {
       this.ref = this.definition.ref(runtime, this.name)
-      this.scheduling = schedulingClass(this.taskOptions, environmentOf(runtime, this.taskOptions.runtimeEnv))
+      this.scheduling = schedulingClass(this.taskOptions, environmentOf(runtime, this.taskOptions.runtimeEnv), jobOf(runtime))
       this.runtime = runtime
     }
     const { shape } = this.definition

@@ -3,7 +3,7 @@
 
 import { decodeError } from '../codec/error-value.js'
 import { type NodeRow, nodes } from './context.js'
-import { currentOrStarted, jobOf } from './init.js'
+import { currentOrStarted } from './init.js'
 
 export interface WorkerRow {
   workerId: string
@@ -43,10 +43,14 @@ export interface ObjectRow {
 }
 export interface JobRow {
   jobId: string
-  state: string
+  /** Where the names of its actors live. */
+  namespace: string
+  /** The driver's id. */
+  driver: string
+  state: 'RUNNING' | 'ENDED'
 }
 
-async function rows<T>(what: 'workers' | 'tasks' | 'actors' | 'objects'): Promise<T[]> {
+async function rows<T>(what: 'jobs' | 'workers' | 'tasks' | 'actors' | 'objects'): Promise<T[]> {
   return (await (await currentOrStarted()).requests.query(what)) as T[]
 }
 
@@ -59,10 +63,8 @@ export const state = {
     return list.map(row => ({ ...row, deathCause: row.deathCause === null ? null : decodeError(row.deathCause).message }))
   },
   listObjects: (): Promise<ObjectRow[]> => rows('objects'),
-  listJobs: async (): Promise<JobRow[]> => {
-    await currentOrStarted()
-    return [{ jobId: jobOf(), state: 'RUNNING' }]
-  },
+  /** Drivers, those that run and those that ended. */
+  listJobs: (): Promise<JobRow[]> => rows('jobs'),
   /** How many tasks of each name are in each state. */
   summarizeTasks: async (): Promise<Record<string, Record<string, number>>> => {
     const summary: Record<string, Record<string, number>> = {}

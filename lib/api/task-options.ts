@@ -4,7 +4,7 @@
 import { describeAmounts, toAmounts } from '../core/resources.js'
 import { limits } from '../options.js'
 import { checkName, count, isRecord, number, refuseUnknown } from '../run/option-checks.js'
-import type { Environment, SchedulingClass } from '../wire/messages.js'
+import type { Environment, JobSpec, SchedulingClass } from '../wire/messages.js'
 import type { RuntimeEnv } from './runtime-env.js'
 
 /** A class of errors, as `retryExceptions` takes them. */
@@ -114,7 +114,7 @@ export function resourcesOf(options: ResourceOptions, cpus: number): Record<stri
 }
 
 /** `environment`: of the task, inherited parts included. */
-export function schedulingClass(options: TaskOptions, environment: Environment | null): SchedulingClass {
+export function schedulingClass(options: TaskOptions, environment: Environment | null, job: JobSpec): SchedulingClass {
   const resources = toAmounts(resourcesOf(options, 1))
   const freshWorker = (options.numGpus ?? 0) > 0 && options.maxCalls !== 0
   const maxCalls = options.maxCalls ?? 0
@@ -123,8 +123,9 @@ export function schedulingClass(options: TaskOptions, environment: Environment |
     freshWorker ? 'fresh' : '',
     maxCalls > 0 ? `maxCalls:${maxCalls}` : '',
     environment === null ? '' : `env:${environment.key}`,
+    `job:${job.jobId}`,
   ]
     .filter(part => part !== '')
     .join(' ')
-  return { key: key === '' ? 'none' : key, resources, freshWorker, maxCalls: freshWorker && maxCalls === 0 ? 1 : maxCalls, environment }
+  return { key, resources, freshWorker, maxCalls: freshWorker && maxCalls === 0 ? 1 : maxCalls, environment, job }
 }

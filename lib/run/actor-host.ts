@@ -60,6 +60,7 @@ export class ActorHost {
 
   async start(message: ActorStart): Promise<void> {
     const { spec, incarnation } = message
+    this.runtime.workFor(spec.job)
     this.actorId = spec.actorId
     this.spec = spec
     this.incarnation = incarnation

@@ -10,9 +10,9 @@ import { STEPS } from '../core/resources.js'
 import { ClusterConnectionError } from '../errors.js'
 import { limits } from '../options.js'
 import { NODE_PROGRAM } from '../own-files.js'
-import type { Environment, NodeId, WorkerId } from '../wire/messages.js'
+import type { Environment, JobSpec, NodeId, WorkerId } from '../wire/messages.js'
 import { DAEMON_ENV, type DaemonReport, type DaemonSettings } from './daemon-settings.js'
-import { withoutLoaders } from './loader-flags.js'
+import { jobOfThisProcess } from './job.js'
 import { nodeResources, type ResourceOptions } from './node-resources.js'
 import { removeSession } from './session.js'
 
@@ -20,6 +20,8 @@ import { removeSession } from './session.js'
 const STOP_MS = 5_000
 /** How long a daemon may take to say that it is ready, where nothing else can be done meanwhile (ms). */
 const START_MS = 30_000
+/** The one job of a session that a driver started for itself. */
+const LOCAL_JOB = '00000001'
 /** What is read of the daemon's output where that goes to a file (bytes). */
 const START_OUTPUT_BYTES = 64 * 1024
 
@@ -55,8 +57,8 @@ export interface StartedDaemon {
   lockPath: string
   /** To be shown in `hello`. */
   token: string
-  jobId: string
-  namespace: string
+  /** Of this process; it has no `driver` yet. */
+  job: JobSpec
   /** Something the user should read, such as a store that is not in shared memory; null when all is well. */
   warning: string | null
   /** Resolves when the daemon has ended, whoever ended it, and its files are gone. Never rejects. */
@@ -175,8 +177,7 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
     sessionDir,
     lockPath,
     token,
-    jobId: settings.jobId,
-    namespace: settings.namespace,
+    job: settings.job as JobSpec,
     warning,
     ended,
     stop,
@@ -185,57 +186,9 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
   }
 }
 
-/** The flags of this process that its workers need too: loaders and conditions, nothing that evaluates, watches or debugs. */
-export function workerFlags(execArgv: readonly string[]): string[] {
-  const flags: string[] = []
-  for (let i = 0; i < execArgv.length; i++) {
-    const flag = execArgv[i] as string
-    const name = flag.split('=')[0] as string
-    if (VALUED.has(name)) {
-      if (!flag.includes('=')) i++
-    } else if (!UNWANTED.test(name)) flags.push(flag)
-  }
-  return flags
-}
-
-/** Unwanted flags whose value may be the next argument. */
-const VALUED = new Set([
-  '-e',
-  '--eval',
-  '-p',
-  '--print',
-  '-pe',
-  '--input-type',
-  '--watch-path',
-  '--inspect-port',
-  '--debug-port',
-  '--cpu-prof-interval',
-  '--cpu-prof-dir',
-  '--cpu-prof-name',
-  '--heap-prof-interval',
-  '--heap-prof-dir',
-  '--heap-prof-name',
-  '--diagnostic-dir',
-  '--test-name-pattern',
-  '--test-skip-pattern',
-  '--test-reporter',
-  '--test-reporter-destination',
-])
-const UNWANTED =
-  /^(-i|--interactive|-c|--check|--watch.*|--test.*|--inspect.*|--cpu-prof.*|--heap-prof.*|--prof|--run|--experimental-test.*)$/
-
-/** As `workerFlags`, of the text of NODE_OPTIONS, with loaders apart. With quoted values, which only Node itself can split, it stays as it is. */
-export function workerNodeOptions(text: string): { text: string; loaders: string[] } {
-  if (text.includes('"')) return { text, loaders: [] }
-  const { flags, loaders } = withoutLoaders(workerFlags(text.split(/\s+/).filter(flag => flag !== '')))
-  return { text: flags.join(' '), loaders }
-}
-
 function settingsOf(options: StartOptions): DaemonSettings {
   const { total, gpuIds } = nodeResources(options, process.env)
   const cpus = Math.ceil((total.CPU ?? 0) / STEPS)
-  const own = withoutLoaders(workerFlags(process.execArgv))
-  const inherited = workerNodeOptions(process.env.NODE_OPTIONS ?? '')
   return {
     total,
     gpuIds,
@@ -246,12 +199,8 @@ function settingsOf(options: StartOptions): DaemonSettings {
     spillDir: options.spillDir === undefined ? null : resolve(options.spillDir),
     prestart: options.prestart ?? Math.min(cpus, limits.workersMax >> 1),
     environment: options.environment ?? null,
-    jobId: '00000001',
-    namespace: options.namespace ?? `anonymous-${randomName()}`,
-    cwd: process.cwd(),
-    execArgv: [...own.flags, ...(options.workerExecArgv ?? [])],
-    loaders: [...new Set([...inherited.loaders, ...own.loaders])],
-    nodeOptions: inherited.text,
+    job: jobOfThisProcess(LOCAL_JOB, options.namespace, options.workerExecArgv),
+    founded: true,
     extraCaCerts: process.env.NODE_EXTRA_CA_CERTS ?? null,
   }
 }

@@ -2,7 +2,7 @@
 // What the driver tells the node daemon it starts, and what the daemon tells the workers it starts: JSON in one variable
 // of the environment each, since arguments show in process lists.
 
-import type { Amounts, Environment, NodeId, WorkerId } from '../wire/messages.js'
+import type { Amounts, Environment, JobSpec, NodeId, WorkerId } from '../wire/messages.js'
 
 export const DAEMON_ENV = 'EAGLERAY_DAEMON'
 export const WORKER_ENV = 'EAGLERAY_WORKER'
@@ -24,16 +24,12 @@ export interface DaemonSettings {
   spillDir: string | null
   /** Warm workers kept for tasks. */
   prestart: number
-  /** Their runtime environment: the job's. */
+  /** Their runtime environment. */
   environment: Environment | null
-  jobId: string
-  namespace: string
-  /** Of the workers: the driver's working directory, module flags and NODE_OPTIONS. */
-  cwd: string
-  execArgv: string[]
-  /** Loaders taken out of the flags (loader-flags.ts). */
-  loaders: string[]
-  nodeOptions: string
+  /** Whose they are; null: of whoever comes first. */
+  job: JobSpec | null
+  /** Everything ends with the first driver, which started it. */
+  founded: boolean
   /** NODE_EXTRA_CA_CERTS of the workers. The daemon has no use for it, and Node 20 reads all root certificates at once where it is set. */
   extraCaCerts: string | null
 }
@@ -61,10 +57,8 @@ export interface WorkerSettings {
   /** To be shown in `hello`. */
   token: string
   spawnKey: string
-  /** To be registered when they are first needed, as found from `driverDir`. */
-  loaders: string[]
-  /** Where the process starts, and the driver was when it started the session. */
-  driverDir: string
+  /** For whom the process works; null: it is told with its first work. */
+  job: JobSpec | null
   /** What this process is started in. */
   environment: Environment | null
   /** Where what was set up for it lies. */

@@ -23,7 +23,13 @@ export class Dispatcher {
     if (peer === null) return false
     if (!lane.announced) {
       lane.announced = true
-      this.mesh.sendTo(peer, { is: 'leaseStart', leaseId: lane.leaseId, gpuIds: lane.gpuIds, resources: task.scheduling.resources })
+      this.mesh.sendTo(peer, {
+        is: 'leaseStart',
+        leaseId: lane.leaseId,
+        gpuIds: lane.gpuIds,
+        resources: task.scheduling.resources,
+        job: task.scheduling.job,
+      })
     }
     if (!lane.isRemote) Atomics.store(peer.claims.mine, task.claim, CLAIM.queued)
     const code = this.code(peer, task.code)

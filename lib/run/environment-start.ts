@@ -14,15 +14,15 @@ import type { WorkerSettings } from './daemon-settings.js'
 import { type ModulePlaces, ownFile, parentIn, searchFor } from './module-places.js'
 
 /** The part that needs no promise. */
-export function enterEnvironment({ environment, place, driverDir }: WorkerSettings): void {
-  if (environment === null) return
+export function enterEnvironment({ environment, place, job }: WorkerSettings): void {
+  if (environment === null || job === null) return
   if ('CUDA_VISIBLE_DEVICES' in environment.envVars) keepVisibleDevices()
   const { copy, packages } = place
   const source = environment.workingDir
   if (copy !== null) process.chdir(copy)
   if (copy !== null && source !== null) relocate(source, copy)
   if (copy === null && packages === null) return
-  const places: ModulePlaces = { packages, copy, source, driver: driverDir, own: OWN_ENTRIES }
+  const places: ModulePlaces = { packages, copy, source, driver: job.cwd, own: OWN_ENTRIES }
   register<ModulePlaces>(MODULE_HOOKS.href, { parentURL: import.meta.url, data: places })
   requireFrom(places)
 }

@@ -65,6 +65,7 @@ export class Executor implements TaskRunner {
         this.receiveCode(from, message.hash, message.name, message.bytes)
         return true
       case 'leaseStart':
+        this.runtime.workFor(message.job)
         this.lease.started(from.workerId, message)
         return true
       case 'takeBack':

@@ -7,7 +7,7 @@ import { Mesh, type MeshListener, type Peer } from '../io/mesh.js'
 import type { Command, Exit, Processes, Stream } from '../io/processes.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
-import type { Control, Environment, WorkerId } from '../wire/messages.js'
+import type { Control, Environment, JobSpec, WorkerId } from '../wire/messages.js'
 import type { Place } from './daemon-settings.js'
 import type { EnvironmentSetup, Running } from './environment-setup.js'
 import type { MemoryGauge } from './memory-gauge.js'
@@ -24,10 +24,12 @@ export interface ShellOptions {
   daemon: Daemon
   logsDir: string
   /** What starts the worker of that key, in an environment that is set up at `place`. */
-  command: (key: string, environment: Environment | null, place: Place) => Command
+  command: (key: string, environment: Environment | null, job: JobSpec | null, place: Place) => Command
   environments: (start: (command: Command) => Running) => EnvironmentSetup
   processes: (shell: NodeShell) => Processes
   memory: MemoryGauge
+  /** The driver's end is heard otherwise. */
+  founded: boolean
   /** Called once, when nothing of the session runs any more. */
   onEnd: (reason: string) => void
 }
@@ -61,10 +63,11 @@ export class NodeShell implements MeshListener {
     this.#mesh.ref()
     this.#processes = options.processes(this)
     this.#environments = options.environments(command => this.#install(command))
-    const describe = (key: string) => ({ workerId: this.#daemon.node.workerIdOf(key) ?? '', name: this.#daemon.node.nameOf(key) })
-    this.#output = new WorkerOutput(options.logsDir, describe, message => {
-      for (const driver of this.#daemon.node.drivers()) this.#mesh.send(driver, message)
-    })
+    const describe = (key: string) => {
+      const { node } = this.#daemon
+      return { workerId: node.workerIdOf(key) ?? '', name: node.nameOf(key), driver: node.driverOf(key) }
+    }
+    this.#output = new WorkerOutput(options.logsDir, describe, (driver, message) => void this.#mesh.send(driver, message))
   }
 
   start(): void {
@@ -153,9 +156,13 @@ export class NodeShell implements MeshListener {
         return
       }
       case 'spawn':
-        return this.#spawn(effect.key, effect.environment)
+        return this.#spawn(effect.key, effect.environment, effect.job)
       case 'setUp':
         return void this.#setUp(effect.environment)
+      case 'jobOver':
+        this.#output.flushAll()
+        this.#mesh.send(effect.driver, { is: 'jobOver' })
+        return
       case 'kill':
         return this.#processes.kill(effect.key)
       case 'weigh':
@@ -169,8 +176,8 @@ export class NodeShell implements MeshListener {
     }
   }
 
-  #spawn(key: string, environment: Environment | null): void {
-    const pid = this.#processes.start(key, this.#options.command(key, environment, this.#environments.place(environment)))
+  #spawn(key: string, environment: Environment | null, job: JobSpec | null): void {
+    const pid = this.#processes.start(key, this.#options.command(key, environment, job, this.#environments.place(environment)))
     this.#keys.add(key)
     this.#output.began(key, pid ?? 0)
     this.#handle({ is: 'spawned', key, pid })
@@ -179,6 +186,20 @@ export class NodeShell implements MeshListener {
   #checkMemory(): void {
     const totals = this.#options.memory.totals()
     if (totals !== null) this.#handle({ is: 'memory', totals })
+    this.#findDeadDrivers()
+  }
+
+  /** Drivers are nobody's children: the end of one that could not say so has to be looked for. */
+  #findDeadDrivers(): void {
+    const drivers = [...this.#daemon.node.drivers()]
+    if (drivers.length === 0 || this.#options.founded) return
+    const living = this.#living()
+    for (const workerId of drivers) {
+      if (living.has(workerId)) continue
+      // What it sent before its end counts.
+      this.#mesh.poll()
+      this.#handle({ is: 'peerClosed', workerId, reason: 'its process ended' })
+    }
   }
 
   #weigh(pids: number[]): void {

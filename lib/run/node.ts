@@ -62,20 +62,19 @@ function spillDirectory(settings: DaemonSettings, session: Session): string | nu
 }
 
 function run(settings: DaemonSettings, session: Session, store: NativeStore, nodeId: string, warning: string | null): void {
-  const { total, gpuIds, labels, jobId, namespace, prestart, environment } = settings
+  const { total, gpuIds, labels, job, founded, prestart, environment } = settings
   const token = randomBytes(16).toString('hex')
   const { sessionDir, storePath } = session
   const nodeIp = '127.0.0.1'
-  const node = new Node({ nodeId, nodeIp, sessionDir, token, total, gpuIds, labels, jobId, namespace, prestart, environment })
-  const head = new Head({ jobId, namespace, nodeId, encodeError })
+  const node = new Node({ nodeId, nodeIp, sessionDir, token, total, gpuIds, labels, job, founded, prestart, environment })
+  const head = new Head({ nodeId, encodeError })
   head.nodes.register({ nodeId, address: nodeIp, labels, resources: () => node.resources() })
   const shell = new NodeShell({
     store,
     daemon: new Daemon(node, head),
     logsDir: `${sessionDir}/logs`,
-    command: (spawnKey, environment, place) => {
-      const { loaders, cwd } = settings
-      const seat = { storePath, daemonId: store.workerId, sessionDir, token, spawnKey, loaders, driverDir: cwd, environment, place }
+    command: (spawnKey, environment, job, place) => {
+      const seat = { storePath, daemonId: store.workerId, sessionDir, token, spawnKey, job, environment, place }
       return workerCommand(settings, seat, process.env)
     },
     environments: start => {
@@ -83,6 +82,7 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
       return new EnvironmentSetup({ directory: `${sessionDir}/environments`, start, env })
     },
     processes: listener => new ChildProcesses(listener),
+    founded,
     memory: new MemoryGauge(process.env[CGROUP_ENV] ?? null),
     onEnd: reason => {
       // Its driver shows this when it did not ask for the end itself.

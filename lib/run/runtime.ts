@@ -17,10 +17,11 @@ import { Mesh, type Peer } from '../io/mesh.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
 import { FRAME, NO_CLAIM } from '../wire/frames.js'
-import type { ActorView, Control, Death, Environment, Welcome, WorkerId } from '../wire/messages.js'
+import type { ActorView, Control, Death, Environment, JobSpec, Welcome, WorkerId } from '../wire/messages.js'
 import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
 import { Dispatcher } from './dispatch.js'
 import { EndedClaims } from './ended-claims.js'
+import { enterJob } from './job.js'
 import { Pressure } from './pressure.js'
 import { Puts } from './puts.js'
 import { Reader } from './reader.js'
@@ -62,6 +63,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
   readonly requests: Requests
   readonly travel: ReferenceTravel
   welcome: Welcome | null = null
+  /** The job of this process; null in a worker that has run nothing. */
+  job: JobSpec | null = null
   /** The runtime environment of this process, which the tasks it submits inherit. */
   environment: Environment | null = null
   runner: TaskRunner | null = null
@@ -202,6 +205,12 @@ export class Runtime implements ArgumentHost, RefKeeper {
     this.mesh.scheduleFlush()
   }
 
+  /** What this process does from now on is for that job: always the same one, if it had one. */
+  workFor(job: JobSpec): void {
+    if (this.job === null) enterJob(job)
+    this.job = job
+  }
+
   get isActor(): boolean {
     return this.actorId !== null
   }
@@ -297,6 +306,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
       case 'ask':
         return this.send(from.workerId, { is: 'told', request: message.request, rows: this.requests.rows(message.what, message.argument) })
       case 'log':
+      case 'jobOver':
       case 'warning':
       case 'refused':
       case 'retire':

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What workers print: every line into a file of the session, and in small batches to the drivers.
+// What workers print: every line into a file of the session, and in small batches to the driver of their job.
 //
 // Invariant: lines of one stream reach a driver in order, and all of a worker's before its death does (`flush`).
 
@@ -7,8 +7,15 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Stream } from '../io/processes.js'
 import { limits } from '../options.js'
-import type { Log } from '../wire/messages.js'
+import type { Log, WorkerId } from '../wire/messages.js'
 import { nameIn } from './output-name.js'
+
+/** Whose output it is, and whom it is for: null, nobody yet. */
+interface Speaker {
+  workerId: WorkerId
+  name: string
+  driver: WorkerId | null
+}
 
 interface Source {
   readonly pid: number
@@ -20,12 +27,12 @@ interface Source {
 
 export class WorkerOutput {
   readonly #logsDir: string
-  readonly #describe: (key: string) => { workerId: string; name: string }
-  readonly #send: (message: Log) => void
+  readonly #describe: (key: string) => Speaker
+  readonly #send: (driver: WorkerId, message: Log) => void
   readonly #sources = new Map<string, Source>()
   #timer: NodeJS.Timeout | null = null
 
-  constructor(logsDir: string, describe: (key: string) => { workerId: string; name: string }, send: (message: Log) => void) {
+  constructor(logsDir: string, describe: (key: string) => Speaker, send: (driver: WorkerId, message: Log) => void) {
     this.#logsDir = logsDir
     this.#describe = describe
     this.#send = send
@@ -52,7 +59,7 @@ export class WorkerOutput {
       source.pending.push({ stream, line, name: source.names[stream] })
       if (source.pending.length >= limits.logBatchLines) this.flush(key)
     }
-    this.#timer ??= setTimeout(() => this.#flushAll(), limits.logBatchMs)
+    this.#timer ??= setTimeout(() => this.flushAll(), limits.logBatchMs)
   }
 
   /** Sends what is left of a worker. */
@@ -62,15 +69,17 @@ export class WorkerOutput {
     const pending = source.pending
     source.pending = []
     const who = this.#describe(key)
+    const { driver } = who
+    if (driver === null) return
     let message: Log | null = null
     for (const { stream, line, name } of pending) {
       if (message === null || message.stream !== stream || message.name !== (name ?? who.name)) {
-        if (message !== null) this.#send(message)
+        if (message !== null) this.#send(driver, message)
         message = { is: 'log', workerId: who.workerId, name: name ?? who.name, pid: source.pid, stream, lines: [] }
       }
       message.lines.push(line)
     }
-    if (message !== null) this.#send(message)
+    if (message !== null) this.#send(driver, message)
   }
 
   ended(key: string): void {
@@ -79,7 +88,8 @@ export class WorkerOutput {
     this.#sources.delete(key)
   }
 
-  #flushAll(): void {
+  flushAll(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
     for (const key of this.#sources.keys()) this.flush(key)
   }

@@ -3,13 +3,13 @@
 
 import { writeFileSync } from 'node:fs'
 import '../api/remote.js'
-import { loadLate } from '../codec/function/late-loaders.js'
 import { native } from '../native.js'
 import { limits } from '../options.js'
 import { PROTOCOL_VERSION } from '../wire/messages.js'
 import { WORKER_ENV, type WorkerSettings } from './daemon-settings.js'
 import { enterEnvironment, preload } from './environment-start.js'
 import { Executor } from './executor.js'
+import { enterJob } from './job.js'
 import { nameOutput } from './output-name.js'
 import { Runtime, SPIN_MICROS, session } from './runtime.js'
 import { currentContext } from './task-context.js'
@@ -20,10 +20,8 @@ async function start(seat: WorkerSettings): Promise<void> {
   if (!native.dieWithParent(process.ppid, SIGKILL)) process.exit(0)
   offerToMemoryKiller()
   const { environment } = seat
-  loadLate(seat.loaders, seat.driverDir)
+  if (seat.job !== null) enterJob(seat.job)
   enterEnvironment(seat)
-  // What the user's code starts by `fork` has them from its start.
-  for (const loader of seat.loaders) process.execArgv.push('--import', loader)
   const store = native.openStore(seat.storePath)
   const runtime = new Runtime(
     store,
@@ -39,6 +37,7 @@ async function start(seat: WorkerSettings): Promise<void> {
   session.runtime = runtime
   nameOutput(() => (runtime.isActor ? null : (currentContext()?.name ?? null)))
   runtime.environment = environment
+  runtime.job = seat.job
   runtime.stay()
   // The terminal's ctrl-C is for the driver; the daemon ends its workers itself.
   process.on('SIGINT', () => {})
@@ -50,6 +49,7 @@ async function start(seat: WorkerSettings): Promise<void> {
     pid: process.pid,
     kind: 'worker',
     token: seat.token,
+    job: null,
   })
 }
 

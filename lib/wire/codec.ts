@@ -10,7 +10,7 @@ const encoder = new Encoder({ useBigInt64: false, ignoreUndefined: true })
 
 /** The fields each message must have, by type; checked on arrival because the sender may be anybody. `?`: or null. */
 const shapes: { [K in Control['is']]: string } = {
-  hello: 'protocol:number workerId:string pid:number kind:string token:string',
+  hello: 'protocol:number workerId:string pid:number kind:string token:string job:job?',
   envFailed: 'pid:number token:string field:string message:string',
   want: 'class:class count:number taskName:string',
   leaseReturn: 'leaseId:number retire:boolean',
@@ -30,7 +30,7 @@ const shapes: { [K in Control['is']]: string } = {
   corrupt: 'workerId:string detail:string',
   collect: '',
   endJob: '',
-  welcome: 'nodeId:string jobId:string namespace:string sessionDir:string nodeIp:string resources:amounts labels:object',
+  welcome: 'nodeId:string sessionDir:string nodeIp:string resources:amounts labels:object',
   refused: 'message:string code:string',
   grant: 'classKey:string leaseId:number workerId:string gpuIds:strings nodeId:string',
   unplaceable: 'classKey:string message:string final:boolean',
@@ -43,12 +43,13 @@ const shapes: { [K in Control['is']]: string } = {
   actorState: 'actorId:string view:view',
   actorNamed: 'request:number view:view?',
   log: 'workerId:string pid:number name:string stream:string lines:strings',
+  jobOver: '',
   warning: 'text:string',
   retire: '',
   answer: 'request:number rows:list',
   ask: 'request:number what:string argument:string',
   code: 'hash:string name:string bytes:bytes',
-  leaseStart: 'leaseId:number gpuIds:strings resources:amounts',
+  leaseStart: 'leaseId:number gpuIds:strings resources:amounts job:job',
   borrow: 'ack:number seqs:numbers',
   borrowed: 'ack:number missing:numbers',
   unborrow: 'seqs:numbers',
@@ -82,7 +83,8 @@ const shapes: { [K in Control['is']]: string } = {
 
 /** What a node and its head tell each other, by type; the same events pass within one process where the head is embedded. */
 const events: { [K in (HeadToNode | NodeToHead)['is']]: string } = {
-  place: 'actorId:string incarnation:number name:string placement:amounts held:amounts environment:environment?',
+  place: 'actorId:string incarnation:number name:string placement:amounts held:amounts environment:environment? job:job',
+  jobEnded: 'jobId:string',
   unplace: 'actorId:string',
   endWorker: 'workerId:string reason:string',
   watchProcess: 'workerId:string',
@@ -100,12 +102,13 @@ const events: { [K in (HeadToNode | NodeToHead)['is']]: string } = {
 const records = {
   environment:
     'key:string envVars:texts workingDir:string? excludes:strings packages:strings registry:string? preload:strings nodeOptions:strings',
-  class: 'key:string resources:amounts freshWorker:boolean maxCalls:number environment:environment?',
+  job: 'jobId:string namespace:string driver:string cwd:string loaders:strings execArgv:strings nodeOptions:string',
+  class: 'key:string resources:amounts freshWorker:boolean maxCalls:number environment:environment? job:job',
   death: 'exitCode:number? signal:string? stderrTail:string reason:string? outOfMemory:boolean',
   spec:
     'actorId:string className:string name:string? namespace:string detached:boolean getIfExists:boolean maxRestarts:number placement:amounts held:amounts ' +
     'maxConcurrency:number concurrencyGroups:amounts methodGroups:object isAsync:boolean maxTaskRetries:number maxPendingCalls:number codeHash:string ' +
-    'code:bytes args:bytes shape:bytes environment:environment?',
+    'code:bytes args:bytes shape:bytes environment:environment? job:job',
   view:
     'actorId:string className:string name:string? namespace:string phase:string workerId:string? pid:number? nodeId:string? incarnation:number ' +
     'restartsLeft:number deathCause:bytes? shape:bytes maxTaskRetries:number maxPendingCalls:number isAsync:boolean',

@@ -43,6 +43,22 @@ export interface Environment {
   nodeOptions: string[]
 }
 
+/** What the processes that work for one driver share: where its code lies, and how it was started. */
+export interface JobSpec {
+  jobId: string
+  /** Where the names of its actors live. */
+  namespace: string
+  /** What its workers print goes there, and its end is that of the job. Empty as long as that process is not known: workers may be started before it. */
+  driver: WorkerId
+  /** Its working directory: where there is one of that name, its workers start there. */
+  cwd: string
+  /** Loaders that its workers register when they first need them, as found from `cwd`. */
+  loaders: string[]
+  /** Flags and NODE_OPTIONS of its worker processes. */
+  execArgv: string[]
+  nodeOptions: string
+}
+
 /** What decides which worker may run a task. `key` is the canonical text of the rest; equal keys share leases. */
 export interface SchedulingClass {
   key: string
@@ -53,6 +69,7 @@ export interface SchedulingClass {
   maxCalls: number
   /** Null: the empty one, which the warm workers have. */
   environment: Environment | null
+  job: JobSpec
 }
 
 export interface ActorSpec {
@@ -79,6 +96,7 @@ export interface ActorSpec {
   /** What a handle needs to offer the class's methods, opaque to the head. */
   shape: Uint8Array
   environment: Environment | null
+  job: JobSpec
 }
 
 export type ActorPhase = 'pending' | 'starting' | 'alive' | 'restarting' | 'dead'
@@ -111,6 +129,8 @@ export interface Hello {
   pid: number
   kind: 'driver' | 'worker'
   token: string
+  /** Of a driver; null: a worker, which is told. */
+  job: JobSpec | null
 }
 /** Instead of `hello`: the worker could not be made what its environment asks for. It is ended, and what waits for it fails. */
 export interface EnvFailed {
@@ -190,7 +210,7 @@ export interface ActorExited {
 export interface Query {
   is: 'query'
   request: number
-  what: 'nodes' | 'resources' | 'workers' | 'actors' | 'tasks' | 'objects' | 'explain'
+  what: 'nodes' | 'resources' | 'workers' | 'actors' | 'jobs' | 'tasks' | 'objects' | 'explain'
   argument: string
 }
 /** A worker's answer to `ask`. */
@@ -215,7 +235,7 @@ export interface Corrupt {
   workerId: WorkerId
   detail: string
 }
-/** The driver leaves: everything of its job ends. */
+/** The driver leaves: everything of its job ends. Answered by `jobOver`, after the last of what its workers on this node printed. */
 export interface EndJob {
   is: 'endJob'
 }
@@ -224,11 +244,8 @@ export interface EndJob {
 export interface Welcome {
   is: 'welcome'
   nodeId: NodeId
-  jobId: string
-  namespace: string
   sessionDir: string
   nodeIp: string
-  /** The driver's working directory and module flags, which its workers share. */
   resources: Amounts
   labels: Record<string, string>
 }
@@ -305,6 +322,10 @@ export interface Log {
   name: string
   stream: 'stdout' | 'stderr'
   lines: string[]
+}
+/** The answer to `endJob`. */
+export interface JobOver {
+  is: 'jobOver'
 }
 export interface Warning {
   is: 'warning'
@@ -497,12 +518,13 @@ export interface CodeMessage {
   name: string
   bytes: Uint8Array
 }
-/** Before the first task of a lease: what its tasks hold. */
+/** Before the first task of a lease: what its tasks hold, and for whom the worker works from now on. */
 export interface LeaseStart {
   is: 'leaseStart'
   leaseId: number
   gpuIds: string[]
   resources: Amounts
+  job: JobSpec
 }
 /** The sender now borrows these objects of the receiver. Answered by `borrowed`. */
 export interface Borrow {
@@ -585,6 +607,7 @@ export type Control =
   | ActorState
   | ActorNamed
   | Log
+  | JobOver
   | Warning
   | Retire
   | Answer

@@ -22,7 +22,9 @@ class Driver {
     const onControl = (_: unknown, message: Control): void => void this.received.push(message)
     this.mesh = new Mesh(this.store, { onControl, onFrame() {}, onPeerClosed() {}, onBatchEnd() {} }, 0)
     this.mesh.ref()
-    this.send({ is: 'hello', protocol: PROTOCOL_VERSION, workerId: this.store.workerId, pid: process.pid, kind: 'driver', token })
+    const { workerId } = this.store
+    const job = { ...daemon.job, driver: workerId }
+    this.send({ is: 'hello', protocol: PROTOCOL_VERSION, workerId, pid: process.pid, kind: 'driver', token, job })
   }
 
   send(message: Control): void {
@@ -68,7 +70,7 @@ suite('the node daemon', () => {
     const { daemon } = await start()
     driver?.send({
       is: 'want',
-      class: { key: 'k', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment: null },
+      class: { key: 'k', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment: null, job: daemon.job },
       count: 1,
       taskName: 't',
     })

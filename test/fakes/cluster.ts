@@ -6,7 +6,7 @@ import { Head } from '#lib/core/head/head.js'
 import { Daemon, type DaemonEffect, type DaemonEvent } from '#lib/core/node/daemon.js'
 import { Node } from '#lib/core/node/node.js'
 import { toAmounts } from '#lib/core/resources.js'
-import { type ActorSpec, type Control, type Environment, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
+import { type ActorSpec, type Control, type Environment, type JobSpec, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 
 export const NODE_ID = 'aaaaaaaaaa'
 export const TOKEN = 'token'
@@ -18,6 +18,15 @@ export interface ClusterOptions {
   gpuIds?: string[]
   prestart?: number
   environment?: Environment | null
+  /** Of the warm workers; default: that of the driver, which ends with it. Null: of a node that serves whoever comes. */
+  job?: JobSpec | null
+}
+
+interface Child {
+  pid: number
+  workerId: WorkerId | null
+  environment: Environment | null
+  job: JobSpec | null
 }
 
 export class FakeCluster {
@@ -29,7 +38,7 @@ export class FakeCluster {
   /** Everything sent, oldest first. */
   readonly sent: { to: WorkerId; message: Control }[] = []
   /** Keys of children that have not ended, with what is known of them. */
-  readonly children = new Map<string, { pid: number; workerId: WorkerId | null; environment: Environment | null }>()
+  readonly children = new Map<string, Child>()
   /** Environments that are to be set up. */
   readonly setUps: Environment[] = []
   /** Children to be ended by `settle`. */
@@ -42,9 +51,15 @@ export class FakeCluster {
   kernelKills = 0
   #next = 2
 
-  constructor({ resources = { CPU: 2 }, gpuIds = [], prestart = resources.CPU ?? 0, environment = null }: ClusterOptions = {}) {
+  constructor({
+    resources = { CPU: 2 },
+    gpuIds = [],
+    prestart = resources.CPU ?? 0,
+    environment = null,
+    job = jobOf(workerIdOf(1)),
+  }: ClusterOptions = {}) {
     const total = toAmounts({ ...resources, ...(gpuIds.length > 0 ? { GPU: gpuIds.length } : {}) })
-    const common = { nodeId: NODE_ID, jobId: '00000001', namespace: 'default' }
+    const common = { nodeId: NODE_ID }
     this.node = new Node({
       ...common,
       nodeIp: '127.0.0.1',
@@ -55,6 +70,8 @@ export class FakeCluster {
       labels: {},
       prestart,
       environment,
+      job,
+      founded: job !== null,
     })
     this.head = new Head({ ...common, encodeError: error => new TextEncoder().encode(textOf(error)) })
     this.head.nodes.register({ nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.node.resources() })
@@ -82,7 +99,15 @@ export class FakeCluster {
   }
 
   hello(from: WorkerId, kind: 'driver' | 'worker', pid: number): void {
-    this.from(from, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: from, pid, kind, token: TOKEN })
+    this.from(from, {
+      is: 'hello',
+      protocol: PROTOCOL_VERSION,
+      workerId: from,
+      pid,
+      kind,
+      token: TOKEN,
+      job: kind === 'driver' ? jobOf(from) : null,
+    })
   }
 
   /** Lets children start, and those that were killed end, until nothing more happens. */
@@ -152,9 +177,10 @@ export class FakeCluster {
     owner: WorkerId,
     resources: Record<string, number>,
     count = 1,
-    more: { freshWorker?: boolean; name?: string; environment?: Environment } = {},
+    more: { freshWorker?: boolean; name?: string; environment?: Environment; job?: JobSpec } = {},
   ): void {
-    this.from(owner, { is: 'want', class: classOf(resources, more.freshWorker, more.environment), count, taskName: more.name ?? 'task' })
+    const wanted = { ...classOf(resources, more.freshWorker, more.environment), ...(more.job && { job: more.job }) }
+    this.from(owner, { is: 'want', class: wanted, count, taskName: more.name ?? 'task' })
   }
 
   giveBack(grant: MessageOf<'grant'>, owner = this.driver, retire = false): void {
@@ -169,9 +195,10 @@ export class FakeCluster {
     if (effect.is === 'send') this.sent.push({ to: effect.to, message: effect.message })
     if (effect.is === 'spawn') {
       const pid = 1000 + this.#next++
-      this.children.set(effect.key, { pid, workerId: null, environment: effect.environment })
+      this.children.set(effect.key, { pid, workerId: null, environment: effect.environment, job: effect.job })
       this.event({ is: 'spawned', key: effect.key, pid })
     }
+    if (effect.is === 'jobOver') this.sent.push({ to: effect.driver, message: { is: 'jobOver' } })
     if (effect.is === 'setUp') this.setUps.push(effect.environment)
     if (effect.is === 'kill' && this.children.has(effect.key)) this.killed.add(effect.key)
     if (effect.is === 'weigh') this.weighings.push(effect.pids)
@@ -197,7 +224,12 @@ export function classOf(
   environment: Environment | null = null,
 ): MessageOf<'want'>['class'] {
   const key = JSON.stringify([resources, freshWorker, ...(environment === null ? [] : [environment.key])])
-  return { key, resources: toAmounts(resources), freshWorker, maxCalls: 0, environment }
+  return { key, resources: toAmounts(resources), freshWorker, maxCalls: 0, environment, job: jobOf(workerIdOf(1)) }
+}
+
+export function jobOf(driver: WorkerId): JobSpec {
+  const jobId = driver.slice(10, 14)
+  return { jobId, namespace: 'default', driver, cwd: '/', loaders: [], execArgv: [], nodeOptions: '' }
 }
 
 export function environmentOf(key: string, more: Partial<Environment> = {}): Environment {
@@ -228,6 +260,7 @@ export function actorSpec(actorId: string, more: Partial<ActorSpec> = {}): Actor
     args: none,
     shape: none,
     environment: null,
+    job: jobOf(workerIdOf(1)),
     ...more,
   }
 }

@@ -11,7 +11,7 @@ import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
 import { Task } from '#lib/core/owner/task.js'
 import { objectId } from '#lib/ids.js'
 import type { ActorView, Control, Death, SchedulingClass, WorkerId } from '#lib/wire/messages.js'
-import { workerIdOf } from './cluster.js'
+import { jobOf, workerIdOf } from './cluster.js'
 
 export type EffectOf<Is extends Effect['is']> = Extract<Effect, { is: Is }>
 export type SentOf<Is extends Control['is']> = Extract<Control, { is: Is }>
@@ -23,7 +23,7 @@ export const DEATH: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '',
 export const CPU: SchedulingClass = classOf('cpu')
 
 export function classOf(key: string, more: Partial<SchedulingClass> = {}): SchedulingClass {
-  return { key, resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment: null, ...more }
+  return { key, resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment: null, job: jobOf(SELF), ...more }
 }
 
 export interface TaskOptions {

@@ -301,7 +301,8 @@ export class SimProcess implements Context<Ref> {
     if (!this.world.alive(lane.workerId)) return
     if (!lane.announced) {
       lane.announced = true
-      this.control(lane.workerId, { is: 'leaseStart', leaseId: lane.leaseId, gpuIds: lane.gpuIds, resources: task.scheduling.resources })
+      const { resources, job } = task.scheduling
+      this.control(lane.workerId, { is: 'leaseStart', leaseId: lane.leaseId, gpuIds: lane.gpuIds, resources, job })
     }
     this.world.claims(this.id, lane.workerId)[task.claim] = CLAIM.queued
     const args = (task.args as Argument[]).map((argument): SentArgument => {

@@ -7,7 +7,7 @@ import { Daemon, type DaemonEffect, type DaemonEvent } from '#lib/core/node/daem
 import { Node } from '#lib/core/node/node.js'
 import { toAmounts } from '#lib/core/resources.js'
 import { type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
-import { NODE_ID, TOKEN, workerIdOf } from '../fakes/cluster.js'
+import { jobOf, NODE_ID, TOKEN, workerIdOf } from '../fakes/cluster.js'
 import { SimDriver } from './driver.js'
 import type { Encoded, Frame, Surroundings } from './frames.js'
 import { SimProcess } from './process.js'
@@ -68,7 +68,7 @@ export class World implements Surroundings {
     const speed = () => this.#random.pick([3, 1, 1, 0.05])
     this.pace = { flush: speed(), run: speed(), collect: speed() }
     this.total = { CPU: options.cpus }
-    const common = { nodeId: NODE_ID, jobId: '00000001', namespace: 'default' }
+    const common = { nodeId: NODE_ID }
     const node = {
       nodeIp: '127.0.0.1',
       sessionDir: '/s',
@@ -78,6 +78,8 @@ export class World implements Surroundings {
       labels: {},
       prestart: options.cpus,
       environment: null,
+      job: jobOf(workerIdOf(1)),
+      founded: true,
     }
     this.daemon = new Daemon(
       new Node({ ...common, ...node }),
@@ -234,6 +236,7 @@ export class World implements Surroundings {
       pid: this.#next++,
       kind: isDriver ? 'driver' : 'worker',
       token: TOKEN,
+      job: isDriver ? jobOf(process.id) : null,
     }
     process.control(this.node, hello)
     return process
@@ -245,7 +248,15 @@ export class World implements Surroundings {
     const process = new SimProcess(this, workerIdOf(this.#next++), false)
     this.processes.set(process.id, process)
     this.#keys.set(process.id, key)
-    process.control(this.node, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: process.id, pid, kind: 'worker', token: TOKEN })
+    process.control(this.node, {
+      is: 'hello',
+      protocol: PROTOCOL_VERSION,
+      workerId: process.id,
+      pid,
+      kind: 'worker',
+      token: TOKEN,
+      job: null,
+    })
   }
 
   #kill(): void {

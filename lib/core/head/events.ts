@@ -6,8 +6,6 @@ import type { Control, NodeId, WorkerId } from '../../wire/messages.js'
 import type { HeadToNode, NodeToHead } from '../node/events.js'
 
 export interface HeadOptions {
-  jobId: string
-  namespace: string
   nodeId: NodeId
   /** Turns an error into the bytes that travel as `deathCause` (the codec is no business of core). */
   encodeError: (error: EaglerayError) => Uint8Array

@@ -12,14 +12,13 @@ import { Nodes } from './nodes.js'
 export class Head implements Machine<HeadEvent, HeadEffect> {
   readonly #options: HeadOptions
   readonly actors: Actors
-  readonly jobs: Jobs
+  readonly jobs = new Jobs()
   readonly nodes = new Nodes()
   /** Processes that said hello and have not ended. */
   readonly #living = new Set<WorkerId>()
 
   constructor(options: HeadOptions) {
     this.#options = options
-    this.jobs = new Jobs(options)
     this.actors = new Actors(options, workerId => this.#living.has(workerId))
   }
 
@@ -35,8 +34,8 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
         return this.actors.environmentBroken(event.actorId, event.message, out)
       case 'processDied':
         this.#living.delete(event.workerId)
-        this.jobs.end(event.workerId)
-        return this.actors.processDied(event.workerId, event.death, now, out)
+        this.actors.processDied(event.workerId, event.death, now, out)
+        return this.#endJob(event.workerId, out)
       case 'tick':
         return this.actors.tick(now, out)
     }
@@ -54,7 +53,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
     switch (message.is) {
       case 'hello':
         this.#living.add(from)
-        if (message.kind === 'driver') this.jobs.begin(from)
+        if (message.job !== null) this.jobs.begin(message.job, from)
         return
       case 'actorCreate':
         return this.actors.create(message.spec, from, out)
@@ -80,8 +79,14 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
     }
   }
 
+  #endJob(driver: WorkerId, out: HeadEffect[]): void {
+    const job = this.jobs.end(driver)
+    if (job !== null) out.push({ is: 'toNode', event: { is: 'jobEnded', jobId: job.jobId } })
+  }
+
   #rows(what: string, argument: string): unknown[] {
     if (what === 'nodes') return this.nodes.rows()
+    if (what === 'jobs') return this.jobs.rows()
     if (what === 'actors') return [...this.actors.all()].map(actor => rowOf(actor, this.#options.nodeId))
     const actor = this.actors.get(argument)
     return actor === undefined ? [] : [rowOf(actor, this.#options.nodeId)]

@@ -1,45 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-// Jobs: one for each driver. The driver that started the cluster has the first, whose id and namespace its workers are
-// told before it has said hello itself.
+// Jobs: one for each driver, from its hello to its end.
+//
+// Invariant: of jobs that have ended, at most `endedJobsKept` are remembered.
 
-import type { WorkerId } from '../../wire/messages.js'
+import { limits } from '../../options.js'
+import type { JobSpec, WorkerId } from '../../wire/messages.js'
 
-export interface Job {
-  readonly jobId: string
-  readonly namespace: string
-  readonly driver: WorkerId
-  alive: boolean
+/** A row of the state API. */
+export interface JobRow {
+  jobId: string
+  namespace: string
+  driver: WorkerId
+  state: 'RUNNING' | 'ENDED'
 }
 
 export class Jobs {
-  readonly #first: { jobId: string; namespace: string }
-  readonly #byDriver = new Map<WorkerId, Job>()
+  readonly #running = new Map<WorkerId, JobSpec>()
+  /** Oldest first. */
+  readonly #ended: JobSpec[] = []
 
-  constructor(first: { jobId: string; namespace: string }) {
-    this.#first = first
+  begin(job: JobSpec, driver: WorkerId): void {
+    this.#running.set(driver, { ...job, driver })
   }
 
-  begin(driver: WorkerId): Job {
-    const known = this.#byDriver.get(driver)
-    if (known !== undefined) return known
-    const number = Number.parseInt(this.#first.jobId, 16) + this.#byDriver.size
-    const jobId = number.toString(16).padStart(this.#first.jobId.length, '0')
-    const job = { jobId, namespace: this.#first.namespace, driver, alive: true }
-    this.#byDriver.set(driver, job)
+  /** Gives the job that ended with that process; null when it was no driver. */
+  end(driver: WorkerId): JobSpec | null {
+    const job = this.#running.get(driver)
+    if (job === undefined) return null
+    this.#running.delete(driver)
+    this.#ended.push(job)
+    if (this.#ended.length > limits.endedJobsKept) this.#ended.shift()
     return job
   }
 
-  end(driver: WorkerId): void {
-    const job = this.#byDriver.get(driver)
-    if (job !== undefined) job.alive = false
+  rows(): JobRow[] {
+    return [...this.#ended.map(job => rowOf(job, 'ENDED')), ...[...this.#running.values()].map(job => rowOf(job, 'RUNNING'))]
   }
+}
 
-  rows(): unknown[] {
-    return [...this.#byDriver.values()].map(({ jobId, namespace, driver, alive }) => ({
-      jobId,
-      namespace,
-      driver,
-      state: alive ? 'running' : 'ended',
-    }))
-  }
+function rowOf({ jobId, namespace, driver }: JobSpec, state: JobRow['state']): JobRow {
+  return { jobId, namespace, driver, state }
 }

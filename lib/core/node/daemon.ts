@@ -53,7 +53,9 @@ export class Daemon implements Machine<DaemonEvent, DaemonEffect> {
     if (!this.node.knows(from)) return false
     if (message.is === 'query') {
       const { what, argument } = message
-      return what === 'nodes' || what === 'actors' || (what === 'explain' && this.head.actors.get(argument) !== undefined)
+      return (
+        what === 'nodes' || what === 'actors' || what === 'jobs' || (what === 'explain' && this.head.actors.get(argument) !== undefined)
+      )
     }
     return message.is.startsWith('actor')
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the node's machine hears and what it asks for, as data.
 
-import type { Amounts, Control, Death, Environment, NodeId, WorkerId } from '../../wire/messages.js'
+import type { Amounts, Control, Death, Environment, JobSpec, NodeId, WorkerId } from '../../wire/messages.js'
 
 export interface NodeOptions {
   nodeId: NodeId
@@ -14,10 +14,12 @@ export interface NodeOptions {
   labels: Record<string, string>
   /** Warm workers kept for tasks. */
   prestart: number
-  /** Their environment: the job's. */
+  /** Their environment. */
   environment: Environment | null
-  jobId: string
-  namespace: string
+  /** Whom they are for; null: whoever comes first. */
+  job: JobSpec | null
+  /** Whether the end of the first driver is the end of everything, as where `init()` started the node. */
+  founded: boolean
 }
 
 /** Places an actor: finds resources and a worker for it. */
@@ -29,6 +31,7 @@ export interface Place {
   placement: Amounts
   held: Amounts
   environment: Environment | null
+  job: JobSpec
 }
 /** The actor need not be placed any more. */
 export interface Unplace {
@@ -39,6 +42,11 @@ export interface EndWorker {
   is: 'endWorker'
   workerId: WorkerId
   reason: string
+}
+/** The driver of that job is gone: nobody needs the workers that were its. */
+export interface JobEnded {
+  is: 'jobEnded'
+  jobId: string
 }
 
 /** The head waits for news of that process: `processDied` comes at once when there is none such here. */
@@ -56,7 +64,7 @@ export interface Leave {
 }
 
 /** From the head to a node. Each may come twice, when the head was restarted in between. */
-export type HeadToNode = Place | Unplace | EndWorker | WatchProcess | Drain | Leave
+export type HeadToNode = Place | Unplace | EndWorker | WatchProcess | Drain | Leave | JobEnded
 
 export interface Placed {
   is: 'placed'
@@ -138,11 +146,14 @@ export type Send = { is: 'send'; to: WorkerId; message: Control }
 
 export type NodeEffect =
   | Send
-  | { is: 'spawn'; key: string; environment: Environment | null }
+  /** `job`: whose worker it will be; null: anybody's. */
+  | { is: 'spawn'; key: string; environment: Environment | null; job: JobSpec | null }
   /** Copies the directory and installs the packages of an environment. */
   | { is: 'setUp'; environment: Environment }
   /** Ends a child process and what it started, with SIGKILL. */
   | { is: 'kill'; key: string }
+  /** The job of that driver is over: `jobOver` to it, after what its workers have printed. */
+  | { is: 'jobOver'; driver: WorkerId }
   /** Asks for the sizes of these processes. */
   | { is: 'weigh'; pids: number[] }
   /** Frees what a dead process held in the store. Null: it never said who it was. */

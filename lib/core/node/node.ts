@@ -11,7 +11,7 @@ import {
   type EnvFailed,
   type Environment,
   type Hello,
-  PROTOCOL_VERSION,
+  type JobSpec,
   type Query,
   type Unblock,
   type WorkerId,
@@ -27,7 +27,8 @@ import { type Lease, Leases } from './leases.js'
 import { type Holding, Ledger } from './ledger.js'
 import { MemoryMonitor } from './memory.js'
 import { Questions } from './questions.js'
-import { HEAD, type Request, Requests } from './requests.js'
+import { refusal, suspects } from './refusals.js'
+import { HEAD, newRequest, Requests } from './requests.js'
 import { waitingRows, workerRows } from './rows.js'
 import { Scheduler } from './scheduler.js'
 import { ENVIRONMENT_BROKEN, type Worker, Workers } from './workers.js'
@@ -44,18 +45,18 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #questions = new Questions()
   readonly #memory: MemoryMonitor
   readonly #environments = new Environments()
-  /** Processes that said hello: the driver (there may be others later) and the workers. */
-  readonly #drivers = new Set<WorkerId>()
+  /** Drivers of this node that said hello and have not left, and their jobs. */
+  readonly #drivers = new Map<WorkerId, JobSpec>()
   /** Drivers that are not welcomed yet: they are when the first warm worker is there, so that their first task finds one. */
   readonly #early = new Set<WorkerId>()
-  /** The driver whose end is the end of everything. */
+  /** The driver whose end is the end of everything; null where there is none. */
   #founder: WorkerId | null = null
   #collectAgainAt: Millis = 0
 
   constructor(options: NodeOptions) {
     this.#options = options
     this.#ledger = new Ledger(options.total, options.gpuIds)
-    this.#workers = new Workers(options.prestart, options.environment)
+    this.#workers = new Workers(options.prestart, options.environment, options.job)
     this.#memory = new MemoryMonitor(options.nodeId, this.#workers, this.#leases)
     this.#scheduler = new Scheduler(options.nodeId, this.#ledger, this.#leases, this.#workers, this.#requests, this.#environments)
   }
@@ -86,6 +87,9 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         return this.#requests.remove(HEAD, event.actorId)
       case 'endWorker':
         return this.#endWorker(event.workerId, event.reason, out)
+      case 'jobEnded':
+        this.#workers.jobEnded(event.jobId, out)
+        return this.#scheduler.pass(now, out)
       case 'tick':
         return this.#tick(now, out)
     }
@@ -122,7 +126,19 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   drivers(): Iterable<WorkerId> {
-    return this.#drivers
+    return this.#drivers.keys()
+  }
+
+  /** To whom goes what that worker prints; null while nobody has it. */
+  driverOf(key: string): WorkerId | null {
+    const job = this.#workers.byKey(key)?.job ?? null
+    return job === null ? null : this.#driverOf(job)
+  }
+
+  #driverOf({ driver, jobId }: JobSpec): WorkerId | null {
+    if (driver !== '') return driver
+    for (const [other, job] of this.#drivers) if (job.jobId === jobId) return other
+    return null
   }
 
   #message(from: WorkerId, message: Control, now: Millis, out: NodeEffect[]): void {
@@ -151,7 +167,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       case 'told':
         return this.#questions.told(from, message.request, message.rows, out)
       case 'endJob':
-        return this.#driverGone(from, 'its driver ended', now, out)
+        return this.#endJob(from, now, out)
     }
   }
 
@@ -162,8 +178,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       return
     }
     if (hello.kind === 'driver') {
-      this.#drivers.add(from)
-      this.#founder ??= from
+      this.#drivers.set(from, hello.job as JobSpec)
+      if (this.#options.founded) this.#founder ??= from
       this.#early.add(from)
       const awaited = this.#workers.starting > 0 && this.#workers.idle.length === 0 && this.#workers.failures === 0
       return awaited ? undefined : this.#welcome(out)
@@ -209,8 +225,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #welcomeMessage(): Control {
-    const { nodeId, jobId, namespace, sessionDir, nodeIp, total, labels } = this.#options
-    return { is: 'welcome', nodeId, jobId, namespace, sessionDir, nodeIp, resources: total, labels }
+    const { nodeId, sessionDir, nodeIp, total, labels } = this.#options
+    return { is: 'welcome', nodeId, sessionDir, nodeIp, resources: total, labels }
   }
 
   #want(from: WorkerId, want: Extract<Control, { is: 'want' }>, now: Millis, out: NodeEffect[]): void {
@@ -220,8 +236,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       known.count = want.count
       known.name = want.taskName
     } else {
-      const { key, resources, freshWorker, environment } = want.class
-      const request = newRequest(key, from, want.taskName, resources, resources, now, {
+      const { key, resources, freshWorker, environment, job } = want.class
+      const request = newRequest(key, from, want.taskName, resources, resources, job, now, {
         ...{ freshWorker, environment, class: want.class, count: want.count },
       })
       this.#requests.add(request)
@@ -229,21 +245,21 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       const warning = impossible.judge(request, this.#ledger, now)
       if (warning !== null) {
         out.push({ is: 'send', to: from, message: { is: 'unplaceable', classKey: key, message: warning, final: false } })
-        this.#warn(warning, out)
+        this.#warnDriver(job, warning, out)
       }
     }
     this.#scheduler.pass(now, out)
   }
 
   #place(place: Place, now: Millis, out: NodeEffect[]): void {
-    const { actorId, incarnation, environment } = place
+    const { actorId, incarnation, environment, job } = place
     // With GPUs, a process that no library has initialised them in. Otherwise a warm one, whatever it ran.
     const extra = { freshWorker: (place.held.GPU ?? 0) > 0, environment, actor: { actorId, incarnation } }
-    const request = newRequest(actorId, HEAD, place.name, place.held, place.placement, now, extra)
+    const request = newRequest(actorId, HEAD, place.name, place.held, place.placement, job, now, extra)
     this.#requests.add(request)
     this.#environments.require(environment, out)
     const warning = impossible.judge(request, this.#ledger, now)
-    if (warning !== null) this.#warn(warning, out)
+    if (warning !== null) this.#warnDriver(job, warning, out)
     this.#scheduler.pass(now, out)
   }
 
@@ -268,14 +284,16 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   /** What an actor holds, as a lease, so that a method that waits gives its CPU back as a task does. */
   #actorLease(workerId: WorkerId): Lease | undefined {
-    const actor = this.#workers.byId(workerId)?.actor
+    const worker = this.#workers.byId(workerId)
+    const actor = worker?.actor
     if (actor === undefined || actor === null) return undefined
     const { amounts } = actor.holding
+    const job = worker?.job as JobSpec
     actor.lease ??= {
       id: ACTOR_LEASE,
       owner: HEAD,
       workerId,
-      class: { key: actor.actorId, resources: amounts, freshWorker: false, maxCalls: 0, environment: null },
+      class: { key: actor.actorId, resources: amounts, freshWorker: false, maxCalls: 0, environment: null, job },
       holding: actor.holding,
       phase: 'running',
     }
@@ -328,7 +346,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       if (lease !== undefined) this.#scheduler.end(lease)
       const memory = this.#memory.exited(worker, how.signal, how.kernelKills, now)
       // Of one that it ended itself the drivers have been told.
-      if (memory !== worker.endReason) this.#warn(memory === null ? null : `${worker.name} was ended: ${memory}`, out)
+      if (memory !== null && memory !== worker.endReason && worker.job !== null)
+        this.#warnDriver(worker.job, `${worker.name} was ended: ${memory}`, out)
       const { exitCode, signal, stderrTail } = how
       const death = { exitCode, signal, stderrTail, reason: memory ?? worker.endReason, outOfMemory: memory !== null }
       this.#processGone(worker.workerId, death, out)
@@ -371,19 +390,31 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   #peerClosed(process: WorkerId, reason: string, now: Millis, out: NodeEffect[]): void {
     if (this.#drivers.has(process)) return this.#driverGone(process, `the channel to its driver ended (${reason})`, now, out)
     const worker = this.#workers.byId(process)
-    if (worker === undefined) return
+    // A driver whose job is over, or who was refused.
+    if (worker === undefined) return void out.push({ is: 'reap', workerId: process })
     if (reason === 'corrupt') this.#workers.kill(worker, 'it sent what is no message of this protocol', out)
     else this.#workers.closing(worker, now)
   }
 
+  /** The driver leaves; what it has in the store and the mesh goes when its channel closes. */
+  #endJob(driver: WorkerId, now: Millis, out: NodeEffect[]): void {
+    if (!this.#drivers.has(driver)) return
+    if (driver !== this.#founder) out.push({ is: 'jobOver', driver })
+    this.#jobGone(driver, 'its driver ended', now, out)
+  }
+
   #driverGone(driver: WorkerId, reason: string, now: Millis, out: NodeEffect[]): void {
-    if (!this.#drivers.delete(driver)) return
+    if (driver !== this.#founder) out.push({ is: 'reap', workerId: driver })
+    this.#jobGone(driver, reason, now, out)
+  }
+
+  #jobGone(driver: WorkerId, reason: string, now: Millis, out: NodeEffect[]): void {
+    this.#drivers.delete(driver)
     this.#early.delete(driver)
     if (driver === this.#founder) {
       out.push({ is: 'end', reason })
       return
     }
-    out.push({ is: 'reap', workerId: driver })
     this.#processGone(driver, { exitCode: null, signal: null, stderrTail: '', reason, outOfMemory: false }, out)
     this.#scheduler.pass(now, out)
   }
@@ -418,55 +449,17 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   *#processes(): Generator<WorkerId> {
-    yield* this.#drivers
+    yield* this.#drivers.keys()
     for (const { workerId } of this.#workers.all()) if (workerId !== null) yield workerId
   }
 
   #warn(text: string | null, out: NodeEffect[]): void {
     if (text === null) return
-    for (const to of this.#drivers) out.push({ is: 'send', to, message: { is: 'warning', text } })
+    for (const to of this.#drivers.keys()) out.push({ is: 'send', to, message: { is: 'warning', text } })
   }
-}
 
-function refusal(hello: Hello, token: string): { message: string; code: string } | null {
-  if (hello.token !== token) return { message: 'the token is not that of this session', code: 'ERR_EAGLERAY_AUTHENTICATION' }
-  if (hello.protocol === PROTOCOL_VERSION) return null
-  const message = `this process speaks protocol ${hello.protocol}, the node speaks ${PROTOCOL_VERSION}: use one version of eagleray`
-  return { message, code: 'ERR_EAGLERAY_CLUSTER_CONNECTION' }
-}
-
-/** The fields that can keep a worker process from coming up. */
-function suspects({ nodeOptions, preload, envVars }: Environment): string {
-  const fields = [
-    ...(nodeOptions.length > 0 ? ['runtimeEnv.nodeOptions'] : []),
-    ...(preload.length > 0 ? ['runtimeEnv.preload'] : []),
-    ...(Object.keys(envVars).length > 0 ? ['runtimeEnv.envVars'] : []),
-  ]
-  return fields.length > 0 ? fields.join(' or ') : 'runtimeEnv'
-}
-
-function newRequest(
-  key: string,
-  owner: WorkerId,
-  name: string,
-  need: Request['need'],
-  placement: Request['placement'],
-  now: Millis,
-  more: Partial<Pick<Request, 'freshWorker' | 'environment' | 'class' | 'actor' | 'count'>>,
-): Request {
-  return {
-    key,
-    owner,
-    name,
-    need,
-    placement,
-    freshWorker: more.freshWorker ?? false,
-    environment: more.environment ?? null,
-    class: more.class ?? null,
-    actor: more.actor ?? null,
-    count: more.count ?? 1,
-    waitingSince: now,
-    impossibleSince: null,
-    expected: 0,
+  #warnDriver(job: JobSpec, text: string, out: NodeEffect[]): void {
+    const to = this.#driverOf(job)
+    if (to !== null) out.push({ is: 'send', to, message: { is: 'warning', text } })
   }
 }

@@ -2,7 +2,7 @@
 // What waits for a worker: wants of owners by class, and actors to be placed. Owners take turns, and so do the classes
 // of one owner: whoever was served goes to the back. All actors together are one owner (HEAD) among the others.
 
-import type { Amounts, Environment, SchedulingClass, WorkerId } from '../../wire/messages.js'
+import type { Amounts, Environment, JobSpec, SchedulingClass, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 
 /** The name under which actors wait; no process has it. */
@@ -17,6 +17,7 @@ export interface Request {
   readonly placement: Amounts
   readonly freshWorker: boolean
   readonly environment: Environment | null
+  readonly job: JobSpec
   /** Of a want; null for an actor. */
   readonly class: SchedulingClass | null
   readonly actor: { readonly actorId: string; readonly incarnation: number } | null
@@ -73,5 +74,34 @@ export class Requests {
 
   *all(): Generator<Request> {
     for (const mine of this.#owners.values()) yield* mine.values()
+  }
+}
+
+/** One worker asked for, and nothing else said. */
+export function newRequest(
+  key: string,
+  owner: WorkerId,
+  name: string,
+  need: Request['need'],
+  placement: Request['placement'],
+  job: JobSpec,
+  now: Millis,
+  more: Partial<Pick<Request, 'freshWorker' | 'environment' | 'class' | 'actor' | 'count'>>,
+): Request {
+  return {
+    key,
+    owner,
+    name,
+    need,
+    placement,
+    freshWorker: more.freshWorker ?? false,
+    environment: more.environment ?? null,
+    job,
+    class: more.class ?? null,
+    actor: more.actor ?? null,
+    count: more.count ?? 1,
+    waitingSince: now,
+    impossibleSince: null,
+    expected: 0,
   }
 }

@@ -9,7 +9,7 @@ import { limits } from '../../options.js'
 import type { WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import { fits, fromAmounts, subtract } from '../resources.js'
-import { type Environments, keyOf } from './environments.js'
+import type { Environments } from './environments.js'
 import type { NodeEffect } from './events.js'
 import { Guard } from './guard.js'
 import type { Lease, Leases } from './leases.js'
@@ -99,7 +99,7 @@ export class Scheduler {
     for (const request of this.#requests.all()) if (this.#environments.isReady(request.environment)) yield request
   }
 
-  /** Gives, by environment, the requests that have their resources and wait for a worker only. */
+  /** Gives, by make, the requests that have their resources and wait for a worker only. */
   #grant(now: Millis, out: NodeEffect[]): Map<string, Shortage> {
     this.#guard.look(this.#ready(), now)
     for (const request of this.#requests.all()) request.expected = 0
@@ -113,9 +113,9 @@ export class Scheduler {
       const worker = this.#workers.take(request, request.actor === null ? 'leased' : 'actor')
       if (worker === null) {
         request.expected++
-        const key = keyOf(request.environment)
-        const missing = short.get(key)
-        if (missing === undefined) short.set(key, { environment: request.environment, count: 1 })
+        const make = this.#workers.makeFor(request)
+        const missing = short.get(make.key)
+        if (missing === undefined) short.set(make.key, { make, count: 1 })
         else missing.count++
       } else {
         this.#serve(request, worker, now, out)

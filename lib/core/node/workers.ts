@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pool of worker processes. As many warm ones as the node has CPUs are kept for tasks, in the environment of the job;
 // an actor takes one for good and the pool refills behind it; more are started while requests that have their resources
-// lack a process. A worker serves requests of its own environment only.
+// lack a process. A worker serves requests of its own environment only, and of one job: its first one, where it was started
+// for none in particular.
 //
 //   starting --hello--> idle <--> leased            leaving: was told to go, or killed; holds a lease only until it is dead
 //                         \-----> actor             any state --exit--> forgotten
@@ -9,7 +10,7 @@
 // Invariants: only idle workers are in the idle list; `used` never goes back to false; at most workersMax processes.
 
 import { limits } from '../../options.js'
-import type { Environment, WorkerId } from '../../wire/messages.js'
+import type { Environment, JobSpec, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 import { keyOf } from './environments.js'
@@ -23,7 +24,13 @@ export const ENVIRONMENT_BROKEN = 'its runtime environment could not be set up'
 
 export interface Worker {
   readonly key: string
+  /** What it was started as: workers of one make are equal until they have run something. */
+  readonly make: string
   readonly environment: Environment | null
+  /** Null while anybody may have it. */
+  job: JobSpec | null
+  /** Its job is over: it is kept only for what outlives that. */
+  orphan: boolean
   pid: number | null
   workerId: WorkerId | null
   state: 'starting' | 'idle' | 'leased' | 'actor' | 'leaving'
@@ -42,17 +49,32 @@ export interface Worker {
   actor: { readonly actorId: string; readonly holding: Holding; lease?: Lease } | null
 }
 
-/** Workers that requests of one environment lack. */
-export interface Shortage {
+/** What a worker is started as. */
+export interface Make {
+  readonly key: string
   readonly environment: Environment | null
+  /** Null: for anybody. */
+  readonly job: JobSpec | null
+}
+
+/** Workers that requests of one make lack. */
+export interface Shortage {
+  readonly make: Make
   count: number
+}
+
+/** The key of the make that serves whoever comes first. */
+const ANYBODYS = ''
+
+/** Started with all that this job asks for. */
+function boundTo(job: JobSpec, environment: Environment | null): Make {
+  return { key: JSON.stringify([keyOf(environment), job.jobId]), environment, job }
 }
 
 export class Workers {
   readonly #prestart: number
-  /** The environment of those kept warm. */
-  readonly #warm: Environment | null
-  readonly #warmKey: string
+  /** What those kept warm are. */
+  readonly #warm: Make
   readonly #byKey = new Map<string, Worker>()
   readonly #byId = new Map<WorkerId, Worker>()
   /** The one that became idle last is at the end, and is taken first: its caches are warm. */
@@ -60,22 +82,28 @@ export class Workers {
   #nextKey = 1
   #leased = 0
   #starting = 0
-  /** Leased ones in the warm environment. */
+  /** Leased ones of the warm make. */
   #leasedWarm = 0
   /** Workers in a row, without an environment, that died before they could say hello. */
   #failures = 0
   #pausedUntil: Millis | null = null
   #warmBroken = false
 
-  constructor(prestart: number, warm: Environment | null) {
+  /** `environment` and `job`: of those kept warm. */
+  constructor(prestart: number, environment: Environment | null, job: JobSpec | null) {
     this.#prestart = prestart
-    this.#warm = warm
-    this.#warmKey = keyOf(warm)
+    this.#warm = job === null ? { key: ANYBODYS, environment, job } : boundTo(job, environment)
   }
 
   /** The environment of those kept warm. */
   get warm(): Environment | null {
-    return this.#warm
+    return this.#warm.environment
+  }
+
+  /** What a worker for such a request is started as: for anybody where that will do. */
+  makeFor({ environment, job }: Pick<Request, 'environment' | 'job'>): Make {
+    const ordinary = environment === null && job.execArgv.length === 0 && job.nodeOptions === ''
+    return this.#warm.job === null && ordinary ? this.#warm : boundTo(job, environment)
   }
 
   get size(): number {
@@ -110,7 +138,7 @@ export class Workers {
       this.#byId.set(workerId, worker)
       worker.exitBy = null
       this.#failures = 0
-      if (keyOf(worker.environment) === this.#warmKey) this.#warmBroken = false
+      if (worker.make === this.#warm.key) this.#warmBroken = false
       if (worker.state !== 'starting') return worker
       this.#starting--
       this.#toIdle(worker, now)
@@ -125,20 +153,32 @@ export class Workers {
     return undefined
   }
 
-  /** An idle worker of that environment, now in that state; null when there is none. `freshWorker`: one that has run nothing yet. */
-  take(wanted: Pick<Request, 'freshWorker' | 'environment' | 'name'>, state: 'leased' | 'actor'): Worker | null {
-    const key = keyOf(wanted.environment)
-    for (let i = this.#idle.length - 1; i >= 0; i--) {
-      const worker = this.#idle[i] as Worker
-      if ((wanted.freshWorker && worker.used) || keyOf(worker.environment) !== key) continue
-      this.#idle.splice(i, 1)
-      worker.state = state
-      worker.used = true
-      worker.name = wanted.name
-      if (state === 'leased') this.#countLeased(worker, 1)
-      return worker
+  /**
+   * An idle worker of that environment and job, or of no job yet, now in that state; null when there is none. `freshWorker`: one that
+   * has run nothing yet.
+   */
+  take(wanted: Pick<Request, 'freshWorker' | 'environment' | 'name' | 'job'>, state: 'leased' | 'actor'): Worker | null {
+    const worker = this.#idleFor(wanted)
+    if (worker === null) return null
+    this.#idle.splice(this.#idle.indexOf(worker), 1)
+    worker.state = state
+    worker.used = true
+    worker.job = wanted.job
+    worker.name = wanted.name
+    if (state === 'leased') this.#countLeased(worker, 1)
+    return worker
+  }
+
+  /** That job is over: its idle workers go, others once they are idle, unless what outlives the job needs them. */
+  jobEnded(jobId: string, out: NodeEffect[]): void {
+    for (const worker of [...this.#byKey.values()]) {
+      if (worker.job?.jobId !== jobId) continue
+      worker.orphan = true
+      if (worker.state === 'starting') this.kill(worker, 'its job ended', out)
+      if (worker.state !== 'idle') continue
+      this.#idle.splice(this.#idle.indexOf(worker), 1)
+      this.#retire(worker, out)
     }
-    return null
   }
 
   /** Its lease ended. It is idle again, or told to leave. */
@@ -189,14 +229,14 @@ export class Workers {
    * their environment is ready.
    */
   refill(short: ReadonlyMap<string, Shortage>, warmReady: boolean, now: Millis, out: NodeEffect[]): void {
-    for (const { environment, count } of short.values()) this.#startMissing(environment, count, now, out)
-    if (short.has(this.#warmKey) || !warmReady || this.#warmBroken) return
+    for (const { make, count } of short.values()) this.#startMissing(make, count, now, out)
+    if (short.has(this.#warm.key) || !warmReady || this.#warmBroken) return
     this.#startMissing(this.#warm, this.#prestart - this.#idleWarm() - this.#leasedWarm, now, out)
   }
 
   /** A starting worker could not be what its environment asks for, so no other will: ends those, and keeps none warm until one works. */
   broken(key: string, out: NodeEffect[]): void {
-    if (key === this.#warmKey) this.#warmBroken = true
+    if (key === keyOf(this.#warm.environment)) this.#warmBroken = true
     for (const worker of this.#byKey.values()) {
       if (worker.state === 'starting' && keyOf(worker.environment) === key) this.kill(worker, ENVIRONMENT_BROKEN, out)
     }
@@ -231,20 +271,34 @@ export class Workers {
       if (worker.state === 'starting') starting++
       if (worker.state === 'idle') idle++
       if (worker.state === 'leased') leased++
-      if (worker.state === 'leased' && keyOf(worker.environment) === this.#warmKey) warm++
+      if (worker.state === 'leased' && worker.make === this.#warm.key) warm++
+      assert(!worker.used || worker.job !== null, 'a worker that has run something belongs to no job')
       assert(worker.state !== 'starting' || worker.workerId === null, 'a worker that said hello is still starting')
       assert(worker.state !== 'actor' || worker.actor !== null, 'an actor worker without an actor')
       assert((worker.state === 'idle') === this.#idle.includes(worker), 'the idle list is wrong')
     }
     assert(starting === this.#starting && leased === this.#leased && idle === this.#idle.length, 'the pool miscounts its workers')
-    assert(warm === this.#leasedWarm, 'the pool miscounts the leased workers of the warm environment')
+    assert(warm === this.#leasedWarm, 'the pool miscounts the leased workers of the warm make')
     assert(this.#byKey.size <= limits.workersMax, 'too many workers')
   }
 
   #idleWarm(): number {
     let count = 0
-    for (const worker of this.#idle) if (keyOf(worker.environment) === this.#warmKey) count++
+    for (const worker of this.#idle) if (worker.make === this.#warm.key) count++
     return count
+  }
+
+  /** One of its own job before one of none; of those the one that became idle last. */
+  #idleFor(wanted: Pick<Request, 'freshWorker' | 'environment' | 'job'>): Worker | null {
+    const { key } = this.makeFor(wanted)
+    let anybodys: Worker | null = null
+    for (let i = this.#idle.length - 1; i >= 0; i--) {
+      const worker = this.#idle[i] as Worker
+      if (worker.make !== key || (wanted.freshWorker && worker.used)) continue
+      if (worker.job?.jobId === wanted.job.jobId) return worker
+      if (worker.job === null) anybodys ??= worker
+    }
+    return anybodys
   }
 
   /**
@@ -257,39 +311,38 @@ export class Workers {
     let surplusOther = this.#idle.length - idleWarm - this.#prestart
     const leaving: [Worker, Millis][] = []
     for (const worker of this.#idle) {
-      const isWarm = keyOf(worker.environment) === this.#warmKey
+      const isWarm = worker.make === this.#warm.key
       const surplus = isWarm ? surplusWarm-- > 0 : surplusOther-- > 0
-      if (surplus) leaving.push([worker, worker.idleSince + limits.workerIdleMs])
+      if (surplus || worker.orphan) leaving.push([worker, worker.idleSince + limits.workerIdleMs])
       else if (!isWarm) leaving.push([worker, worker.idleSince + limits.environmentIdleMs])
     }
     return leaving
   }
 
-  #startMissing(environment: Environment | null, missing: number, now: Millis, out: NodeEffect[]): void {
+  #startMissing(make: Make, missing: number, now: Millis, out: NodeEffect[]): void {
     if (missing <= 0) return
     let most = Math.min(missing, limits.workersStartingMax)
-    if (environment === null) {
+    if (make.environment === null) {
       if (this.#pausedUntil !== null && now < this.#pausedUntil) return
       this.#pausedUntil = null
       // After a failed start one at a time is tried: a cause that lasts would fail them all.
       if (this.#failures > 0) most = 1
     }
-    const key = keyOf(environment)
     let starting = 0
-    for (const worker of this.#byKey.values()) if (worker.state === 'starting' && keyOf(worker.environment) === key) starting++
+    for (const worker of this.#byKey.values()) if (worker.state === 'starting' && worker.make === make.key) starting++
     for (; starting < most && this.#starting < limits.workersStartingMax; starting++) {
-      if (this.#byKey.size >= limits.workersMax) return this.#makeRoom(key, most - starting, out)
-      this.#start(environment, now, out)
+      if (this.#byKey.size >= limits.workersMax) return this.#makeRoom(make.key, most - starting, out)
+      this.#start(make, now, out)
     }
   }
 
-  /** Sends idle workers of other environments away, the longest idle first, until so many processes are about to end. */
+  /** Sends idle workers of other makes away, the longest idle first, until so many processes are about to end. */
   #makeRoom(key: string, missing: number, out: NodeEffect[]): void {
     let leaving = 0
     for (const worker of this.#byKey.values()) if (worker.state === 'leaving') leaving++
     for (const worker of [...this.#idle]) {
       if (leaving >= missing) return
-      if (keyOf(worker.environment) === key) continue
+      if (worker.make === key) continue
       this.#idle.splice(this.#idle.indexOf(worker), 1)
       this.#retire(worker, out)
       leaving++
@@ -298,14 +351,17 @@ export class Workers {
 
   #countLeased(worker: Worker, by: 1 | -1): void {
     this.#leased += by
-    if (keyOf(worker.environment) === this.#warmKey) this.#leasedWarm += by
+    if (worker.make === this.#warm.key) this.#leasedWarm += by
   }
 
-  #start(environment: Environment | null, now: Millis, out: NodeEffect[]): void {
+  #start({ key: make, environment, job }: Make, now: Millis, out: NodeEffect[]): void {
     const key = `worker-${this.#nextKey++}`
     this.#byKey.set(key, {
       key,
+      make,
       environment,
+      job,
+      orphan: false,
       pid: null,
       workerId: null,
       state: 'starting',
@@ -318,7 +374,7 @@ export class Workers {
       actor: null,
     })
     this.#starting++
-    out.push({ is: 'spawn', key, environment })
+    out.push({ is: 'spawn', key, environment, job })
   }
 
   #toIdle(worker: Worker, now: Millis): void {

@@ -50,11 +50,12 @@ suite('the worker pool', () => {
   test('a stranger, a wrong token and a wrong protocol are refused', () => {
     const cluster = FakeCluster.started()
     const stranger = workerIdOf(77)
-    const hello = { is: 'hello', protocol: PROTOCOL_VERSION, workerId: stranger, pid: 77, kind: 'worker', token: TOKEN } as const
+    const hello = { is: 'hello', protocol: PROTOCOL_VERSION, workerId: stranger, pid: 77, kind: 'worker', token: TOKEN, job: null } as const
     cluster.from(stranger, hello)
     cluster.from(stranger, { ...hello, kind: 'driver', token: 'guess' })
     cluster.from(stranger, { ...hello, kind: 'driver', protocol: PROTOCOL_VERSION + 1 })
-    assert.equal(cluster.all('refused', stranger).length, 3)
+    cluster.from(stranger, { ...hello, kind: 'driver' })
+    assert.equal(cluster.all('refused', stranger).length, 4)
     cluster.want(stranger, { CPU: 1 })
     cluster.from(stranger, { is: 'query', request: 1, what: 'nodes', argument: '' })
     assert.equal(cluster.all('grant').length + cluster.all('answer').length, 0)

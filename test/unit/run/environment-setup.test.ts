@@ -11,7 +11,7 @@ import { EnvironmentSetup, NOTHING } from '#lib/run/environment-setup.js'
 import { type ModulePlaces, ownFile, searchFor } from '#lib/run/module-places.js'
 import { SetupFailure } from '#lib/run/setup-failure.js'
 import { workerCommand } from '#lib/run/worker-command.js'
-import { environmentOf } from '../../fakes/cluster.js'
+import { environmentOf, jobOf, workerIdOf } from '../../fakes/cluster.js'
 
 const fine: Exit = { exitCode: 0, signal: null, stderrTail: '' }
 
@@ -104,9 +104,10 @@ suite('setting up environments', () => {
 })
 
 suite('the command of a worker', () => {
-  const settings = { execArgv: ['--flag'], nodeOptions: '--driver', extraCaCerts: null, cwd: '/driver' } as unknown as DaemonSettings
-  const commandOf = (more: Parameters<typeof environmentOf>[1]): Command =>
-    workerCommand(settings, { environment: environmentOf('e', more), place: NOTHING } as unknown as WorkerSettings, {
+  const settings = { extraCaCerts: null } as unknown as DaemonSettings
+  const job = { ...jobOf(workerIdOf(1)), execArgv: ['--flag'], nodeOptions: '--driver', cwd: '/usr' }
+  const commandOf = (more: Parameters<typeof environmentOf>[1], of = job): Command =>
+    workerCommand(settings, { environment: environmentOf('e', more), place: NOTHING, job: of } as unknown as WorkerSettings, {
       PATH: '/bin',
       EAGLERAY_DAEMON: 'secret',
     })
@@ -121,7 +122,11 @@ suite('the command of a worker', () => {
     const { args, cwd } = commandOf({ nodeOptions: ['--own'], workingDir: '/w' })
     assert.deepEqual(args.slice(0, 2), ['--flag', '--own'])
     assert.equal(args.length, 3)
-    assert.equal(cwd, '/driver')
+    assert.equal(cwd, '/usr')
+  })
+
+  test('where there is no such directory as the driver’s, it starts where the daemon is', () => {
+    assert.equal(commandOf({}, { ...job, cwd: '/of/another/machine' }).cwd, process.cwd())
   })
 })
 

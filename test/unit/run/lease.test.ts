@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { Lease } from '#lib/run/lease.js'
 import type { Runtime } from '#lib/run/runtime.js'
-import { workerIdOf } from '../../fakes/cluster.js'
+import { jobOf, workerIdOf } from '../../fakes/cluster.js'
 
 const NODE = workerIdOf(0)
 const OWNER = workerIdOf(1)
@@ -19,7 +19,8 @@ function leased(leaseId = 1) {
     },
   }
   const lease = new Lease(runtime as unknown as Runtime)
-  const start = (id: number) => lease.started(OWNER, { is: 'leaseStart', leaseId: id, gpuIds: [], resources: { CPU: 10_000 } })
+  const start = (id: number) =>
+    lease.started(OWNER, { is: 'leaseStart', leaseId: id, gpuIds: [], resources: { CPU: 10_000 }, job: jobOf(OWNER) })
   start(leaseId)
   return { lease, said, start }
 }

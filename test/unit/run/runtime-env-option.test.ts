@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { resolve } from 'node:path'
 import { environmentUnder, type RuntimeEnv, resolveRuntimeEnv } from '#lib/api/runtime-env.js'
 import { schedulingClass } from '#lib/api/task-options.js'
+import { jobOf, workerIdOf } from '../../fakes/cluster.js'
 
 const refused: [given: unknown, error: typeof TypeError | typeof RangeError, path: string][] = [
   [null, TypeError, 'runtimeEnv must be an object, not null'],
@@ -59,7 +60,7 @@ suite('the option runtimeEnv', () => {
   })
 
   test('an environment is part of the scheduling class; the empty one leaves it as it was', () => {
-    const classOf = (env?: RuntimeEnv) => schedulingClass({}, environmentUnder(null, env)).key
+    const classOf = (env?: RuntimeEnv) => schedulingClass({}, environmentUnder(null, env), jobOf(workerIdOf(1))).key
     assert.equal(classOf({}), classOf())
     assert.notEqual(classOf({ envVars: { A: '1' } }), classOf())
     assert.notEqual(classOf({ envVars: { A: '1' } }), classOf({ envVars: { A: '2' } }))

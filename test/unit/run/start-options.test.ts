@@ -2,7 +2,7 @@
 // What the driver decides before it starts the daemon.
 import assert from 'node:assert/strict'
 import { STEPS } from '#lib/core/resources.js'
-import { workerFlags, workerNodeOptions } from '#lib/run/bootstrap.js'
+import { workerFlags, workerNodeOptions } from '#lib/run/job.js'
 import { nodeResources } from '#lib/run/node-resources.js'
 
 suite('resources of a node', () => {

@@ -14,14 +14,19 @@ suite('output of workers', () => {
   let logsDir: string
   let sent: Log[]
   let output: WorkerOutput
+  let driver: string | null
 
   setup(() => {
     logsDir = mkdtempSync(join(tmpdir(), 'eagleray-test-'))
     sent = []
+    driver = 'its driver'
     output = new WorkerOutput(
       logsDir,
-      key => ({ workerId: `id of ${key}`, name: 'pool' }),
-      message => sent.push(message),
+      key => ({ workerId: `id of ${key}`, name: 'pool', driver }),
+      (to, message) => {
+        assert.equal(to, driver)
+        sent.push(message)
+      },
     )
     output.began('a', 7)
   })
@@ -41,6 +46,20 @@ suite('output of workers', () => {
     ])
     assert.equal(readFileSync(join(logsDir, 'worker-7.out'), 'utf8'), 'one\ntwo\n')
     assert.equal(readFileSync(join(logsDir, 'worker-7.err'), 'utf8'), 'oops\n')
+  })
+
+  test('of a worker that nobody has yet it is only kept', () => {
+    driver = null
+    output.lines('a', 'stdout', ['one'])
+    output.flush('a')
+    driver = 'its driver'
+    output.lines('a', 'stdout', ['two'])
+    output.flush('a')
+    assert.deepEqual(
+      sent.map(({ lines }) => lines),
+      [['two']],
+    )
+    assert.equal(readFileSync(join(logsDir, 'worker-7.out'), 'utf8'), 'one\ntwo\n')
   })
 
   test('many lines do not wait for the end', () => {

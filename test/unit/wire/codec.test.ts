@@ -5,7 +5,7 @@ import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { WireError } from '#lib/errors.js'
 import { decodeControl, encodeControl } from '#lib/wire/codec.js'
-import type { ActorSpec, ActorView, Control, Death, Environment, NodeView } from '#lib/wire/messages.js'
+import type { ActorSpec, ActorView, Control, Death, Environment, JobSpec, NodeView } from '#lib/wire/messages.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 
 const W = workerIdOf(3)
@@ -13,7 +13,8 @@ const environment: Environment = {
   ...{ key: 'e', envVars: { A: 'b' }, workingDir: '/d', excludes: ['*.log'], packages: ['p@1'], registry: null },
   ...{ preload: ['./x.mjs'], nodeOptions: ['--expose-gc'] },
 }
-const class_ = { key: 'CPU:1', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment }
+const job: JobSpec = { jobId: 'j', namespace: 'n', driver: W, cwd: '/', loaders: ['tsx'], execArgv: ['-x'], nodeOptions: '' }
+const class_ = { key: 'CPU:1', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment, job }
 const death: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false }
 const spec: ActorSpec = {
   ...{ actorId: 'a', className: 'C', name: null, namespace: 'n', detached: false, getIfExists: false, maxRestarts: -1 },
@@ -26,6 +27,7 @@ const spec: ActorSpec = {
     args: new Uint8Array(0),
     shape: new Uint8Array(1),
     environment: null,
+    job,
   },
 }
 const view: ActorView = {
@@ -40,7 +42,7 @@ const node: NodeView = {
 
 /** One of each kind. */
 const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
-  hello: { is: 'hello', protocol: 1, workerId: W, pid: 4, kind: 'driver', token: 't' },
+  hello: { is: 'hello', protocol: 1, workerId: W, pid: 4, kind: 'driver', token: 't', job },
   envFailed: { is: 'envFailed', pid: 4, token: 't', field: 'runtimeEnv.preload', message: 'm' },
   want: { is: 'want', class: class_, count: 3, taskName: 'f' },
   leaseReturn: { is: 'leaseReturn', leaseId: 1, retire: true },
@@ -60,11 +62,10 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   corrupt: { is: 'corrupt', workerId: W, detail: 'd' },
   collect: { is: 'collect' },
   endJob: { is: 'endJob' },
+  jobOver: { is: 'jobOver' },
   welcome: {
     is: 'welcome',
     nodeId: 'n',
-    jobId: 'j',
-    namespace: 'n',
     sessionDir: 's',
     nodeIp: 'i',
     resources: { CPU: 1 },
@@ -87,7 +88,7 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   answer: { is: 'answer', request: 1, rows: [] },
   ask: { is: 'ask', request: 1, what: 'tasks', argument: '' },
   code: { is: 'code', hash: 'h', name: 'f', bytes: new Uint8Array([1, 2]) },
-  leaseStart: { is: 'leaseStart', leaseId: 1, gpuIds: ['1'], resources: {} },
+  leaseStart: { is: 'leaseStart', leaseId: 1, gpuIds: ['1'], resources: {}, job },
   borrow: { is: 'borrow', ack: 1, seqs: [1, 2 ** 52] },
   borrowed: { is: 'borrowed', ack: 1, missing: [] },
   unborrow: { is: 'unborrow', seqs: [1] },
@@ -151,7 +152,7 @@ suite('control messages', () => {
             : Number.isNaN(value)
               ? 'NaN'
               : typeof value
-    const nullable = /^(name|workerId|pid|nodeId|deathCause|error|view|exitCode|signal|reason|clusterId|value)$/
+    const nullable = /^(name|workerId|pid|nodeId|deathCause|error|view|exitCode|signal|reason|clusterId|value|job)$/
     fc.assert(
       fc.property(fc.constantFrom(...all), fc.nat(), wrong, (message, which, other) => {
         const keys = Object.keys(message).filter(key => key !== 'is')

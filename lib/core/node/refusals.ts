@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who may not join the node, and what may have kept a worker from it.
+
+import { type Environment, type Hello, PROTOCOL_VERSION } from '../../wire/messages.js'
+
+/** Why that process may not belong to the node; null when it may. */
+export function refusal(hello: Hello, token: string): { message: string; code: string } | null {
+  if (hello.token !== token) return { message: 'the token is not that of this session', code: 'ERR_EAGLERAY_AUTHENTICATION' }
+  const code = 'ERR_EAGLERAY_CLUSTER_CONNECTION'
+  if (hello.protocol === PROTOCOL_VERSION) {
+    return hello.kind === 'driver' && hello.job === null ? { message: 'a driver that says nothing of its job', code } : null
+  }
+  const message = `this process speaks protocol ${hello.protocol}, the node speaks ${PROTOCOL_VERSION}: use one version of eagleray`
+  return { message, code }
+}
+
+/** The fields that can keep a worker process from coming up. */
+export function suspects({ nodeOptions, preload, envVars }: Environment): string {
+  const fields = [
+    ...(nodeOptions.length > 0 ? ['runtimeEnv.nodeOptions'] : []),
+    ...(preload.length > 0 ? ['runtimeEnv.preload'] : []),
+    ...(Object.keys(envVars).length > 0 ? ['runtimeEnv.envVars'] : []),
+  ]
+  return fields.length > 0 ? fields.join(' or ') : 'runtimeEnv'
+}

@@ -104,6 +104,8 @@ export const limits = {
   leaveCollectEvery: 10,
   /** Deaths of processes each process remembers, so that it sends them nothing more (about 300 bytes each). One forgotten costs a message that finds nobody. */
   deadOwnersKept: 1_000,
+  /** Deaths of nodes each process remembers. One that comes back is another node. */
+  deadNodesKept: 1_000,
   /** Jobs that have ended, kept for the state API. */
   endedJobsKept: 1_000,
   /** Dead actors kept for late callers and the state API. */

@@ -12,12 +12,12 @@ import { type Entry, STATE } from '../core/owner/entry.js'
 import type { ContainedRef } from '../core/owner/outcome.js'
 import { Owner, type OwnerEvent } from '../core/owner/owner.js'
 import { TaskCancelledError } from '../errors.js'
-import { objectId } from '../ids.js'
+import { nodeOf, objectId } from '../ids.js'
 import { Mesh, type Peer } from '../io/mesh.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
 import { FRAME, NO_CLAIM } from '../wire/frames.js'
-import type { ActorView, Control, Death, Environment, JobSpec, Welcome, WorkerId } from '../wire/messages.js'
+import type { ActorView, Control, Death, Environment, JobSpec, NodeDied, Welcome, WorkerId } from '../wire/messages.js'
 import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
 import { Dispatcher } from './dispatch.js'
 import { EndedClaims } from './ended-claims.js'
@@ -297,6 +297,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
         return this.pressure.collect()
       case 'workerDied':
         return this.bad(() => this.workerDied(message.workerId, message.death))
+      case 'nodeDied':
+        return this.bad(() => this.nodeDied(message))
       case 'actorState':
         if (message.view.phase === 'alive' && this.badNews.length === 0) break
         return this.bad(() => this.act({ is: 'message', from: from.workerId, message }))
@@ -352,6 +354,16 @@ export class Runtime implements ArgumentHost, RefKeeper {
     if (peer !== null) this.runner?.onPeerClosed(peer)
     this.mesh.gone(workerId)
     this.hooks.onMessage({ is: 'workerDied', workerId, death })
+  }
+
+  /** Every process there is gone, and every copy of an object. */
+  private nodeDied({ nodeId, why }: NodeDied): void {
+    const peers = [...this.mesh.peers()].filter(peer => nodeOf(peer.workerId) === nodeId)
+    this.act({ is: 'nodeDied', nodeId, why })
+    for (const peer of peers) {
+      this.runner?.onPeerClosed(peer)
+      this.mesh.gone(peer.workerId)
+    }
   }
 
   /** Of the end of a process that ended before this one began, nobody tells. */

@@ -8,7 +8,7 @@
 
 import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { Grant, SchedulingClass, WorkerId } from '../../wire/messages.js'
+import type { Grant, NodeId, SchedulingClass, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 import { ClassQueue } from './class-queue.js'
@@ -145,6 +145,11 @@ export class Leases {
 
   isRemote(worker: WorkerId): boolean {
     return nodeOf(worker) !== nodeOf(this.node)
+  }
+
+  /** Those of a node that have a lane here. */
+  workersOf(nodeId: NodeId): WorkerId[] {
+    return [...this.lanes.keys()].filter(worker => nodeOf(worker) === nodeId)
   }
 
   /** Gives the tasks that were on the dead worker's lane. */

@@ -4,7 +4,7 @@
 
 import { ObjectFreedError, OwnerDiedError } from '../../errors.js'
 import { objectId, ownerOf, seqOf } from '../../ids.js'
-import type { Control, Death, WorkerId } from '../../wire/messages.js'
+import type { Control, Death, NodeId, WorkerId } from '../../wire/messages.js'
 import type { Machine, Millis } from '../machine.js'
 import { Actor, ActorCall, ActorCalls } from './actor-calls.js'
 import { releaseDependents } from './arguments.js'
@@ -29,6 +29,8 @@ export type OwnerEvent =
   | { is: 'cancelChildren'; parent: unknown }
   /** `begun`: whether the worker had claimed the task behind a claim word when it died. */
   | { is: 'workerDied'; workerId: WorkerId; death: Death; begun: (claim: number) => boolean }
+  /** With all its processes and all copies of objects there. */
+  | { is: 'nodeDied'; nodeId: NodeId; why: string }
   /** Everything of this turn has been handled: send what has gathered. */
   | { is: 'flush' }
   | { is: 'tick' }
@@ -108,6 +110,9 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         break
       case 'workerDied':
         this.workerDied(event.workerId, event.death, event.begun, now, out)
+        break
+      case 'nodeDied':
+        this.nodeDied(event.nodeId, event.why, now, out)
         break
       case 'flush':
         this.flush(out)
@@ -225,10 +230,19 @@ export class Owner implements Machine<OwnerEvent, Effect> {
 
   private workerDied(worker: WorkerId, death: Death, begun: (claim: number) => boolean, now: Millis, out: Effect[]): void {
     this.tasks.workerDied(worker, death, begun, now, out)
-    const why = new OwnerDiedError(`the process ${worker} that owned the object died${describeDeath(death)}`)
+    this.ownerDied(worker, new OwnerDiedError(`the process ${worker} that owned the object died${describeDeath(death)}`), out)
+  }
+
+  private ownerDied(worker: WorkerId, why: OwnerDiedError, out: Effect[]): void {
     for (const entry of this.references.died(worker, why, out)) {
       if (!entry.isActor) this.values.lose(entry, why, out)
     }
+  }
+
+  private nodeDied(nodeId: NodeId, why: string, now: Millis, out: Effect[]): void {
+    this.tasks.nodeDied(nodeId, why, now, out)
+    const error = new OwnerDiedError(`the process that owned the object was on the node ${nodeId}, which died: ${why}`)
+    for (const worker of this.references.nodeDied(nodeId, error)) this.ownerDied(worker, error, out)
   }
 
   private lost(entry: Entry, out: Effect[]): void {

@@ -10,9 +10,9 @@
 // (Ray merges borrower lists up the call chain instead; see Moritz et al. 2018 and Wang et al., "Ownership", NSDI 2021.)
 
 import { ObjectFreedError } from '../../errors.js'
-import { objectId } from '../../ids.js'
+import { nodeOf, objectId } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { WorkerId } from '../../wire/messages.js'
+import type { NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Effect } from './effects.js'
 import { Entry, STATE } from './entry.js'
@@ -37,6 +37,8 @@ export class References {
    * message and nothing else.
    */
   private readonly deadOwners = new Map<WorkerId, Error>()
+  /** Likewise of whole nodes, where no process lives any more. */
+  private readonly deadNodes = new Map<NodeId, Error>()
 
   constructor(readonly self: WorkerId) {}
 
@@ -53,8 +55,8 @@ export class References {
     if (entry !== undefined) return entry
     entry = new Entry(owner, seq, isActor)
     table.set(seq, entry)
-    const death = this.deadOwners.get(owner)
-    if (death !== undefined) {
+    const death = this.deathOf(owner)
+    if (death !== null) {
       entry.state = STATE.failed
       entry.error = death
     } else if (!this.toUnborrow.get(owner)?.delete(seq)) push(this.toBorrow, owner, seq)
@@ -105,7 +107,7 @@ export class References {
       const table = this.borrowed.get(entry.owner)
       table?.delete(entry.seq)
       if (table?.size === 0) this.borrowed.delete(entry.owner)
-      if (!this.deadOwners.has(entry.owner)) {
+      if (!this.isDead(entry.owner)) {
         let set = this.toUnborrow.get(entry.owner)
         if (set === undefined) this.toUnborrow.set(entry.owner, (set = new Set()))
         set.add(entry.seq)
@@ -151,7 +153,7 @@ export class References {
   /** Holds the refs inside a result until the caller has registered them. */
   holdForCaller(caller: WorkerId, task: number, entries: Entry[]): void {
     // One that died while the task ran will never say so.
-    if (this.deadOwners.has(caller)) return
+    if (this.isDead(caller)) return
     for (const entry of entries) entry.holds++
     let byTask = this.lent.get(caller)
     if (byTask === undefined) this.lent.set(caller, (byTask = new Map()))
@@ -249,9 +251,25 @@ export class References {
     return [...(this.borrowed.get(worker)?.values() ?? [])]
   }
 
-  /** Whether the end of that process has been told, and is remembered. */
+  /** A node is gone. Gives the processes there that this one has to do with; `died` says the rest of each. */
+  nodeDied(nodeId: NodeId, why: Error): WorkerId[] {
+    this.deadNodes.set(nodeId, why)
+    if (this.deadNodes.size > limits.deadNodesKept) this.deadNodes.delete(this.deadNodes.keys().next().value as NodeId)
+    const known = [this.borrowed, this.lentTo, this.lent, this.toBorrow, this.toUnborrow, this.toConfirm].flatMap(table => [
+      ...table.keys(),
+    ])
+    return [...new Set([...known, ...this.unanswered.values()])].filter(worker => nodeOf(worker) === nodeId)
+  }
+
+  /** Whether the end of that process, or of its node, has been told, and is remembered. */
   isDead(worker: WorkerId): boolean {
-    return this.deadOwners.has(worker)
+    return this.deathOf(worker) !== null
+  }
+
+  private deathOf(worker: WorkerId): Error | null {
+    const death = this.deadOwners.get(worker)
+    if (death !== undefined) return death
+    return this.deadNodes.size === 0 ? null : (this.deadNodes.get(nodeOf(worker)) ?? null)
   }
 
   get quiet(): boolean {

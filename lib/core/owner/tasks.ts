@@ -2,6 +2,7 @@
 // The life of a task at its owner: waiting for arguments → queued for a worker → sent → done. Decides retries.
 
 import {
+  NodeDiedError,
   OutOfMemoryError,
   RuntimeEnvError,
   TaskCancelledError,
@@ -11,7 +12,7 @@ import {
 } from '../../errors.js'
 import { objectId } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { Death, WorkerId } from '../../wire/messages.js'
+import type { Death, NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import { describeFailure } from '../environment.js'
 import type { Millis } from '../machine.js'
@@ -164,14 +165,37 @@ export class Tasks {
   workerDied(worker: WorkerId, death: Death, begun: (claim: number) => boolean, now: Millis, out: Effect[]): void {
     const isRemote = this.leases.isRemote(worker)
     for (const task of this.leases.workerDied(worker)) {
-      if (task.state === TASK.done) this.runOver(task, out)
-      else if (task.cancelled) this.fail(task, cancelled(task, this.references.self), now, out)
-      else if (!isRemote && !begun(task.claim)) this.leases.requeue(task, now, out)
-      else if (death.outOfMemory && task.memoryRetries < task.memoryRetriesMax) this.pause(task, now)
-      else if (death.outOfMemory) this.fail(task, outOfMemory(task, death), now, out)
-      else if (task.retriesLeft !== 0) this.retry(task, now, out)
-      else this.fail(task, crashed(task, worker, death), now, out)
+      if (!isRemote && !begun(task.claim) && !task.cancelled) this.leases.requeue(task, now, out)
+      else if (death.outOfMemory && task.state !== TASK.done && !task.cancelled) this.outOfMemory(task, death, now, out)
+      else this.lostWorker(task, () => crashed(task, worker, death), now, out)
     }
+  }
+
+  /** All that was sent to its workers counts as begun. */
+  nodeDied(nodeId: NodeId, why: string, now: Millis, out: Effect[]): void {
+    for (const worker of this.leases.workersOf(nodeId)) {
+      for (const task of this.leases.workerDied(worker)) {
+        const error = () =>
+          new NodeDiedError(
+            `the node ${nodeId} died (${why}), and with it the worker ${worker} that ran ${task.name}; attempts: ${task.attempt + 1}`,
+            { nodeId },
+          )
+        this.lostWorker(task, error, now, out)
+      }
+    }
+  }
+
+  /** Its worker is gone, and had begun it as far as anybody knows. */
+  private lostWorker(task: Task, error: () => Error, now: Millis, out: Effect[]): void {
+    if (task.state === TASK.done) this.runOver(task, out)
+    else if (task.cancelled) this.fail(task, cancelled(task, this.references.self), now, out)
+    else if (task.retriesLeft !== 0) this.retry(task, now, out)
+    else this.fail(task, error(), now, out)
+  }
+
+  private outOfMemory(task: Task, death: Death, now: Millis, out: Effect[]): void {
+    if (task.memoryRetries < task.memoryRetriesMax) this.pause(task, now)
+    else this.fail(task, outOfMemory(task, death), now, out)
   }
 
   /** Runs those again whose pause is over. */

@@ -51,7 +51,7 @@ export interface Surroundings {
   /** Whether bodies cancel what they have submitted. */
   readonly cancels: boolean
   /** Whether bodies make actors. */
-  readonly actors: boolean
+  readonly makesActors: boolean
   /** That must not have happened. */
   faulty(what: string): void
   /** A task of that id was cancelled before it began: its body may never run. */

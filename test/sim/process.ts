@@ -97,7 +97,7 @@ export class SimProcess implements Context<Ref> {
   }
 
   get actors(): boolean {
-    return this.world.actors
+    return this.world.makesActors
   }
 
   create(): Ref {

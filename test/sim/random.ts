@@ -38,4 +38,9 @@ export class Random {
   some<T>(list: readonly T[], probability: number): T[] {
     return list.filter(() => this.chance(probability))
   }
+
+  /** Around that mean, now and then many times as much. */
+  around(mean: number): number {
+    return -Math.log(1 - this.next()) * mean
+  }
 }

@@ -3,9 +3,10 @@
 
 import { sequential, type Tree } from './program.js'
 import { Random } from './random.js'
-import { checkReachable, leftovers } from './references.js'
-import { allReturned, checkGranted } from './resources.js'
-import { checkResult } from './results.js'
+import { checkReachable } from './checkers/references.js'
+import { allReturned, checkGranted } from './checkers/resources.js'
+import { leftovers } from './checkers/rest.js'
+import { checkResult } from './checkers/results.js'
 import { World } from './world.js'
 
 const STEPS_MAX = 200_000

@@ -2,12 +2,14 @@
 // One node: its daemon's machines, a driver and workers, and channels that keep their order and nothing else. Everything
 // that can happen next is a candidate, and the seed picks; so a seed is one course of events, and gives it again.
 
+import type { Actor } from '#lib/core/head/actor.js'
 import { Head } from '#lib/core/head/head.js'
 import { Daemon, type DaemonEffect, type DaemonEvent } from '#lib/core/node/daemon.js'
 import { Node } from '#lib/core/node/node.js'
 import { toAmounts } from '#lib/core/resources.js'
 import { type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 import { jobOf, NODE_ID, TOKEN, workerIdOf } from '../fakes/cluster.js'
+import type { Observed, ObservedNode } from './checkers/observed.js'
 import { SimDriver } from './driver.js'
 import type { Encoded, Frame, Surroundings } from './frames.js'
 import { SimProcess } from './process.js'
@@ -31,7 +33,7 @@ interface Channel {
   weight: number
 }
 
-export class World implements Surroundings {
+export class World implements Surroundings, Observed {
   now = 0
   readonly node = workerIdOf(0)
   readonly store = new Map<string, Encoded>()
@@ -87,7 +89,7 @@ export class World implements Surroundings {
     )
     this.#daemon({ is: 'tick' })
     this.#daemon({ is: 'memory', totals: { usedBytes: 0, totalBytes: 1, where: 'the machine', kernelKills: 0 } })
-    this.driver = new SimDriver(this.#process(true), seed, depth)
+    this.driver = new SimDriver(this.#hello(true), seed, depth)
   }
 
   // Surroundings -------------------------------------------------------------------------------------------------------
@@ -125,7 +127,7 @@ export class World implements Surroundings {
     this.#end(process, false)
   }
 
-  get actors(): boolean {
+  get makesActors(): boolean {
     return this.options.actors
   }
 
@@ -148,6 +150,24 @@ export class World implements Surroundings {
   missing(what: string): void {
     // A ref on its way through a process that is killed may come too late; otherwise nothing may be missing.
     if (this.killed === 0) this.faults.push(`${what} is missing`)
+  }
+
+  // Observed -----------------------------------------------------------------------------------------------------------
+
+  living(): Iterable<SimProcess> {
+    return this.processes.values()
+  }
+
+  process(id: WorkerId): SimProcess | undefined {
+    return this.processes.get(id)
+  }
+
+  nodes(): Iterable<ObservedNode> {
+    return [{ machine: this.daemon.node, total: this.total, stored: { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.keys() } }]
+  }
+
+  actors(): Iterable<Actor> {
+    return this.daemon.head.actors.all()
   }
 
   // Steps --------------------------------------------------------------------------------------------------------------
@@ -226,7 +246,7 @@ export class World implements Surroundings {
     }
   }
 
-  #process(isDriver: boolean): SimProcess {
+  #hello(isDriver: boolean): SimProcess {
     const process = new SimProcess(this, workerIdOf(this.#next), isDriver)
     this.processes.set(process.id, process)
     const hello: Control = {

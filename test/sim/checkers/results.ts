@@ -3,7 +3,7 @@
 // so a result may fail; but none may be another.
 
 import assert from 'node:assert/strict'
-import type { Tree } from './program.js'
+import type { Tree } from '../program.js'
 
 export function checkResult(actual: Tree, expected: Tree, mayFail: boolean): void {
   if (!mayFail) return assert.deepEqual(actual, expected, 'results: not what the program gives run straight through')

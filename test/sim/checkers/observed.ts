@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// What checkers see of a world.
+
+import type { Actor } from '#lib/core/head/actor.js'
+import type { Node } from '#lib/core/node/node.js'
+import type { WorkerId } from '#lib/wire/messages.js'
+import type { SimProcess } from '../process.js'
+
+export interface ObservedNode {
+  readonly machine: Node
+  /** As users write it. */
+  readonly total: Record<string, number>
+  /** Ids of the objects in its store. */
+  readonly stored: Iterable<string> & { has(id: string): boolean }
+}
+
+export interface Observed {
+  /** Processes that were killed so far, by whoever. */
+  readonly killed: number
+  /** Processes that live. */
+  living(): Iterable<SimProcess>
+  process(id: WorkerId): SimProcess | undefined
+  nodes(): Iterable<ObservedNode>
+  actors(): Iterable<Actor>
+}

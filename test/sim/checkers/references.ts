@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checker: nothing is freed while somebody may still get it.
+
+import type { Entry } from '#lib/core/owner/entry.js'
+import { STATE } from '#lib/core/owner/entry.js'
+import { objectId } from '#lib/ids.js'
+import type { SimProcess } from '../process.js'
+import type { Observed } from './observed.js'
+
+/** While nobody was killed: whoever has a ref, or a value with one inside, finds the object at its owner, and in some store. */
+export function checkReachable(world: Observed): void {
+  if (world.killed > 0) return
+  for (const process of world.living()) {
+    for (const ref of [...process.refs, ...process.garbage]) present(world, process, ref.entry, 'a ref')
+    for (const table of process.owner.references.borrowed.values())
+      for (const entry of table.values()) present(world, process, entry, 'a borrow')
+  }
+}
+
+function present(world: Observed, process: SimProcess, entry: Entry, what: string): void {
+  const owner = entry.owner ?? process.id
+  const owned = world.process(owner)?.owner.references.owned.get(entry.seq)
+  const id = objectId(owner, entry.seq)
+  if (owned === undefined) throw new Error(`references: ${process.id} has ${what} to ${id}, which its owner has freed`)
+  if (owned.state !== STATE.stored) return
+  for (const { stored } of world.nodes()) if (stored.has(id)) return
+  throw new Error(`references: ${id} is in no store, and ${process.id} has ${what} to it`)
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one seed is: how large the cluster, what runs on it, what goes wrong, and how fast everything is. All of it follows
+// from the seed, unless a test sets some of it.
+
+import { Random } from '../random.js'
+import type { Pace } from './pulse.js'
+
+export interface Settings {
+  nodes: number
+  cpus: number
+  /** One program each, on a node each where there are as many. */
+  drivers: number
+  /** How deep their trees of tasks are. */
+  depth: number
+  cancels: boolean
+  actors: boolean
+  /** How often each kind of thing goes wrong, in all. */
+  workerKills: number
+  nodeKills: number
+  joins: number
+  headKills: number
+  partitions: number
+  pauses: number
+  /** Below the links: what share of packets is lost, comes twice, is overtaken. */
+  loss: number
+  duplication: number
+  reordering: number
+  /** Objects that a node's store has room for. */
+  storeCapacity: number
+  /** Clocks differ by up to this share. */
+  skew: number
+  pace: Pace
+  /** Mean delay between processes of a node, and between machines, in milliseconds. */
+  localDelay: number
+  linkDelay: number
+}
+
+export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings {
+  const random = new Random(seed ^ 0x5e77)
+  const few = (probability: number, most: number): number => (random.chance(probability) ? 1 + random.int(most) : 0)
+  const speed = (mean: number): number => mean * random.pick([0.3, 1, 1, 20])
+  const nodes = random.chance(0.02) ? 10 + random.int(20) : 1 + random.int(5)
+  return {
+    nodes,
+    cpus: 1 + random.int(3),
+    drivers: 1 + few(0.3, 2),
+    depth: 1 + random.int(4),
+    cancels: random.chance(0.3),
+    actors: random.chance(0.4),
+    workerKills: few(0.3, 3),
+    nodeKills: few(0.25, 2),
+    joins: few(0.25, 2),
+    headKills: few(0.25, 2),
+    partitions: few(0.25, 3),
+    pauses: few(0.3, 3),
+    loss: random.pick([0, 0, 0.02, 0.2]),
+    duplication: random.pick([0, 0, 0.02, 0.2]),
+    reordering: random.pick([0, 0, 0.05, 0.5]),
+    storeCapacity: random.pick([1000, 1000, 12, 5]),
+    skew: random.pick([0, 0.01, 0.1]),
+    pace: { flush: speed(0.2), run: speed(1), collect: speed(1) },
+    localDelay: speed(0.05),
+    linkDelay: speed(0.5),
+    ...more,
+  }
+}

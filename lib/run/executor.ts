@@ -66,7 +66,7 @@ export class Executor implements TaskRunner {
         return true
       case 'leaseStart':
         this.runtime.workFor(message.job)
-        this.lease.started(from.workerId, message)
+        this.lease.announce(from.workerId, message)
         return true
       case 'takeBack':
         this.giveBack(from, message.claims)
@@ -93,6 +93,7 @@ export class Executor implements TaskRunner {
   }
 
   onPeerClosed(peer: Peer): void {
+    this.lease.ownerGone(peer.workerId)
     for (let i = this.queue.length - 1; i >= 0; i--) if (this.queue[i]?.peer === peer) this.queue.splice(i, 1)
   }
 
@@ -115,7 +116,9 @@ export class Executor implements TaskRunner {
     this.looping = true
     this.lastTurn = performance.now()
     for (;;) {
-      const regained = this.queue.length > 0 ? this.lease.regained() : null
+      const next = this.queue[0]
+      if (next !== undefined) this.lease.next(next.peer.workerId)
+      const regained = next !== undefined ? this.lease.regained() : null
       if (regained !== null) await regained
       const task = this.queue.shift()
       if (task === undefined) break

@@ -14,10 +14,30 @@ export class Lease {
   /** `resuming`: no wait is left, and the node has been asked for the CPU. */
   private state: 'running' | 'blocked' | 'resuming' = 'running'
   private onResumed: (() => void)[] = []
+  /** The last lease that each owner has told of. */
+  private readonly announced = new Map<WorkerId, LeaseStart>()
 
   constructor(private readonly runtime: Runtime) {}
 
-  started(owner: WorkerId, message: LeaseStart): void {
+  /**
+   * The next tasks of that owner run under this lease. Not the one that runs now: an owner that took all its tasks back may
+   * have given the lease away before this came, and another's has begun.
+   */
+  announce(owner: WorkerId, message: LeaseStart): void {
+    this.announced.set(owner, message)
+  }
+
+  /** A task of that owner is next. */
+  next(owner: WorkerId): void {
+    const message = this.announced.get(owner)
+    if (message !== undefined && (message.leaseId !== this.leaseId || owner !== this.owner)) this.start(owner, message)
+  }
+
+  ownerGone(owner: WorkerId): void {
+    this.announced.delete(owner)
+  }
+
+  private start(owner: WorkerId, message: LeaseStart): void {
     this.leaseId = message.leaseId
     this.owner = owner
     this.waits = 0

@@ -24,13 +24,14 @@ export class SimExecutor {
   readonly queue: { from: WorkerId; frame: TaskFrame }[] = []
   running: Running | null = null
   retiring = false
-  #lease: { id: number; owner: WorkerId } | null = null
+  /** The last lease that each owner has told of. */
+  readonly #leases = new Map<WorkerId, number>()
   #onResumed: (() => void) | null = null
 
   constructor(readonly process: SimProcess) {}
 
   leaseStarted(owner: WorkerId, message: LeaseStart): void {
-    this.#lease = { id: message.leaseId, owner }
+    this.#leases.set(owner, message.leaseId)
   }
 
   resumed(): void {
@@ -113,12 +114,13 @@ export class SimExecutor {
 
   #wait(entry: Entry, go: () => void): void {
     const { process } = this
-    const lease = this.#lease as { id: number; owner: WorkerId }
-    process.control(process.world.node, { is: 'blocked', leaseId: lease.id })
-    process.control(lease.owner, { is: 'leaseBlocked', leaseId: lease.id })
+    const { from } = this.running as Running
+    const leaseId = this.#leases.get(from) as number
+    process.control(process.world.node, { is: 'blocked', leaseId })
+    process.control(from, { is: 'leaseBlocked', leaseId })
     process.whenSettled(entry, () => {
       this.#onResumed = go
-      process.control(process.world.node, { is: 'unblock', leaseId: lease.id })
+      process.control(process.world.node, { is: 'unblock', leaseId })
     })
   }
 

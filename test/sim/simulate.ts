@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // One seed from start to rest.
 
-import { sequential, type Tree } from './program.js'
-import { Random } from './random.js'
 import { checkReachable } from './checkers/references.js'
 import { allReturned, checkGranted } from './checkers/resources.js'
 import { leftovers } from './checkers/rest.js'
 import { checkResult } from './checkers/results.js'
+import { sequential, type Tree } from './program.js'
+import { Random } from './random.js'
 import { World } from './world.js'
 
 const STEPS_MAX = 200_000

@@ -163,7 +163,13 @@ export class World implements Surroundings, Observed {
   }
 
   nodes(): Iterable<ObservedNode> {
-    return [{ machine: this.daemon.node, total: this.total, stored: { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.keys() } }]
+    return [
+      {
+        machine: this.daemon.node,
+        total: this.total,
+        stored: { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.keys() },
+      },
+    ]
   }
 
   actors(): Iterable<Actor> {

@@ -2,9 +2,9 @@
 // What a simulated process does by itself, each after a while: it sends what has gathered, runs a piece of its body,
 // collects a ref, hears of a death, looks at the time.
 
-import type { Random } from '../random.js'
 import type { SimDriver } from '../driver.js'
 import type { SimProcess } from '../process.js'
+import type { Random } from '../random.js'
 import type { Life } from './life.js'
 
 /** Mean delays in milliseconds. */

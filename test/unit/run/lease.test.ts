@@ -19,10 +19,14 @@ function leased(leaseId = 1) {
     },
   }
   const lease = new Lease(runtime as unknown as Runtime)
-  const start = (id: number) =>
-    lease.started(OWNER, { is: 'leaseStart', leaseId: id, gpuIds: [], resources: { CPU: 10_000 }, job: jobOf(OWNER) })
+  const announce = (id: number, owner = OWNER) =>
+    lease.announce(owner, { is: 'leaseStart', leaseId: id, gpuIds: [], resources: { CPU: 10_000 }, job: jobOf(owner) })
+  const start = (id: number) => {
+    announce(id)
+    lease.next(OWNER)
+  }
   start(leaseId)
-  return { lease, said, start }
+  return { lease, said, start, announce }
 }
 
 /** A promise to be settled by hand. */
@@ -85,5 +89,17 @@ suite('the lease of a worker', () => {
     assert.equal(lease.regained(), null)
     lease.resumed(1)
     assert.deepEqual(said, ['blocked', 'unblock'])
+  })
+
+  test('a lease that was given back before it was heard of is not that of the task that runs', async () => {
+    const { lease, said, announce } = leased(2)
+    announce(1, workerIdOf(2))
+    const { promise, settle } = open()
+    const waiting = lease.waiting(promise)
+    settle(5)
+    assert.ok(await isPending(waiting))
+    assert.deepEqual(said, ['blocked', 'unblock'])
+    lease.resumed(2)
+    assert.equal(await waiting, 5)
   })
 })

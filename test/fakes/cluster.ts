@@ -228,7 +228,7 @@ export function classOf(
 }
 
 export function jobOf(driver: WorkerId): JobSpec {
-  const jobId = driver.slice(10, 14)
+  const jobId = driver.slice(0, 14)
   return { jobId, namespace: 'default', driver, cwd: '/', loaders: [], execArgv: [], nodeOptions: '' }
 }
 

@@ -48,6 +48,15 @@ export class SimExecutor {
     this.process.act({ is: 'cancelChildren', parent: running })
   }
 
+  /** An owner on another node wants tasks back: what is in the queue has not begun. */
+  giveBack(from: WorkerId, claims: number[]): void {
+    for (const each of [...this.queue]) {
+      if (each.from !== from || !claims.includes(each.frame.claim)) continue
+      this.queue.splice(this.queue.indexOf(each), 1)
+      this.#reply(from, each.frame, 'revoked', [], [])
+    }
+  }
+
   callerDied(worker: WorkerId): void {
     for (let i = this.queue.length - 1; i >= 0; i--) if (this.queue[i]?.from === worker) this.queue.splice(i, 1)
   }
@@ -71,12 +80,7 @@ export class SimExecutor {
 
   #begin({ from, frame }: { from: WorkerId; frame: TaskFrame }): void {
     const { process } = this
-    const words = process.world.claims(from, process.id)
-    if (words[frame.claim] !== CLAIM.queued) {
-      words[frame.claim] = CLAIM.free
-      return this.#reply(from, frame, 'revoked', [], [])
-    }
-    words[frame.claim] = CLAIM.claimed
+    if (!frame.asked && !this.#claim(from, frame.claim)) return this.#reply(from, frame, 'revoked', [], [])
     const args: Value<Ref>[] = []
     for (const argument of frame.args) {
       const encoded = 'stored' in argument ? process.world.store.get(argument.stored) : argument.inline
@@ -91,6 +95,14 @@ export class SimExecutor {
     process.world.begins(objectId(from, frame.task))
     this.running = { from, frame, steps, next: null, cancelled: false }
     this.running.next = () => this.advance(() => steps.next())
+  }
+
+  /** False when the owner has taken the task back. */
+  #claim(from: WorkerId, claim: number): boolean {
+    const words = this.process.world.claims(from, this.process.id)
+    const mine = words[claim] === CLAIM.queued
+    words[claim] = mine ? CLAIM.claimed : CLAIM.free
+    return mine
   }
 
   /** Runs the body up to its next `get`. */

@@ -15,6 +15,8 @@ export type SentArgument = { inline: Encoded } | { stored: string }
 export interface TaskFrame {
   is: 'task'
   claim: number
+  /** Taken back by message, not by a claim word. */
+  asked: boolean
   task: number
   seed: number
   depth: number

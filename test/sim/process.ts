@@ -11,8 +11,8 @@ import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
 import { type Argument, TASK, Task } from '#lib/core/owner/task.js'
 import { objectId } from '#lib/ids.js'
 import { NO_CLAIM } from '#lib/wire/frames.js'
-import type { Control, WorkerDied, WorkerId } from '#lib/wire/messages.js'
-import { actorSpec } from '../fakes/cluster.js'
+import type { Control, JobSpec, SchedulingClass, WorkerDied, WorkerId } from '#lib/wire/messages.js'
+import { actorSpec, jobOf } from '../fakes/cluster.js'
 import { CPU } from '../fakes/owner.js'
 import { SimActor } from './actor.js'
 import { outcomeOf, SimExecutor } from './executor.js'
@@ -33,6 +33,8 @@ export class SimProcess implements Context<Ref> {
   /** Refs in the hands of the body that runs, and those nobody has any more. */
   readonly refs = new Set<Ref>()
   readonly garbage: Ref[] = []
+  /** Whose it is: a driver's own, or of the first that a worker works for. */
+  job: JobSpec | null
   /** Processes that were found to be gone. */
   readonly badNews: WorkerId[] = []
   dirty = false
@@ -48,6 +50,7 @@ export class SimProcess implements Context<Ref> {
   ) {
     this.owner = new Owner(id, world.node, bytes => new Error(new TextDecoder().decode(bytes)))
     this.executor = new SimExecutor(this)
+    this.job = isDriver ? jobOf(id) : null
   }
 
   // What bodies do -----------------------------------------------------------------------------------------------------
@@ -73,7 +76,7 @@ export class SimProcess implements Context<Ref> {
     })
     for (const entry of held) entry.holds++
     const code = { hash: JSON.stringify({ seed, depth }), bytes: new Uint8Array(0), name: 'f' }
-    const task = new Task(this.owner.nextSeq(1), 'f', code, CPU, pieces, args.length, 1, -1, false, held, this.executor.running)
+    const task = new Task(this.owner.nextSeq(1), 'f', code, this.#class(), pieces, args.length, 1, -1, false, held, this.executor.running)
     // No checks in between: the refs of what fails at once are made here.
     this.owner.handle({ is: 'submit', task }, this.world.now, this.#out)
     const ref = this.#ref(task.entries[0] as Entry)
@@ -104,7 +107,7 @@ export class SimProcess implements Context<Ref> {
     const actorId = objectId(this.id, this.owner.nextSeq(1))
     const actor = this.owner.actor(actorId, true, 'A', true)
     actor.watched = true
-    this.control(this.world.node, { is: 'actorCreate', spec: actorSpec(actorId) })
+    this.control(this.world.node, { is: 'actorCreate', spec: actorSpec(actorId, { job: this.job as JobSpec }) })
     this.control(this.world.node, { is: 'actorWatch', actorId })
     return this.#ref(actor.entry as Entry)
   }
@@ -205,10 +208,15 @@ export class SimProcess implements Context<Ref> {
       this.#carryOut()
     } else if (frame.is === 'reply') this.act(frame)
     else if (frame.is === 'value') this.act({ is: 'value', from, seq: frame.seq, outcome: frame.outcome })
-    else if (frame.message.is === 'leaseStart') this.executor.leaseStarted(from, frame.message)
+    else if (frame.message.is === 'leaseStart') {
+      this.#workFor(frame.message.job)
+      this.executor.leaseStarted(from, frame.message)
+    } else if (frame.message.is === 'takeBack') this.executor.giveBack(from, frame.message.claims)
     else if (frame.message.is === 'resumed') this.executor.resumed()
-    else if (frame.message.is === 'actorStart') this.actor = new SimActor(this, frame.message)
-    else if (frame.message.is === 'actorStop') (this.actor as SimActor).stopping = true
+    else if (frame.message.is === 'actorStart') {
+      this.#workFor(frame.message.spec.job)
+      this.actor = new SimActor(this, frame.message)
+    } else if (frame.message.is === 'actorStop') (this.actor as SimActor).stopping = true
     else if (frame.message.is === 'retire') this.executor.retiring = true
     else if (frame.message.is === 'workerDied') this.#workerDied(frame.message)
     else if (frame.message.is === 'cancelTask') this.executor.cancel(from, frame.message.task)
@@ -216,6 +224,16 @@ export class SimProcess implements Context<Ref> {
       if (frame.message.is === 'cancelObject') this.#cancelling(this.owner.references.owned.get(frame.message.seq))
       this.act({ is: 'message', from, message: frame.message })
     }
+  }
+
+  #workFor(job: JobSpec): void {
+    this.job ??= job
+    if (job.jobId !== this.job.jobId) this.world.faulty(`${this.id} of job ${this.job.jobId} works for job ${job.jobId}`)
+  }
+
+  #class(): SchedulingClass {
+    const job = this.job as JobSpec
+    return { ...CPU, key: `cpu ${job.jobId}`, job }
   }
 
   #cancelling(entry: Entry | undefined): void {
@@ -304,13 +322,13 @@ export class SimProcess implements Context<Ref> {
       const { resources, job } = task.scheduling
       this.control(lane.workerId, { is: 'leaseStart', leaseId: lane.leaseId, gpuIds: lane.gpuIds, resources, job })
     }
-    this.world.claims(this.id, lane.workerId)[task.claim] = CLAIM.queued
+    if (!lane.isRemote) this.world.claims(this.id, lane.workerId)[task.claim] = CLAIM.queued
     const args = (task.args as Argument[]).map((argument): SentArgument => {
       if (argument instanceof Uint8Array) return { inline: JSON.parse(new TextDecoder().decode(argument)) as Encoded }
       return argument.state === STATE.stored ? { stored: this.#idOf(argument) } : { inline: argument.plain as Encoded }
     })
     const { seed, depth } = JSON.parse(task.code.hash) as { seed: number; depth: number }
-    this.send(lane.workerId, { is: 'task', claim: task.claim, task: task.seq, seed, depth, args })
+    this.send(lane.workerId, { is: 'task', claim: task.claim, asked: lane.isRemote, task: task.seq, seed, depth, args })
   }
 }
 

@@ -50,7 +50,7 @@ export class SimNode implements Surroundings {
     this.node = processIdOf(nodeId, 0)
     this.life = new Life(cluster.agenda, cluster.skew())
     this.total = { CPU: settings.cpus }
-    const common = { nodeId, jobId: '00000001', namespace: 'default' }
+    const common = { nodeId }
     const options = {
       nodeIp: '127.0.0.1',
       sessionDir: '/s',
@@ -60,6 +60,8 @@ export class SimNode implements Surroundings {
       labels: {},
       prestart: settings.cpus,
       environment: null,
+      job: null,
+      founded: false,
     }
     this.daemon = new Daemon(
       new Node({ ...common, ...options }),
@@ -82,7 +84,8 @@ export class SimNode implements Surroundings {
     const pulse = new Pulse(process, life, this.cluster.random, this.cluster.settings.pace, each => this.#happened(each))
     const hosted = { process, life, pulse }
     this.processes.set(process.id, hosted)
-    process.control(this.node, { is: 'hello', protocol: PROTOCOL_VERSION, workerId: process.id, pid, kind, token: TOKEN })
+    const { id: workerId, job } = process
+    process.control(this.node, { is: 'hello', protocol: PROTOCOL_VERSION, workerId, pid, kind, token: TOKEN, job })
     pulse.look()
     return hosted
   }

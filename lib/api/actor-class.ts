@@ -20,7 +20,8 @@ import type { ActorSpec } from '../wire/messages.js'
 import { current, namespaceOf } from './init.js'
 import { REMOTE, REMOTE_OPTIONS, type RemoteArguments, type Returned } from './remote-function.js'
 import { environmentOf, type RuntimeEnv, withRuntimeEnv } from './runtime-env.js'
-import { checkEnv, checkResources, checkStrategy, type ResourceOptions, resourcesOf } from './task-options.js'
+import { checkPlacement, PLACEMENT_KEYS, type PlacementOptions, whereOf } from './strategy.js'
+import { checkEnv, checkResources, type ResourceOptions, resourcesOf } from './task-options.js'
 
 export interface MethodOptions {
   numReturns?: number
@@ -28,7 +29,7 @@ export interface MethodOptions {
   maxTaskRetries?: number
 }
 
-export interface ActorOptions extends ResourceOptions {
+export interface ActorOptions extends ResourceOptions, PlacementOptions {
   /** Unique in its namespace; found again with getActor. */
   name?: string
   namespace?: string
@@ -49,7 +50,6 @@ export interface ActorOptions extends ResourceOptions {
   methods?: Record<string, MethodOptions>
   /** A call whose argument is late does not hold back later ones. */
   allowOutOfOrderExecution?: boolean
-  schedulingStrategy?: 'DEFAULT' | 'SPREAD'
   /** What the actor's process is started in. Default, and for each field that is left out: that of whoever makes the actor. */
   runtimeEnv?: RuntimeEnv
   env?: Record<string, unknown>
@@ -71,7 +71,7 @@ const KEYS = [
   'concurrencyGroups',
   'methods',
   'allowOutOfOrderExecution',
-  'schedulingStrategy',
+  ...PLACEMENT_KEYS,
   'runtimeEnv',
   'env',
 ]
@@ -117,7 +117,7 @@ function checkActorOptions(what: string, options: ActorOptions, shape: FunctionS
   for (const [name, limit] of Object.entries(concurrencyGroups)) count(what, `concurrencyGroups.${name}`, limit, 1)
   if (options.lifetime !== undefined && options.lifetime !== 'detached') throw new RangeError(`${what}: lifetime can only be 'detached'`)
   if (options.getIfExists && options.name === undefined) throw new TypeError(`${what}: getIfExists needs a name`)
-  checkStrategy(what, options.schedulingStrategy)
+  checkPlacement(what, options)
   checkEnv(what, options.env)
   checkMethods(what, options, shape)
 }
@@ -250,6 +250,7 @@ export class ActorClassImpl {
       maxRestarts: actorOptions.maxRestarts ?? 0,
       placement: named ? held : toAmounts(resourcesOf(actorOptions, 1)),
       held,
+      where: whereOf(actorOptions),
       maxConcurrency: actorOptions.maxConcurrency ?? (shape.isAsync ? limits.asyncConcurrencyDefault : 1),
       concurrencyGroups: actorOptions.concurrencyGroups ?? {},
       methodGroups: {},

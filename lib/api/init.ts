@@ -6,10 +6,11 @@ import { native } from '../native.js'
 import { limits } from '../options.js'
 import { type StartedDaemon, startDaemon, startDaemonNow } from '../run/bootstrap.js'
 import { jobOf as specOf } from '../run/job.js'
-import { checkName, count, flag, isRecord, refuseUnknown } from '../run/option-checks.js'
+import { checkName, count, flag, refuseUnknown } from '../run/option-checks.js'
 import { Runtime, SPIN_MICROS, session } from '../run/runtime.js'
 import { type Control, PROTOCOL_VERSION, type Welcome } from '../wire/messages.js'
 import { environmentUnder, type RuntimeEnv, withRuntimeEnv } from './runtime-env.js'
+import { checkLabels } from './strategy.js'
 import { checkResources } from './task-options.js'
 
 export interface InitOptions {
@@ -115,9 +116,7 @@ function checkInit(options: InitOptions): void {
   checkName('init()', options.namespace, 'namespace')
   flag('init()', 'logToDriver', options.logToDriver)
   flag('init()', 'ignoreReinitError', options.ignoreReinitError)
-  const { labels = {} } = options
-  if (!isRecord(labels) || Object.values(labels).some(each => typeof each !== 'string'))
-    throw new TypeError('init(): labels must be an object of strings by name')
+  checkLabels('init()', options.labels)
   if (options.address !== undefined && typeof options.address !== 'string') throw new TypeError('init(): address must be a string')
   const address = options.address ?? process.env.EAGLERAY_ADDRESS ?? 'local'
   const own = (['numCpus', 'numGpus', 'memoryBytes', 'resources', 'objectStoreBytes'] as const).find(key => options[key] !== undefined)

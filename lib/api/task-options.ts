@@ -6,6 +6,7 @@ import { limits } from '../options.js'
 import { checkName, count, isRecord, number, refuseUnknown } from '../run/option-checks.js'
 import type { Environment, JobSpec, SchedulingClass } from '../wire/messages.js'
 import type { RuntimeEnv } from './runtime-env.js'
+import { checkPlacement, describeWhere, PLACEMENT_KEYS, type PlacementOptions, whereOf } from './strategy.js'
 
 /** A class of errors, as `retryExceptions` takes them. */
 export type ErrorClass = abstract new (...args: never[]) => Error
@@ -22,7 +23,7 @@ export interface ResourceOptions {
   resources?: Record<string, number>
 }
 
-export interface TaskOptions extends ResourceOptions {
+export interface TaskOptions extends ResourceOptions, PlacementOptions {
   /** Refs `.remote()` gives: 1; n > 1 for a function that returns n values; 0 gives undefined. */
   numReturns?: number
   /** How often the task is run again when its worker dies: 3; -1 for ever. */
@@ -33,7 +34,6 @@ export interface TaskOptions extends ResourceOptions {
   maxCalls?: number
   /** What the task is called in errors, logs and lists. Default: the function's name. */
   name?: string
-  schedulingStrategy?: 'DEFAULT' | 'SPREAD'
   /** What the worker process is started in. Default, and for each field that is left out: that of whoever submits the task. */
   runtimeEnv?: RuntimeEnv
   /** Captures given by hand: they win over what is found, and nothing named here is looked up. */
@@ -48,7 +48,7 @@ const TASK_KEYS = [
   'retryExceptions',
   'maxCalls',
   'name',
-  'schedulingStrategy',
+  ...PLACEMENT_KEYS,
   'runtimeEnv',
   'env',
 ]
@@ -93,19 +93,12 @@ export function checkTaskOptions(what: string, options: TaskOptions): void {
   if (retry !== undefined && typeof retry !== 'boolean' && !(Array.isArray(retry) && retry.every(each => typeof each === 'function'))) {
     throw new TypeError(`${what}: retryExceptions must be true, false or an array of error classes`)
   }
-  checkStrategy(what, options.schedulingStrategy)
+  checkPlacement(what, options)
   checkEnv(what, options.env)
 }
 
 export function checkEnv(what: string, env: unknown): void {
   if (env !== undefined && !isRecord(env)) throw new TypeError(`${what}: env must be an object of captures by name`)
-}
-
-export function checkStrategy(what: string, strategy: unknown): void {
-  if (strategy === undefined || strategy === 'DEFAULT' || strategy === 'SPREAD') return
-  if (typeof strategy === 'object')
-    throw new TypeError(`${what}: node affinity and placement groups are not supported by this version of eagleray`)
-  throw new RangeError(`${what}: schedulingStrategy is ${JSON.stringify(strategy)}; it must be 'DEFAULT' or 'SPREAD'`)
 }
 
 /** Resources by their names in the cluster; `cpus` when the user named none. */
@@ -118,14 +111,17 @@ export function schedulingClass(options: TaskOptions, environment: Environment |
   const resources = toAmounts(resourcesOf(options, 1))
   const freshWorker = (options.numGpus ?? 0) > 0 && options.maxCalls !== 0
   const maxCalls = options.maxCalls ?? 0
+  const where = whereOf(options)
   const key = [
     describeAmounts(resources),
     freshWorker ? 'fresh' : '',
     maxCalls > 0 ? `maxCalls:${maxCalls}` : '',
     environment === null ? '' : `env:${environment.key}`,
+    describeWhere(where),
     `job:${job.jobId}`,
   ]
     .filter(part => part !== '')
     .join(' ')
-  return { key, resources, freshWorker, maxCalls: freshWorker && maxCalls === 0 ? 1 : maxCalls, environment, job }
+  const calls = freshWorker && maxCalls === 0 ? 1 : maxCalls
+  return { key, resources, freshWorker, maxCalls: calls, environment, job, where, near: null }
 }

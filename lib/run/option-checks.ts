@@ -3,7 +3,7 @@
 // and begin with `what` was called.
 
 /** Of the contract, but for more than one machine or for a later version: refused with a text of its own. */
-const NOT_YET = ['labelSelector', 'generatorBackpressure']
+const NOT_YET = ['generatorBackpressure']
 
 /** Throws TypeError for what is no object of options, and for options there are none of. */
 export function refuseUnknown(what: string, options: object, known: readonly string[]): void {

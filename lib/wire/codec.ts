@@ -4,7 +4,7 @@
 import { decode, Encoder } from '@msgpack/msgpack'
 import type { HeadToNode, NodeToHead } from '../core/node/events.js'
 import { WireError } from '../errors.js'
-import type { Control } from './messages.js'
+import type { Control, Strategy } from './messages.js'
 
 const encoder = new Encoder({ useBigInt64: false, ignoreUndefined: true })
 
@@ -83,7 +83,7 @@ const shapes: { [K in Control['is']]: string } = {
 
 /** What a node and its head tell each other, by type; the same events pass within one process where the head is embedded. */
 const events: { [K in (HeadToNode | NodeToHead)['is']]: string } = {
-  place: 'actorId:string incarnation:number name:string placement:amounts held:amounts environment:environment? job:job',
+  place: 'actorId:string incarnation:number name:string placement:amounts held:amounts environment:environment? job:job where:where?',
   jobEnded: 'jobId:string',
   unplace: 'actorId:string',
   endWorker: 'workerId:string reason:string',
@@ -103,12 +103,13 @@ const records = {
   environment:
     'key:string envVars:texts workingDir:string? excludes:strings packages:strings registry:string? preload:strings nodeOptions:strings',
   job: 'jobId:string namespace:string driver:string cwd:string loaders:strings execArgv:strings nodeOptions:string',
-  class: 'key:string resources:amounts freshWorker:boolean maxCalls:number environment:environment? job:job',
+  where: 'strategy:strategy labels:texts',
+  class: 'key:string resources:amounts freshWorker:boolean maxCalls:number environment:environment? job:job where:where? near:string?',
   death: 'exitCode:number? signal:string? stderrTail:string reason:string? outOfMemory:boolean',
   spec:
     'actorId:string className:string name:string? namespace:string detached:boolean getIfExists:boolean maxRestarts:number placement:amounts held:amounts ' +
     'maxConcurrency:number concurrencyGroups:amounts methodGroups:object isAsync:boolean maxTaskRetries:number maxPendingCalls:number codeHash:string ' +
-    'code:bytes args:bytes shape:bytes environment:environment? job:job',
+    'code:bytes args:bytes shape:bytes environment:environment? job:job where:where?',
   view:
     'actorId:string className:string name:string? namespace:string phase:string workerId:string? pid:number? nodeId:string? incarnation:number ' +
     'restartsLeft:number deathCause:bytes? shape:bytes maxTaskRetries:number maxPendingCalls:number isAsync:boolean',
@@ -137,10 +138,18 @@ const checks = new Map<string, Check>([
   ['strings', field => Array.isArray(field) && field.every(isString)],
   ['texts', field => isRecord(field) && Object.values(field as object).every(isString)],
   ['amounts', field => isRecord(field) && Object.values(field as object).every(isNumber)],
+  ['strategy', field => isRecord(field) && (strategies.get(String((field as Strategy).is)) as Check | undefined)?.(field) === true],
 ])
+const strategies = new Map<string, Check>(
+  Object.entries({
+    default: '',
+    spread: '',
+    node: 'nodeId:string soft:boolean',
+    group: 'groupId:string bundle:number capture:boolean',
+  } satisfies { [K in Strategy['is']]: string }).map(([is, text]) => [is, all(text)]),
+)
 for (const [name, text] of Object.entries(records)) {
-  const fieldsOf = parse(text)
-  const check: Check = field => isRecord(field) && fieldsOf.every(each => each.check((field as Record<string, unknown>)[each.name]))
+  const check = all(text)
   checks.set(name, check)
   checks.set(`${name}s`, field => Array.isArray(field) && field.every(check))
 }
@@ -155,6 +164,12 @@ function isOneOf(field: unknown, kinds: Map<string, Field[]>): boolean {
   if (!isRecord(field)) return false
   const record = field as Record<string, unknown>
   return kinds.get(String(record.is))?.every(each => each.check(record[each.name])) ?? false
+}
+
+/** A record that has all these fields. */
+function all(text: string): Check {
+  const list = parse(text)
+  return field => isRecord(field) && list.every(each => each.check((field as Record<string, unknown>)[each.name]))
 }
 
 interface Field {

@@ -59,6 +59,22 @@ export interface JobSpec {
   nodeOptions: string
 }
 
+/** How a node is chosen. `bundle` -1: any of the group. `capture`: what the task or actor submits goes into the group too. */
+export type Strategy =
+  | { is: 'default' }
+  | { is: 'spread' }
+  | { is: 'node'; nodeId: NodeId; soft: boolean }
+  | { is: 'group'; groupId: string; bundle: number; capture: boolean }
+
+/** Where something may run. `labels`: by name "v", "!v", "in(a,b)" or "!in(a,b)"; all must hold of the node. */
+export interface Where {
+  strategy: Strategy
+  labels: Record<string, string>
+}
+
+/** Of a placement group: PACK and SPREAD are wishes, the others conditions. */
+export type GroupStrategy = 'PACK' | 'SPREAD' | 'STRICT_PACK' | 'STRICT_SPREAD'
+
 /** What decides which worker may run a task. `key` is the canonical text of the rest; equal keys share leases. */
 export interface SchedulingClass {
   key: string
@@ -70,6 +86,10 @@ export interface SchedulingClass {
   /** Null: the empty one, which the warm workers have. */
   environment: Environment | null
   job: JobSpec
+  /** Null: anywhere, by DEFAULT. */
+  where: Where | null
+  /** The node that holds most of what its tasks read, where that is much: asked first. */
+  near: NodeId | null
 }
 
 export interface ActorSpec {
@@ -97,6 +117,7 @@ export interface ActorSpec {
   shape: Uint8Array
   environment: Environment | null
   job: JobSpec
+  where: Where | null
 }
 
 export type ActorPhase = 'pending' | 'starting' | 'alive' | 'restarting' | 'dead'

@@ -70,7 +70,16 @@ suite('the node daemon', () => {
     const { daemon } = await start()
     driver?.send({
       is: 'want',
-      class: { key: 'k', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment: null, job: daemon.job },
+      class: {
+        key: 'k',
+        resources: { CPU: 10_000 },
+        freshWorker: false,
+        maxCalls: 0,
+        environment: null,
+        job: daemon.job,
+        where: null,
+        near: null,
+      },
       count: 1,
       taskName: 't',
     })

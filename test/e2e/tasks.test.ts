@@ -145,6 +145,10 @@ suite('tasks', () => {
       ['fraction of returns', { numReturns: 1.5 }],
       ['negative memory', { memoryBytes: -1 }],
       ['unknown strategy', { schedulingStrategy: 'NEAREST' }],
+      ['no strategy', { schedulingStrategy: { nodeId: 'aaaaaaaaaa' } }],
+      ['no id of a node', { schedulingStrategy: { kind: 'nodeAffinity', nodeId: 'here', soft: false } }],
+      ['labels by number', { labelSelector: { zone: 1 } }],
+      ['no label selector', { labelSelector: { zone: 'in(a' } }],
     ]
     for (const [why, options] of refused) {
       assert.throws(() => remote(() => 1, options as never).remote(), isWrongArgument, `remote(): ${why}`)

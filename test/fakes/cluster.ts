@@ -224,7 +224,7 @@ export function classOf(
   environment: Environment | null = null,
 ): MessageOf<'want'>['class'] {
   const key = JSON.stringify([resources, freshWorker, ...(environment === null ? [] : [environment.key])])
-  return { key, resources: toAmounts(resources), freshWorker, maxCalls: 0, environment, job: jobOf(workerIdOf(1)) }
+  return { key, resources: toAmounts(resources), freshWorker, maxCalls: 0, environment, job: jobOf(workerIdOf(1)), where: null, near: null }
 }
 
 export function jobOf(driver: WorkerId): JobSpec {
@@ -261,6 +261,7 @@ export function actorSpec(actorId: string, more: Partial<ActorSpec> = {}): Actor
     shape: none,
     environment: null,
     job: jobOf(workerIdOf(1)),
+    where: null,
     ...more,
   }
 }

@@ -23,7 +23,17 @@ export const DEATH: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '',
 export const CPU: SchedulingClass = classOf('cpu')
 
 export function classOf(key: string, more: Partial<SchedulingClass> = {}): SchedulingClass {
-  return { key, resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment: null, job: jobOf(SELF), ...more }
+  return {
+    key,
+    resources: { CPU: 10_000 },
+    freshWorker: false,
+    maxCalls: 0,
+    environment: null,
+    job: jobOf(SELF),
+    where: null,
+    near: null,
+    ...more,
+  }
 }
 
 export interface TaskOptions {

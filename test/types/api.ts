@@ -1,7 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checked by the compiler, never run: types flow from the functions and classes of the user to what `get` gives.
 
-import { type ActorHandle, type ActorPool, createArray, get, getActor, type ObjectRef, put, Queue, remote, wait } from 'eagleray'
+import {
+  type ActorHandle,
+  type ActorPool,
+  createArray,
+  get,
+  getActor,
+  nodeAffinity,
+  type ObjectRef,
+  put,
+  Queue,
+  remote,
+  wait,
+} from 'eagleray'
 
 /** Compiles only when both types are the same. */
 function same<A>() {
@@ -56,6 +68,14 @@ same<[ObjectRef<number>, ObjectRef<string>]>()(both)
 
 // Options: known ones only.
 add.options({ numCpus: 0.5, maxRetries: -1, retryExceptions: [RangeError], resources: { token: 1 }, name: 'sum' })
+add.options({ schedulingStrategy: nodeAffinity({ nodeId: 'aaaaaaaaaa', soft: true }), labelSelector: { zone: '!in(a,b)' } })
+add.options({ schedulingStrategy: 'SPREAD' })
+// @ts-expect-error: unknown
+add.options({ schedulingStrategy: 'NEAREST' })
+// @ts-expect-error: the values of labels are texts
+add.options({ labelSelector: { zone: 1 } })
+// @ts-expect-error: which node?
+nodeAffinity({ soft: true })
 // @ts-expect-error: unknown
 add.options({ cpus: 1 })
 // @ts-expect-error: of the wrong type

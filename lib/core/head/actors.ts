@@ -244,8 +244,11 @@ export class Actors {
   }
 
   #place({ spec, incarnation }: Actor, out: HeadEffect[]): void {
-    const { actorId, className, name, placement, held, environment, job } = spec
-    out.push({ is: 'toNode', event: { is: 'place', actorId, incarnation, name: name ?? className, placement, held, environment, job } })
+    const { actorId, className, name, placement, held, environment, job, where } = spec
+    out.push({
+      is: 'toNode',
+      event: { is: 'place', actorId, incarnation, name: name ?? className, placement, held, environment, job, where },
+    })
   }
 
   #restart(actor: Actor, now: Millis, out: HeadEffect[]): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the node's machine hears and what it asks for, as data.
 
-import type { Amounts, Control, Death, Environment, JobSpec, NodeId, WorkerId } from '../../wire/messages.js'
+import type { Amounts, Control, Death, Environment, JobSpec, NodeId, Where, WorkerId } from '../../wire/messages.js'
 
 export interface NodeOptions {
   nodeId: NodeId
@@ -32,6 +32,8 @@ export interface Place {
   held: Amounts
   environment: Environment | null
   job: JobSpec
+  /** Of it the node heeds the bundle. */
+  where: Where | null
 }
 /** The actor need not be placed any more. */
 export interface Unplace {

@@ -27,7 +27,7 @@ export class Guard {
     this.changesAt = Number.POSITIVE_INFINITY
     let oldest: Request | null = null
     for (const request of requests) {
-      if (request.impossibleSince !== null || this.#ledger.fits(request.need)) continue
+      if (request.notHere || this.#ledger.fits(request.need)) continue
       if (oldest === null || request.waitingSince < oldest.waitingSince) oldest = request
     }
     if (oldest === null) return

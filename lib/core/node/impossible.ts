@@ -1,28 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests that the node can never serve: the driver is warned at once, and after a while, in which nothing can change
-// since nothing adds nodes yet, the owner hears that it is final.
+// Requests that this node can never serve: another one may. Those that no node of the cluster can: the driver is warned
+// at once, and the owner hears after a while that it is final, unless a node has come meanwhile that can.
 
 import { limits } from '../../options.js'
-import type { Amounts } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
+import { whyNot } from '../policy/explain.js'
+import { type Demand, feasibleNodes } from '../policy/pick.js'
 import { describeAmounts } from '../resources.js'
+import type { ClusterView } from './cluster-view.js'
 import type { NodeEffect } from './events.js'
 import type { Ledger } from './ledger.js'
 import type { Request, Requests } from './requests.js'
 
-/** Marks a new request if it is one of those, and gives the warning; null when it can be served. */
-export function judge(request: Request, ledger: Ledger, now: Millis): string | null {
-  if (ledger.possible(request.need) && ledger.possible(request.placement)) return null
+/** Marks a request by where it can be served, and gives the warning if that has just become nowhere. */
+export function judge(request: Request, cluster: ClusterView, ledger: Ledger, now: Millis): string | null {
+  const feasible = feasibleNodes(demandOf(request), cluster.states(now))
+  const here = feasible.includes(cluster.own) && ledger.possible(request.need) && ledger.possible(request.placement)
+  request.notHere = !here
+  const possible = here || feasible.some(node => node !== cluster.own)
+  if (possible) request.impossibleSince = null
+  if (possible || request.impossibleSince !== null) return null
   request.impossibleSince = now
-  return describe(request, ledger)
+  return describe(request, cluster, now)
+}
+
+export function demandOf({ need, placement, where }: Request): Demand {
+  return { need, placement, where }
 }
 
 /** Ends those that have waited long enough. */
-export function expire(requests: Requests, ledger: Ledger, now: Millis, out: NodeEffect[]): void {
+export function expire(requests: Requests, cluster: ClusterView, now: Millis, out: NodeEffect[]): void {
   for (const request of [...requests.all()]) {
     if (request.impossibleSince === null || now < request.impossibleSince + limits.infeasibleAfterMs) continue
     requests.remove(request.owner, request.key)
-    const message = describe(request, ledger)
+    const message = describe(request, cluster, now)
     if (request.actor !== null) {
       out.push({ is: 'toHead', event: { is: 'placementImpossible', actorId: request.actor.actorId, message } })
     } else {
@@ -39,8 +50,12 @@ export function expiry(requests: Requests): Millis | null {
   return next === null ? null : next + limits.infeasibleAfterMs
 }
 
-export function describe(request: Request, ledger: Ledger): string {
-  const what = request.actor === null ? 'Task' : 'Actor'
-  const need: Amounts = { ...request.placement, ...request.need }
-  return `${what} ${request.name} needs {${describeAmounts(need)}}, and this node has {${describeAmounts(ledger.total)}} in all, so it can never be placed`
+export function describe(request: Request, cluster: ClusterView, now: Millis): string {
+  const what = `${request.actor === null ? 'Task' : 'Actor'} ${request.name}`
+  const demand = demandOf(request)
+  const { own, alone } = cluster
+  const byAmount = alone && feasibleNodes({ ...demand, need: {}, placement: {} }, [own]).length > 0
+  if (!byAmount) return `${what} ${whyNot(demand, cluster.states(now))}, so it can never be placed`
+  const need = describeAmounts({ ...request.placement, ...request.need })
+  return `${what} needs {${need}}, and this node has {${describeAmounts(own.total)}} in all, so it can never be placed`
 }

@@ -20,6 +20,7 @@ import { assert } from '../assert.js'
 import { describeFailure } from '../environment.js'
 import type { Machine, Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
+import { ClusterView } from './cluster-view.js'
 import { Environments } from './environments.js'
 import type { NodeEffect, NodeEvent, NodeOptions, Place } from './events.js'
 import * as impossible from './impossible.js'
@@ -28,7 +29,7 @@ import { type Holding, Ledger } from './ledger.js'
 import { MemoryMonitor } from './memory.js'
 import { Questions } from './questions.js'
 import { refusal, suspects } from './refusals.js'
-import { HEAD, newRequest, Requests } from './requests.js'
+import { HEAD, newRequest, type Request, Requests } from './requests.js'
 import { waitingRows, workerRows } from './rows.js'
 import { Scheduler } from './scheduler.js'
 import { ENVIRONMENT_BROKEN, type Worker, Workers } from './workers.js'
@@ -38,6 +39,7 @@ type Exited = Extract<NodeEvent, { is: 'workerExited' }>
 export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #options: NodeOptions
   readonly #ledger: Ledger
+  readonly #cluster: ClusterView
   readonly #leases = new Leases()
   readonly #workers: Workers
   readonly #requests = new Requests()
@@ -56,6 +58,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   constructor(options: NodeOptions) {
     this.#options = options
     this.#ledger = new Ledger(options.total, options.gpuIds)
+    const { nodeId, total, labels } = options
+    this.#cluster = new ClusterView({ nodeId, daemonId: '', state: 'alive', labels, total, available: this.#ledger.available })
     this.#workers = new Workers(options.prestart, options.environment, options.job)
     this.#memory = new MemoryMonitor(options.nodeId, this.#workers, this.#leases)
     this.#scheduler = new Scheduler(options.nodeId, this.#ledger, this.#leases, this.#workers, this.#requests, this.#environments)
@@ -236,13 +240,13 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       known.count = want.count
       known.name = want.taskName
     } else {
-      const { key, resources, freshWorker, environment, job } = want.class
+      const { key, resources, freshWorker, environment, job, where } = want.class
       const request = newRequest(key, from, want.taskName, resources, resources, job, now, {
-        ...{ freshWorker, environment, class: want.class, count: want.count },
+        ...{ freshWorker, environment, where, class: want.class, count: want.count },
       })
       this.#requests.add(request)
       this.#environments.require(environment, out)
-      const warning = impossible.judge(request, this.#ledger, now)
+      const warning = impossible.judge(request, this.#cluster, this.#ledger, now)
       if (warning !== null) {
         out.push({ is: 'send', to: from, message: { is: 'unplaceable', classKey: key, message: warning, final: false } })
         this.#warnDriver(job, warning, out)
@@ -252,13 +256,13 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #place(place: Place, now: Millis, out: NodeEffect[]): void {
-    const { actorId, incarnation, environment, job } = place
+    const { actorId, incarnation, environment, job, where } = place
     // With GPUs, a process that no library has initialised them in. Otherwise a warm one, whatever it ran.
-    const extra = { freshWorker: (place.held.GPU ?? 0) > 0, environment, actor: { actorId, incarnation } }
+    const extra = { freshWorker: (place.held.GPU ?? 0) > 0, environment, where, actor: { actorId, incarnation } }
     const request = newRequest(actorId, HEAD, place.name, place.held, place.placement, job, now, extra)
     this.#requests.add(request)
     this.#environments.require(environment, out)
-    const warning = impossible.judge(request, this.#ledger, now)
+    const warning = impossible.judge(request, this.#cluster, this.#ledger, now)
     if (warning !== null) this.#warnDriver(job, warning, out)
     this.#scheduler.pass(now, out)
   }
@@ -293,7 +297,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       id: ACTOR_LEASE,
       owner: HEAD,
       workerId,
-      class: { key: actor.actorId, resources: amounts, freshWorker: false, maxCalls: 0, environment: null, job },
+      class: { key: actor.actorId, resources: amounts, freshWorker: false, maxCalls: 0, environment: null, job, where: null, near: null },
       holding: actor.holding,
       phase: 'running',
     }
@@ -423,7 +427,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#environments.begin(this.#workers.warm, out)
     this.#workers.tick(now, out)
     this.#questions.tick(now, out)
-    impossible.expire(this.#requests, this.#ledger, now, out)
+    impossible.expire(this.#requests, this.#cluster, now, out)
     this.#scheduler.pass(now, out)
   }
 
@@ -434,7 +438,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       return this.#questions.ask(from, request, what, argument, this.knows(owner) ? [owner] : [], now, out)
     }
     const workers = (): unknown[] => workerRows(this.#workers, this.#leases, this.#options.nodeId)
-    const rows = what === 'workers' ? workers() : what === 'explain' ? this.#waitingRows(argument) : [this.resources()]
+    const rows = what === 'workers' ? workers() : what === 'explain' ? this.#waitingRows(argument, now) : [this.resources()]
     out.push({ is: 'send', to: from, message: { is: 'answer', request, rows } })
   }
 
@@ -444,8 +448,9 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   /** What the requests of a class, or of an actor, wait for. */
-  #waitingRows(what: string): unknown[] {
-    return waitingRows(what, this.#requests.all(), this.#ledger, this.#environments).map(row => ({ ...row, ...this.resources() }))
+  #waitingRows(what: string, now: Millis): unknown[] {
+    const why = (request: Request): string => impossible.describe(request, this.#cluster, now)
+    return waitingRows(what, this.#requests.all(), this.#ledger, this.#environments, why).map(row => ({ ...row, ...this.resources() }))
   }
 
   *#processes(): Generator<WorkerId> {

@@ -2,7 +2,7 @@
 // What waits for a worker: wants of owners by class, and actors to be placed. Owners take turns, and so do the classes
 // of one owner: whoever was served goes to the back. All actors together are one owner (HEAD) among the others.
 
-import type { Amounts, Environment, JobSpec, SchedulingClass, WorkerId } from '../../wire/messages.js'
+import type { Amounts, Environment, JobSpec, SchedulingClass, Where, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 
 /** The name under which actors wait; no process has it. */
@@ -20,6 +20,8 @@ export interface Request {
   readonly job: JobSpec
   /** Of a want; null for an actor. */
   readonly class: SchedulingClass | null
+  /** Null: anywhere, by DEFAULT. */
+  readonly where: Where | null
   readonly actor: { readonly actorId: string; readonly incarnation: number } | null
   /** What people call it: the task's or the actor's class's name. */
   name: string
@@ -27,7 +29,9 @@ export interface Request {
   count: number
   /** Since when it has not been served although it asked. */
   waitingSince: Millis
-  /** Since when it is known that the node can never serve it; null while it can. */
+  /** This node can never serve it, though another may. */
+  notHere: boolean
+  /** Since when it is known that no node can ever serve it; null while one can. */
   impossibleSince: Millis | null
   /** Workers counted for it in this pass which have yet to start. */
   expected: number
@@ -86,7 +90,7 @@ export function newRequest(
   placement: Request['placement'],
   job: JobSpec,
   now: Millis,
-  more: Partial<Pick<Request, 'freshWorker' | 'environment' | 'class' | 'actor' | 'count'>>,
+  more: Partial<Pick<Request, 'freshWorker' | 'environment' | 'where' | 'class' | 'actor' | 'count'>>,
 ): Request {
   return {
     key,
@@ -97,10 +101,12 @@ export function newRequest(
     freshWorker: more.freshWorker ?? false,
     environment: more.environment ?? null,
     job,
+    where: more.where ?? null,
     class: more.class ?? null,
     actor: more.actor ?? null,
     count: more.count ?? 1,
     waitingSince: now,
+    notHere: false,
     impossibleSince: null,
     expected: 0,
   }

@@ -4,7 +4,6 @@
 import type { NodeId, WorkerId } from '../../wire/messages.js'
 import { placementOf } from '../environment.js'
 import type { Environments } from './environments.js'
-import * as impossible from './impossible.js'
 import type { Lease, Leases } from './leases.js'
 import type { Ledger } from './ledger.js'
 import type { Request } from './requests.js'
@@ -36,22 +35,26 @@ export interface WaitingRow {
   isSettingUp: boolean
 }
 
+/** Why no node can ever serve it, in words. */
+type Why = (request: Request) => string
+
 /** `what`: the key of a class, or `placementOf` an actor. */
-export function waitingRows(what: string, requests: Iterable<Request>, ledger: Ledger, environments: Environments): WaitingRow[] {
+export function waitingRows(what: string, requests: Iterable<Request>, ledger: Ledger, environments: Environments, why: Why): WaitingRow[] {
   const rows: WaitingRow[] = []
   for (const request of requests) {
     const { actor, key, environment, owner, name, count } = request
     if ((actor === null ? key : placementOf(actor.actorId)) !== what) continue
     const isSettingUp = !environments.isReady(environment)
-    rows.push({ owner, name, count, waitsFor: reasonOf(request, ledger, environments), isSettingUp })
+    rows.push({ owner, name, count, waitsFor: reasonOf(request, ledger, environments, why), isSettingUp })
   }
   return rows
 }
 
-function reasonOf(request: Request, ledger: Ledger, environments: Environments): string {
+function reasonOf(request: Request, ledger: Ledger, environments: Environments, why: Why): string {
   const { environment } = request
   if (environment !== null && !environments.isReady(environment)) return environments.describe(environment)
-  if (request.impossibleSince !== null) return impossible.describe(request, ledger)
+  if (request.impossibleSince !== null) return why(request)
+  if (request.notHere) return 'another node that can serve it'
   const lacking = ledger.lacking(request.need)
   if (lacking.length > 0) return lacking.join(', ')
   return environment === null ? 'a worker' : 'a worker process of its runtime environment'

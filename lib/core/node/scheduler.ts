@@ -146,7 +146,7 @@ export class Scheduler {
   }
 
   #servable(request: Request, left: Record<string, number>, now: Millis): boolean {
-    if (request.impossibleSince !== null || request.expected >= request.count) return false
+    if (request.notHere || request.expected >= request.count) return false
     if (!this.#environments.isReady(request.environment)) return false
     // `left` knows amounts; that one device has room for a fraction only the ledger knows.
     if (!fits(request.need, left) || !this.#ledger.fits(request.need) || this.#guard.holdsBack(request)) return false
@@ -184,7 +184,7 @@ export class Scheduler {
   #reclaim(now: Millis, out: NodeEffect[]): void {
     const waiting: Request[] = []
     for (const request of this.#ready()) {
-      if (request.impossibleSince === null && request.expected < request.count && !this.#ledger.fits(request.need)) waiting.push(request)
+      if (!request.notHere && request.expected < request.count && !this.#ledger.fits(request.need)) waiting.push(request)
     }
     if (waiting.length === 0 && this.#leases.resuming.size === 0) return this.#askAgainAt.clear()
     for (const [owner, leases] of this.#leases.owners()) {

@@ -5,7 +5,7 @@ import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { WireError } from '#lib/errors.js'
 import { decodeControl, encodeControl } from '#lib/wire/codec.js'
-import type { ActorSpec, ActorView, Control, Death, Environment, JobSpec, NodeView } from '#lib/wire/messages.js'
+import type { ActorSpec, ActorView, Control, Death, Environment, JobSpec, NodeView, Where } from '#lib/wire/messages.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 
 const W = workerIdOf(3)
@@ -14,7 +14,8 @@ const environment: Environment = {
   ...{ preload: ['./x.mjs'], nodeOptions: ['--expose-gc'] },
 }
 const job: JobSpec = { jobId: 'j', namespace: 'n', driver: W, cwd: '/', loaders: ['tsx'], execArgv: ['-x'], nodeOptions: '' }
-const class_ = { key: 'CPU:1', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment, job }
+const where: Where = { strategy: { is: 'group', groupId: 'g', bundle: -1, capture: true }, labels: { zone: '!a' } }
+const class_ = { key: 'CPU:1', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment, job, where, near: null }
 const death: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false }
 const spec: ActorSpec = {
   ...{ actorId: 'a', className: 'C', name: null, namespace: 'n', detached: false, getIfExists: false, maxRestarts: -1 },
@@ -28,6 +29,7 @@ const spec: ActorSpec = {
     shape: new Uint8Array(1),
     environment: null,
     job,
+    where: { strategy: { is: 'node', nodeId: 'n', soft: true }, labels: {} },
   },
 }
 const view: ActorView = {
@@ -172,6 +174,14 @@ suite('control messages', () => {
       { ...messages.want, class: { ...class_, environment: { ...environment, envVars: { A: 1 } } } },
       { ...messages.actorCreate, spec: { ...spec, environment: { ...environment, preload: [null] } } },
       { ...messages.want, class: { ...class_, resources: { CPU: 'all' } } },
+      { ...messages.want, class: { ...class_, where: { ...where, labels: { zone: 1 } } } },
+      { ...messages.want, class: { ...class_, where: { ...where, strategy: { is: 'group', groupId: 'g', bundle: '0', capture: true } } } },
+      { ...messages.want, class: { ...class_, where: { ...where, strategy: { is: 'constructor' } } } },
+      { ...messages.want, class: { ...class_, near: 7 } },
+      { ...messages.want, class: { ...class_, where: { ...where, labels: { zone: 1 } } } },
+      { ...messages.want, class: { ...class_, where: { ...where, strategy: { is: 'group', groupId: 'g', bundle: '0', capture: true } } } },
+      { ...messages.want, class: { ...class_, where: { ...where, strategy: { is: 'constructor' } } } },
+      { ...messages.want, class: { ...class_, near: 7 } },
       { ...messages.workerDied, death: { ...death, stderrTail: null } },
       { ...messages.actorState, view: { ...view, shape: 'x' } },
       { ...messages.actorCreate, spec: { ...spec, args: null } },

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cluster as this node sees it: itself as it is, the others as the head told some 100 ms ago. What was just sent to
+// another node is taken off what that one had free, until it has had the time to show there.
+//
+// Invariant: the node itself is always among the states, first.
+
+import { limits } from '../../options.js'
+import type { Amounts, NodeId, View } from '../../wire/messages.js'
+import type { Millis } from '../machine.js'
+import type { NodeState } from '../policy/node-state.js'
+import { subtract } from '../resources.js'
+
+interface Sent {
+  readonly nodeId: NodeId
+  readonly amounts: Amounts
+  readonly until: Millis
+}
+
+export class ClusterView {
+  readonly own: NodeState
+  readonly #others = new Map<NodeId, NodeState>()
+  /** Died not long ago: messages of their processes may be under way still. */
+  readonly #dead = new Set<NodeId>()
+  /** Oldest first. */
+  #sent: Sent[] = []
+
+  /** `own.available` is looked at each time. */
+  constructor(own: NodeState) {
+    this.own = own
+  }
+
+  /** No other node is there. */
+  get alone(): boolean {
+    return this.#others.size === 0
+  }
+
+  set({ full, nodes }: Pick<View, 'full' | 'nodes'>): void {
+    if (full) this.#others.clear()
+    for (const node of nodes) {
+      if (node.nodeId === this.own.nodeId) continue
+      if (node.state === 'dead') this.died(node.nodeId)
+      else if (!this.#dead.has(node.nodeId)) this.#others.set(node.nodeId, node)
+    }
+  }
+
+  died(nodeId: NodeId): void {
+    this.#others.delete(nodeId)
+    this.#dead.delete(nodeId)
+    this.#dead.add(nodeId)
+    if (this.#dead.size > limits.deadNodesKept) this.#dead.delete([...this.#dead][0] as NodeId)
+  }
+
+  isDead(nodeId: NodeId): boolean {
+    return this.#dead.has(nodeId)
+  }
+
+  get(nodeId: NodeId): NodeState | undefined {
+    return nodeId === this.own.nodeId ? this.own : this.#others.get(nodeId)
+  }
+
+  /** That much was sent there, or, for a negative count, came back. */
+  sent(nodeId: NodeId, need: Amounts, count: number, now: Millis): void {
+    const amounts = Object.fromEntries(Object.entries(need).map(([name, amount]) => [name, amount * count]))
+    this.#sent.push({ nodeId, amounts, until: now + limits.sentShowsAfterMs })
+  }
+
+  /** Every node, itself first. */
+  states(now: Millis): NodeState[] {
+    while (this.#sent.length > 0 && (this.#sent[0] as Sent).until <= now) this.#sent.shift()
+    const taken = new Map<NodeId, NodeState>()
+    for (const { nodeId, amounts } of this.#sent) {
+      const known = this.#others.get(nodeId)
+      if (known === undefined) continue
+      let state = taken.get(nodeId)
+      if (state === undefined) taken.set(nodeId, (state = { ...known, available: { ...known.available } }))
+      subtract(state.available, amounts)
+    }
+    const states = [this.own]
+    for (const [nodeId, state] of this.#others) states.push(taken.get(nodeId) ?? state)
+    return states
+  }
+}

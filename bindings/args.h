@@ -19,9 +19,10 @@ inline bool bad_argument(napi_env env, const char* name, const char* expected) {
   return false;
 }
 
-// The arguments and the native object behind `this`. V8 has checked the receiver: methods carry their class's signature.
+// The arguments and the native object behind `this`. V8 has checked the receiver: methods carry their class's signature. Arguments
+// beyond the `needed` ones that are left out become undefined.
 template <typename Self, size_t N>
-inline Self* receive(napi_env env, napi_callback_info info, napi_value (&argv)[N]) {
+inline Self* receive(napi_env env, napi_callback_info info, napi_value (&argv)[N], size_t needed = N) {
   size_t argc = N;
   napi_value self = nullptr;
   void* native = nullptr;
@@ -29,8 +30,8 @@ inline Self* receive(napi_env env, napi_callback_info info, napi_value (&argv)[N
     throw_napi(env, "find the native object");
     return nullptr;
   }
-  if (argc < N) {
-    throw_error(env, Code::kInvalidArgument, std::to_string(N) + " arguments are needed, not " + std::to_string(argc));
+  if (argc < needed) {
+    throw_error(env, Code::kInvalidArgument, std::to_string(needed) + " arguments are needed, not " + std::to_string(argc));
     return nullptr;
   }
   return static_cast<Self*>(native);
@@ -104,6 +105,12 @@ inline bool get_hex(napi_env env, napi_value value, const char* name, std::array
 
 inline bool get_bool(napi_env env, napi_value value, const char* name, bool* out) {
   return napi_get_value_bool(env, value, out) == napi_ok || bad_argument(env, name, "a boolean");
+}
+
+// Whether an argument was left out.
+inline bool is_undefined(napi_env env, napi_value value) {
+  napi_valuetype type = napi_undefined;
+  return napi_typeof(env, value, &type) == napi_ok && type == napi_undefined;
 }
 
 inline napi_value to_js(napi_env env, bool value) {

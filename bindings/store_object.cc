@@ -27,6 +27,7 @@ napi_value StoreObject::define(napi_env env) {
   const napi_property_descriptor properties[] = {
       getter("path", path),          getter("slot", slot),       getter("workerId", worker_id), getter("starved", starved), method("put", put),
       method("putParts", put_parts), method("create", create),   method("seal", seal),          method("abort", abort),
+      method("promote", promote),
       method("internSite", intern_site), method("setSite", set_site),
       method("read", read),          method("view", view),       method("restore", restore),    method("part", part),
       method("release", release),
@@ -134,12 +135,14 @@ napi_value StoreObject::put_parts(napi_env env, napi_callback_info info) {
 }
 
 napi_value StoreObject::create(napi_env env, napi_callback_info info) {
-  napi_value argv[2];
+  napi_value argv[3];
   ObjectId id{};
   uint64_t size = 0;
-  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  bool secondary = false;
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv, 2));
   if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_size(env, argv[1], "byteLength", &size)) return nullptr;
-  Result<std::byte*> memory = self->store_->create(id, size);
+  if (!is_undefined(env, argv[2]) && !get_bool(env, argv[2], "secondary", &secondary)) return nullptr;
+  Result<std::byte*> memory = self->store_->create(id, size, secondary);
   if (!memory.ok()) return throw_status(env, memory.status());
   bool allowed = true;
   Draft draft{nullptr, memory.value(), size, false};
@@ -192,6 +195,15 @@ napi_value StoreObject::abort(napi_env env, napi_callback_info info) {
   self->end_draft(env, id, false);
   const Status status = self->store_->abort(id);
   return status.ok() ? nullptr : throw_status(env, status);
+}
+
+napi_value StoreObject::promote(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  ObjectId id{};
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
+  const Result<bool> promoted = self->store_->promote(id);
+  return promoted.ok() ? to_js(env, promoted.value()) : throw_status(env, promoted.status());
 }
 
 napi_value StoreObject::intern_site(napi_env env, napi_callback_info info) {

@@ -54,6 +54,7 @@ class StoreObject {
   static napi_value create(napi_env env, napi_callback_info info);
   static napi_value seal(napi_env env, napi_callback_info info);
   static napi_value abort(napi_env env, napi_callback_info info);
+  static napi_value promote(napi_env env, napi_callback_info info);
   static napi_value read(napi_env env, napi_callback_info info);
   static napi_value view(napi_env env, napi_callback_info info);
   static napi_value restore(napi_env env, napi_callback_info info);

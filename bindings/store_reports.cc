@@ -61,6 +61,7 @@ napi_value StoreObject::list(napi_env env, napi_callback_info info) {
     object.Set("pinnedBy", to_array(env, info_of.pinned_by));
     object.Set("pinnedAtMs", static_cast<double>(info_of.pinned_at_ms));
     object.Set("spilled", info_of.on_disk);
+    object.Set("secondary", info_of.secondary);
     object.Set("callSite", info_of.site);
     result.Set(i++, object);
   }
@@ -92,6 +93,9 @@ napi_value StoreObject::stats(napi_env env, napi_callback_info info) {
   object.Set("restoredObjects", static_cast<double>(stats.restored_objects));
   object.Set("restoredBytes", static_cast<double>(stats.restored_bytes));
   object.Set("evictedObjects", static_cast<double>(stats.evicted_objects));
+  object.Set("secondary", stats.secondary);
+  object.Set("secondaryBytes", static_cast<double>(stats.secondary_bytes));
+  object.Set("droppedObjects", static_cast<double>(stats.dropped_objects));
   return object;
 }
 

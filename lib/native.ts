@@ -23,6 +23,8 @@ export interface NativeObjectInfo {
   pinnedAtMs: number
   /** On disk, not in memory. */
   spilled: boolean
+  /** A copy of what another node has: dropped, not spilled, when room is needed. */
+  secondary: boolean
   /** What `setSite` said when it was made; empty when nothing. */
   callSite: string
 }
@@ -49,6 +51,10 @@ export interface NativeStoreStats {
   restoredObjects: number
   restoredBytes: number
   evictedObjects: number
+  /** Of all objects, secondary copies; what they take of the memory; how many were dropped to make room, ever. */
+  secondary: number
+  secondaryBytes: number
+  droppedObjects: number
 }
 
 export interface NativeClientInfo {
@@ -81,12 +87,18 @@ export interface NativeStore {
   put(id: string, bytes: Uint8Array, length: number): void
   /** As `put`, of several parts: `parts[i]` lands at `offsets[i]`; gaps are zero. Large copies may use several threads. */
   putParts(id: string, byteLength: number, parts: Uint8Array[], offsets: number[]): void
-  /** Reserves an object and gives its writable shared memory (64-byte aligned; page-aligned from 4 KiB on). */
-  create(id: string, byteLength: number): ArrayBuffer
+  /**
+   * Reserves an object and gives its writable shared memory (64-byte aligned; page-aligned from 4 KiB on). What was written so far may be
+   * read in it too. With `secondary` it is a copy of what another node has: the first to go when room is needed, unless it is viewed, and
+   * never on disk, so ERR_EAGLERAY_OBJECT_STORE_FULL where memory has no room for it. Whoever `expect`s hears of its going.
+   */
+  create(id: string, byteLength: number, secondary?: boolean): ArrayBuffer
   /** Makes it visible and detaches the buffer `create` gave. Wakes the waiting. */
   seal(id: string): void
   /** Undoes `create`, and detaches the buffer it gave. */
   abort(id: string): void
+  /** A secondary copy becomes the primary one, which may go to disk and goes only by `delete`. True too for what is one already; false when there is no object of that id, being made or sealed. */
+  promote(id: string): boolean
 
   /** A number for a place in a program, for `setSite`; 0 when the store knows as many as it can. */
   internSite(site: string): number

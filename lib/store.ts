@@ -43,6 +43,8 @@ export interface ObjectInfo {
   pinnedSinceMs: number | null
   /** On disk, not in memory. */
   spilled: boolean
+  /** In the store of a cluster's node: a copy of what another node has, which goes when room is needed. */
+  secondary: boolean
 }
 
 export interface StoreStats {
@@ -262,7 +264,16 @@ export class ObjectStore implements Disposable {
   stats(): StoreStats {
     this.checkOpen()
     this.store.reapDead()
-    const { creating: _, deleting: __, channels: ___, tableCapacity: ____, ...stats } = this.store.stats()
+    const {
+      creating: _,
+      deleting: __,
+      channels: ___,
+      tableCapacity: ____,
+      secondary: _____,
+      secondaryBytes: ______,
+      droppedObjects: _______,
+      ...stats
+    } = this.store.stats()
     return stats
   }
 

@@ -25,6 +25,7 @@ inline constexpr const char* kFaultPoints[] = {
     "delete.before_bells",
     // They go to disk and come back.
     "spill.claimed", "spill.written", "spill.attached", "evict.evicting", "evict.spilled", "evict.freed", "spill.unlinked", "spill.punched", "disk.made",
+    "secondary.evicting", "secondary.before_bells", "secondary.ended",
     "restore.placed", "restore.begun", "restore.read", "restore.sealed", "restore.undone",
     // Waiting and waking.
     "expect.marked", "bells.taken", "sleep.announced", "wake.taken", "wake.rung", "attend.marked", "attend.counted",

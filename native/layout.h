@@ -31,7 +31,7 @@
 namespace eagleray {
 
 inline constexpr uint64_t kMagic = 0x31594152454c4741ULL;  // "AGLERAY1" in little-endian bytes
-inline constexpr uint32_t kLayoutVersion = 2;
+inline constexpr uint32_t kLayoutVersion = 3;
 inline constexpr uint64_t kPage = 4096;
 inline constexpr uint64_t kGranule = 64;
 inline constexpr uint64_t kHugePage = 2 << 20;
@@ -151,6 +151,7 @@ constexpr bool is_present(uint64_t word) {
 //
 //   free -> creating -> sealed -> deleting -> free      creating -> free (abort), creating -> spilled (made on disk)
 //                       sealed -> evicting -> spilled -> restoring -> sealed      evicting -> sealed (a reader came first)
+//                                 evicting -> free (a secondary copy)
 //                                             spilled, restoring -> deleting
 //
 // Everything but `state`, `next`, `pins` and the place in the heap is written under the lock before the entry leaves kFree and is
@@ -179,7 +180,7 @@ struct alignas(32) ObjectDetail {
   uint64_t file_offset;
   uint32_t restorer_generation;  // who reads it back, in kRestoring
   uint16_t restorer_slot;
-  uint16_t unused;
+  uint16_t secondary;      // 1: a copy of what another node has, to be dropped when room is needed, and never on disk (secondaries.h)
   uint32_t site;           // index + 1 of the CallSite that made it; 0 when not known
   std::atomic<uint32_t> pinned_seconds;  // since 1970: when somebody last went from no view of it to one
 };
@@ -224,7 +225,10 @@ struct SpillState {
   std::atomic<uint64_t> evicted_objects;  // taken out of the heap, ever
   std::atomic<uint64_t> starved;     // how often all that was in the heap was viewed when somebody needed room
   std::atomic<uint64_t> starved_ms;  // when that was told last, by the monotonic clock
-  std::byte reserved[4096 - 128 - 56];
+  uint32_t secondaries;     // entries in use whose detail says so
+  uint32_t secondary_hand;  // the entry at which the search for one to drop goes on
+  std::atomic<uint64_t> dropped_objects;  // secondary copies dropped to make room, ever
+  std::byte reserved[4096 - 128 - 72];
 };
 
 // "file:line" of a place where objects were made, zero-terminated. Never changes once it is counted in `TableState::sites`.

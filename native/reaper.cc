@@ -9,6 +9,7 @@
 #include "hooks.h"
 #include "object_table.h"
 #include "process.h"
+#include "secondaries.h"
 #include "segment_lock.h"
 #include "spill_files.h"
 #include "waiters.h"
@@ -56,6 +57,7 @@ Status free_entry(Segment& segment, uint32_t index) {
   // The entry first: from then on the memory belongs to nobody, which a rebuild finds by itself.
   Status status = ObjectTable(segment).remove(index);
   if (!status.ok()) return status;
+  end_secondary(segment, index);
   SpillFiles(segment).detach(index);
   return in_heap ? Allocator(segment).free(block) : Status();
 }

@@ -7,6 +7,7 @@
 #include "allocator.h"
 #include "fault_points.h"
 #include "object_table.h"
+#include "secondaries.h"
 #include "spill_files.h"
 
 namespace eagleray {
@@ -57,6 +58,7 @@ Status rebuild_after_death(Segment& segment) {
   }
   EAGLERAY_FAULT("rebuild.before_end");
   SpillFiles(segment).rebuild();
+  recount_secondaries(segment);
   if (!status.ok()) header.corrupt.store(1, std::memory_order_seq_cst);
   header.rebuild.fetch_add(1, std::memory_order_seq_cst);
   return status;

@@ -12,6 +12,7 @@
 #include "allocator.h"
 #include "fault_points.h"
 #include "reaper.h"
+#include "secondaries.h"
 #include "segment_lock.h"
 #include "spill_files.h"
 #include "store.h"
@@ -56,6 +57,11 @@ class Spiller {
   Spiller(Store& store, uint64_t bytes) : store_(store), client_(*store.client()), segment_(client_.segment()), wanted_(bytes) {}
 
   Result<uint64_t> run() {
+    // What another node has too goes before anything that has to be written.
+    const Result<uint64_t> dropped = drop_secondaries(client_, wanted_);
+    if (!dropped.ok()) return dropped;
+    freed_ = dropped.value();
+    if (freed_ >= wanted_) return freed_;
     std::lock_guard<std::mutex> only(client_.spilling());
     // Twice round: the first may spare everything.
     uint64_t steps = 2ull * segment_.entry_end() / kScanStep + 2;
@@ -96,6 +102,7 @@ class Spiller {
       const uint64_t word = entry.state.load(std::memory_order_seq_cst);
       if (object_state::state(word) != object_state::kSealed || is_pinned(entry)) continue;
       ObjectDetail& detail = segment_.detail(index);
+      if (detail.secondary != 0) continue;
       if (detail.used.exchange(0, std::memory_order_relaxed) != 0) continue;
       if (detail.file != 0) {
         const Result<bool> gone = evict(index, word, false);

@@ -3,7 +3,7 @@
 //
 // Which object goes is decided by a hand that sweeps over the table like a clock's (CLOCK, Corbato 1968): an object that was made or
 // viewed since the hand last passed is spared once. Only objects that nobody views can go. One that has a copy on disk already, from
-// an earlier time out of the heap, goes without being written again.
+// an earlier time out of the heap, goes without being written again. Copies of what other nodes have go first of all (secondaries.h).
 //
 // How it goes, with any process free to die at any instruction and readers that take no lock:
 //   1. under the lock, pin it and give it a place in this process's file

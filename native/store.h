@@ -45,6 +45,7 @@ struct ObjectInfo {
   std::vector<uint32_t> pinned_by;
   uint64_t pinned_at_ms;  // when it last came to be viewed; 0 when nobody views it
   bool on_disk;           // spilled: not in memory
+  bool secondary;         // a copy of what another node has
   std::string site;       // where it was made; empty when not known
 };
 
@@ -68,6 +69,9 @@ struct StoreStats {
   uint64_t restored_objects = 0;
   uint64_t restored_bytes = 0;
   uint64_t evicted_objects = 0;  // taken out of the heap, ever, written or not
+  uint32_t secondary = 0;        // of all, copies of what other nodes have
+  uint64_t secondary_bytes = 0;  // whole blocks
+  uint64_t dropped_objects = 0;  // secondary copies dropped to make room, ever
 };
 
 struct PutPart {
@@ -89,10 +93,14 @@ class Store {
   // Parts in ascending order without overlap, within the size, else kInvalidArgument; the gaps become zeros.
   Status put_parts(const ObjectId& id, uint64_t size, std::span<const PutPart> parts);
   // Reserves memory for an object and gives it; its bytes are undefined. 64-byte aligned, page-aligned from kPage on. Errors as put.
-  Result<std::byte*> create(const ObjectId& id, uint64_t size);
+  // `secondary`: a copy of what another node has (secondaries.h): kStoreFull where memory has no room for it, for it is never on disk.
+  Result<std::byte*> create(const ObjectId& id, uint64_t size, bool secondary = false);
   // kObjectNotFound unless this process is creating it.
   Status seal(const ObjectId& id);
   Status abort(const ObjectId& id);
+  // A secondary copy becomes the primary one, which only a deletion removes. True for what is a primary copy already; false when there
+  // is no object of that id, being made or sealed.
+  Result<bool> promote(const ObjectId& id);
 
   // Objects that this handle makes from now on were made there: a number of intern_site(), 0 for nowhere in particular.
   void set_site(uint32_t site) { site_ = site; }
@@ -148,9 +156,11 @@ class Store {
   Segment& segment() const { return client_->segment(); }
 
   // Making: store_write.cc
-  Result<Reserved> reserve(const ObjectId& id, uint64_t size);
+  Result<Reserved> reserve(const ObjectId& id, uint64_t size, bool secondary = false);
+  Result<uint64_t> make_room(uint64_t size);
   Result<Reserved> reserve_on_disk(const ObjectId& id, uint64_t size);
-  Result<uint32_t> insert(const ObjectId& id, uint64_t size, bool on_disk);
+  enum class Kind { kInHeap, kOnDisk, kSecondary };
+  Result<uint32_t> insert(const ObjectId& id, uint64_t size, Kind kind);
   Status place_in_heap(uint32_t index, uint64_t size);
   Status place_on_disk(uint32_t index, uint64_t size);
   Status no_room(uint64_t size, const Status& why);

@@ -8,6 +8,7 @@
 #include "allocator.h"
 #include "channel.h"
 #include "object_table.h"
+#include "secondaries.h"
 #include "segment_lock.h"
 #include "spill_files.h"
 #include "store.h"
@@ -82,6 +83,17 @@ std::optional<std::string> check_pins(const Segment& segment) {
   return std::nullopt;
 }
 
+std::optional<std::string> check_secondaries(const Segment& segment) {
+  for (uint32_t i = 0; i < segment.entry_end(); i++) {
+    const ObjectEntry& entry = segment.entry(i);
+    if (object_state::state(entry.state.load()) == object_state::kFree || segment.detail(i).secondary == 0) continue;
+    if (segment.detail(i).file != 0) return "object " + to_hex(load_id(entry)) + " is a secondary copy and on disk";
+  }
+  const uint32_t count = count_secondaries(segment);
+  if (count == segment.spill().secondaries) return std::nullopt;
+  return std::to_string(count) + " objects are secondary copies and " + std::to_string(segment.spill().secondaries) + " are counted";
+}
+
 }  // namespace
 
 Result<std::vector<ObjectInfo>> Store::list() {
@@ -100,7 +112,7 @@ Result<std::vector<ObjectInfo>> Store::list() {
       std::vector<uint32_t> pinned = pinned_by(entry);
       const uint64_t pinned_at_ms = pinned.empty() ? 0 : detail.pinned_seconds.load(std::memory_order_relaxed) * 1000ull;
       objects.push_back({load_id(entry), entry.size.load(std::memory_order_relaxed), state, entry.creator_slot, created_at_ms, std::move(pinned),
-                         pinned_at_ms, entry.offset.load(std::memory_order_relaxed) == kNowhere, site_text(segment(), detail.site)});
+                         pinned_at_ms, entry.offset.load(std::memory_order_relaxed) == kNowhere, detail.secondary != 0, site_text(segment(), detail.site)});
     }
     more = next < segment().entry_end();
   }
@@ -143,6 +155,10 @@ Result<StoreStats> Store::stats() {
     stats.spilled += state == object_state::kSpilled || state == object_state::kRestoring;
     stats.deleting += state == object_state::kDeleting;
     if (state == object_state::kFree) continue;
+    if (segment.detail(i).secondary != 0) {
+      stats.secondary++;
+      stats.secondary_bytes += block_bytes(entry.size.load(std::memory_order_relaxed));
+    }
     for (const std::atomic<uint64_t>& pins : entry.pins) {
       stats.pins += static_cast<uint64_t>(std::popcount(pins.load(std::memory_order_relaxed)));
     }
@@ -154,6 +170,7 @@ Result<StoreStats> Store::stats() {
   stats.restored_objects = spill.restored_objects.load(std::memory_order_relaxed);
   stats.restored_bytes = spill.restored_bytes.load(std::memory_order_relaxed);
   stats.evicted_objects = spill.evicted_objects.load(std::memory_order_relaxed);
+  stats.dropped_objects = spill.dropped_objects.load(std::memory_order_relaxed);
   stats.objects = stats.creating + stats.sealed + stats.deleting;
   return stats;
 }
@@ -177,6 +194,7 @@ Result<std::optional<std::string>> Store::check() {
   if (!wrong.has_value()) wrong = check_ownership(segment());
   if (!wrong.has_value()) wrong = check_pins(segment());
   if (!wrong.has_value()) wrong = SpillFiles(segment()).check();
+  if (!wrong.has_value()) wrong = check_secondaries(segment());
   return wrong;
 }
 

@@ -9,6 +9,7 @@
 #include "heap_copy.h"
 #include "object_table.h"
 #include "reaper.h"
+#include "secondaries.h"
 #include "segment_lock.h"
 #include "spill.h"
 #include "spill_files.h"
@@ -43,7 +44,7 @@ Status not_mine(const char* attempt, const ObjectId& id) {
 
 // Entry and block in one hold of the lock. The entry becomes creating last, so a death before that leaves nothing and one after
 // it leaves an object that the reaper rolls back.
-Result<uint32_t> Store::insert(const ObjectId& id, uint64_t size, bool on_disk) {
+Result<uint32_t> Store::insert(const ObjectId& id, uint64_t size, Kind kind) {
   Segment& segment = this->segment();
   SegmentLock lock(segment, client_->slot(), client_->generation());
   if (!lock.ok()) return lock.status();
@@ -54,7 +55,7 @@ Result<uint32_t> Store::insert(const ObjectId& id, uint64_t size, bool on_disk) 
   if (found.value().index != kNone) return Status(Code::kObjectExists);
   const Result<uint32_t> index = table.take();
   if (!index.ok()) return index;
-  Status placed = on_disk ? place_on_disk(index.value(), size) : place_in_heap(index.value(), size);
+  Status placed = kind == Kind::kOnDisk ? place_on_disk(index.value(), size) : place_in_heap(index.value(), size);
   if (!placed.ok()) {
     table.put_back(index.value());
     return placed;
@@ -67,6 +68,8 @@ Result<uint32_t> Store::insert(const ObjectId& id, uint64_t size, bool on_disk) 
   detail.used.store(1, std::memory_order_relaxed);
   detail.pinned_seconds.store(0, std::memory_order_relaxed);
   detail.site = site_;
+  detail.secondary = kind == Kind::kSecondary;
+  segment.spill().secondaries += detail.secondary;
   table.publish(index.value(), id);
   EAGLERAY_FAULT("create.published");
   wake_spiller();
@@ -100,25 +103,30 @@ Status Store::place_on_disk(uint32_t index, uint64_t size) {
 }
 
 // In the heap if there is room or room can be made, else on disk where that is allowed.
-Result<Store::Reserved> Store::reserve(const ObjectId& id, uint64_t size) {
+Result<Store::Reserved> Store::reserve(const ObjectId& id, uint64_t size, bool secondary) {
   Segment& segment = this->segment();
   const bool spills = SpillFiles::enabled(segment);
-  if (size > segment.layout().heap_bytes) return spills ? reserve_on_disk(id, size) : no_room(size, Status(Code::kStoreFull));
-  Result<uint32_t> index = insert(id, size, false);
+  const bool may_be_on_disk = spills && !secondary;
+  const Kind kind = secondary ? Kind::kSecondary : Kind::kInHeap;
+  if (size > segment.layout().heap_bytes) return may_be_on_disk ? reserve_on_disk(id, size) : no_room(size, Status(Code::kStoreFull));
+  Result<uint32_t> index = insert(id, size, kind);
   if (index.code() == Code::kStoreFull) {
     // Processes that died may hold what is needed, and nobody else may be there to notice.
     const Result<std::vector<uint32_t>> reaped = reap_dead_clients(*client_);
-    if (reaped.ok() && !reaped.value().empty()) index = insert(id, size, false);
+    if (reaped.ok() && !reaped.value().empty()) index = insert(id, size, kind);
   }
-  // A message tells of a table that is full, to which disk is no help.
-  while (spills && index.code() == Code::kStoreFull && index.status().message().empty()) {
-    const Result<uint64_t> freed = spill_objects(*this, std::max(block_bytes(size), kSpillAtLeastBytes));
+  while (index.code() == Code::kStoreFull) {
+    // A message tells of a table that is full, to which disk is no help.
+    const bool is_table_full = !index.status().message().empty();
+    const Result<uint64_t> freed = is_table_full ? drop_secondaries(*client_, 1) : make_room(size);
     if (!freed.ok()) return freed.status();
     if (freed.value() == 0) {
+      if (is_table_full || !spills) break;
       ask_to_collect();
+      if (!may_be_on_disk) break;
       return reserve_on_disk(id, size);
     }
-    index = insert(id, size, false);
+    index = insert(id, size, kind);
   }
   if (index.code() == Code::kObjectExists) return exists(id);
   if (index.code() == Code::kStoreFull) return no_room(size, index.status());
@@ -134,6 +142,12 @@ Result<Store::Reserved> Store::reserve(const ObjectId& id, uint64_t size) {
   return Reserved{index.value(), segment.heap() + offset, {}};
 }
 
+// Gives how many bytes of the heap came free; 0 when no more can.
+Result<uint64_t> Store::make_room(uint64_t size) {
+  const uint64_t bytes = std::max(block_bytes(size), kSpillAtLeastBytes);
+  return SpillFiles::enabled(segment()) ? spill_objects(*this, bytes) : drop_secondaries(*client_, bytes);
+}
+
 // Views that are garbage may be all that is in the way, and V8 sees no reason to collect them: whoever listens is told.
 void Store::ask_to_collect() {
   SpillState& spill = segment().spill();
@@ -147,10 +161,10 @@ void Store::ask_to_collect() {
 }
 
 Result<Store::Reserved> Store::reserve_on_disk(const ObjectId& id, uint64_t size) {
-  Result<uint32_t> index = insert(id, size, true);
+  Result<uint32_t> index = insert(id, size, Kind::kOnDisk);
   if (index.code() == Code::kDiskFull) {
     reclaim_disk(segment(), client_->slot(), client_->generation(), true);
-    index = insert(id, size, true);
+    index = insert(id, size, Kind::kOnDisk);
   }
   if (index.code() == Code::kObjectExists) return exists(id);
   if (!index.ok()) return index.status();
@@ -264,8 +278,8 @@ Status Store::put_parts(const ObjectId& id, uint64_t size, std::span<const PutPa
   return Status();
 }
 
-Result<std::byte*> Store::create(const ObjectId& id, uint64_t size) {
-  const Result<Reserved> reserved = reserve(id, size);
+Result<std::byte*> Store::create(const ObjectId& id, uint64_t size, bool secondary) {
+  const Result<Reserved> reserved = reserve(id, size, secondary);
   if (!reserved.ok()) return reserved.status();
   if (reserved.value().data != nullptr) return reserved.value().data;
   Result<std::shared_ptr<DiskMapping>> mapping = DiskMapping::map(reserved.value().path, 0, size, true);
@@ -318,6 +332,16 @@ Status Store::abort(const ObjectId& id) {
     }
   }
   return not_mine("abort", id);
+}
+
+Result<bool> Store::promote(const ObjectId& id) {
+  SegmentLock lock(segment(), client_->slot(), client_->generation());
+  if (!lock.ok()) return lock.status();
+  const Result<FoundEntry> found = ObjectTable(segment()).find_current(id);
+  if (!found.ok()) return found.status();
+  if (found.value().index == kNone) return false;
+  end_secondary(segment(), found.value().index);
+  return true;
 }
 
 }  // namespace eagleray

@@ -78,6 +78,38 @@ suite('native store', () => {
     assert.throws(() => store.abort(id(1)), coded('ERR_EAGLERAY_OBJECT_NOT_FOUND'))
   })
 
+  test('a secondary copy goes when room is needed, unless it is viewed or promoted', () => {
+    const copies = [1, 2, 3].map(id)
+    for (const copy of copies) {
+      new Uint8Array(store.create(copy, 4 << 20, true)).fill(7)
+      store.seal(copy)
+    }
+    assert.equal(store.stats().secondary, 3)
+    assert.equal(store.stats().secondaryBytes, 12 << 20)
+    assert.equal(store.promote(id(1)), true)
+    assert.equal(store.promote(id(9)), false)
+    assert.deepEqual(
+      new Map(store.list().map(object => [object.id, object.secondary])),
+      new Map(copies.map(copy => [copy, copy !== id(1)])),
+    )
+    const view = store.view(id(2)) as ArrayBuffer
+    store.create(id(4), 8 << 20)
+    assert.deepEqual(
+      copies.map(copy => store.contains(copy)),
+      [true, true, false],
+    )
+    assert.equal(store.stats().droppedObjects, 1)
+    assert.throws(() => store.create(id(5), 4 << 20), coded('ERR_EAGLERAY_OBJECT_STORE_FULL'))
+    assert.deepEqual(new Uint8Array(view, 0, 3), new Uint8Array(3).fill(7))
+    store.release(view)
+    store.create(id(5), 4 << 20, true)
+    assert.deepEqual(
+      copies.map(copy => store.contains(copy)),
+      [true, false, false],
+    )
+    assert.equal(store.check(), null)
+  })
+
   test('an id is used once', () => {
     store.put(id(1), text('x'), 1)
     assert.throws(() => store.put(id(1), text('y'), 1), coded('ERR_EAGLERAY_OBJECT_EXISTS'))
@@ -102,6 +134,8 @@ suite('native store', () => {
       () => store.put(id(1), 'x' as never, 1),
       () => store.read(id(1), null as never, 0),
       () => store.create(id(1), 1.5),
+      () => store.create(id(1), 1, 1 as never),
+      () => (store.create as (id: string) => unknown)(id(1)),
       () => (store.contains as () => boolean)(),
       () => native.createStore(store.path, 1 << 20, 'xyz', false, null, 0),
       () => native.createStore(3 as never, 1 << 20, '0a0b0c0d0e', false, null, 0),

@@ -34,8 +34,16 @@ class FaultSpillTest : public FaultTest {
         const Result<View> view = store.view(id_of(n, 1));
         if (view.ok()) store.release(view.value());
       }
+      for (uint64_t n = 30; n < 33; n++) {
+        const Result<std::byte*> bytes = store.create(id_of(n, 2), kLastingBytes, true);
+        if (bytes.ok()) std::memcpy(bytes.value(), content(id_of(n, 2), kLastingBytes).data(), kLastingBytes);
+        (void)store.seal(id_of(n, 2));
+      }
+      (void)store.promote(id_of(32, 2));
       (void)put(store, id_of(20, 2), 2 << 20);
-      for (uint64_t n = 0; n < 21; n++) (void)store.remove(id_of(n, 2));
+      (void)put(store, id_of(19, 2), kLastingBytes);
+      (void)spill_objects(store, 2 * kLastingBytes);
+      for (uint64_t n = 0; n < 33; n++) (void)store.remove(id_of(n, 2));
       close_files(store);
     }
   }
@@ -74,7 +82,7 @@ TEST_F(FaultSpillTest, KilledAtEachStep) {
   for (uint64_t n = 0; n < kLasting; n++) ASSERT_TRUE(put(store, id_of(n, 1), kLastingBytes).ok());
   for (const std::string_view place : kFaultPoints) {
     const std::string_view operation = place.substr(0, place.find('.'));
-    if (operation != "spill" && operation != "evict" && operation != "restore" && operation != "disk") continue;
+    if (operation != "spill" && operation != "evict" && operation != "restore" && operation != "disk" && operation != "secondary") continue;
     if (place == "restore.undone") continue;
     for (const int nth : {1, 2, 5}) {
       const int ended = wait_for(killed_child(place.data(), nth, spill_and_restore));

@@ -73,6 +73,10 @@ add_mutant(evict_after_look spill.cc Spilling.AViewAgainstEvictionAndReuse
 add_mutant(generation_stays spill.cc Spilling.AReadAgainstEvictionAndReturnToAnotherPlace
 [[object_state::make(object_state::kSpilled, generation + 1)]] [[object_state::make(object_state::kSpilled, generation)]])
 
+# A secondary copy is dropped though somebody came first.
+add_mutant(drop_looks_early secondaries.cc Secondaries.AViewAgainstDroppingAndReuse
+[[  if (is_pinned(entry)) {]] [[  if (segment.spill().quota_bytes.load() == 0) {]])
+
 # A chain's version stays when an entry leaves it.
 add_mutant(version_stays object_table.cc Chains.ALookUpThroughAnEntryThatIsReused [[(head >> 32) + 1, link_of(head))]] [[(head >> 32), link_of(head))]])
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Objects that go to disk and come back under every order of the steps of two or three processes: eviction against views, reads
 // without a pin against a place that becomes another's, deletion against reading back.
+#include "secondaries.h"
 #include "spill.h"
 #include "world.h"
 
@@ -150,6 +151,75 @@ TEST(Spilling, AReadAgainstEvictionAndReturnToAnotherPlace) {
                                                if (!holds(bytes, 1)) fail("the bytes of another object were read");
                                              }});
   world.watch_places(program.watched);
+  expect_sound(explore(program, {.preemptions = 3}));
+}
+
+// Object 1 is a copy of what another node has.
+void begin_with_a_copy(World& world) {
+  Store& store = world.store(0);
+  const Result<std::byte*> bytes = store.create(id_of(1), kSize, true);
+  if (!bytes.ok()) std::abort();
+  std::memcpy(bytes.value(), filled(1).data(), kSize);
+  if (!store.seal(id_of(1)).ok()) std::abort();
+  world.segment().detail(0).used.store(0);
+  world.remember();
+}
+
+void drop_one_and_put_two(Store& store) {
+  if (!drop_secondaries(*store.client(), kSize).ok()) fail("secondary copies cannot be dropped");
+  put_two(store);
+}
+
+Program program_of_a_copy(World& world, std::vector<std::function<void()>> threads) {
+  Program program = program_of(world, true, std::move(threads));
+  program.check = [&world]() -> std::string {
+    std::string wrong = world.outside().contains(id_of(1)) ? outsider_sees(world, 1) : "";
+    if (wrong.empty()) wrong = outsider_sees(world, 2);
+    return wrong.empty() ? world.wrong() : wrong;
+  };
+  return program;
+}
+
+TEST(Secondaries, AViewAgainstDroppingAndReuse) {
+  World world(2, true);
+  begin_with_a_copy(world);
+  const Program program = program_of_a_copy(world, {[&] { drop_one_and_put_two(world.store(0)); }, [&] { view_one(world.store(1), true); }});
+  expect_sound(explore(program, {.preemptions = 3}));
+}
+
+TEST(Secondaries, TwoViewsAgainstDroppingAndReuse) {
+  World world(3, true);
+  begin_with_a_copy(world);
+  const Program program = program_of_a_copy(
+      world, {[&] { drop_one_and_put_two(world.store(0)); }, [&] { view_one(world.store(1), true); }, [&] { view_one(world.store(2), true); }});
+  expect_sound(explore(program, {.preemptions = 2}));
+}
+
+TEST(Secondaries, ADeletionAgainstDropping) {
+  World world(2, true);
+  begin_with_a_copy(world);
+  Program program =
+      program_of_a_copy(world, {[&] { drop_one_and_put_two(world.store(0)); }, [&] { (void)world.store(1).remove(id_of(1)); }});
+  program.check = [&world]() -> std::string {
+    if (world.outside().contains(id_of(1))) return "object 1 is there after its deletion";
+    const std::string wrong = outsider_sees(world, 2);
+    return wrong.empty() ? world.wrong() : wrong;
+  };
+  expect_sound(explore(program, {.preemptions = 3}));
+}
+
+// Promoted in time, it stays; else it is gone, and its promoter is told.
+TEST(Secondaries, APromotionAgainstDropping) {
+  World world(2, true);
+  begin_with_a_copy(world);
+  bool promoted = false;
+  Program program = program_of_a_copy(world, {[&] { drop_one_and_put_two(world.store(0)); },
+                                              [&] { promoted = world.store(1).promote(id_of(1)).value(); }});
+  program.check = [&world, &promoted]() -> std::string {
+    if (promoted != world.outside().contains(id_of(1))) return "object 1 was promoted and is gone, or stayed unpromoted";
+    const std::string wrong = outsider_sees(world, 2);
+    return wrong.empty() ? world.wrong() : wrong;
+  };
   expect_sound(explore(program, {.preemptions = 3}));
 }
 

@@ -12,15 +12,15 @@ import { type Entry, STATE } from '../core/owner/entry.js'
 import type { ContainedRef } from '../core/owner/outcome.js'
 import { Owner, type OwnerEvent } from '../core/owner/owner.js'
 import { TaskCancelledError } from '../errors.js'
-import { nodeOf, objectId } from '../ids.js'
+import { objectId } from '../ids.js'
 import { Mesh, type Peer } from '../io/mesh.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
 import { FRAME, NO_CLAIM } from '../wire/frames.js'
-import type { ActorView, Control, Death, Environment, JobSpec, NodeDied, Welcome, WorkerId } from '../wire/messages.js'
+import type { ActorView, Control, Environment, JobSpec, Welcome, WorkerId } from '../wire/messages.js'
 import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
+import { BadNews } from './bad-news.js'
 import { Dispatcher } from './dispatch.js'
-import { EndedClaims } from './ended-claims.js'
 import { enterJob } from './job.js'
 import { Pressure } from './pressure.js'
 import { Puts } from './puts.js'
@@ -75,9 +75,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   private waits = 0
   private timer: NodeJS.Timeout | null = null
   private ackWaiters: (() => void)[] = []
-  private readonly endedClaims = new EndedClaims()
-  /** Bad news waits until what its subject sent before has been handled. */
-  private badNews: (() => void)[] = []
+  private readonly badNews = new BadNews(this)
 
   constructor(
     readonly store: NativeStore,
@@ -296,12 +294,12 @@ export class Runtime implements ArgumentHost, RefKeeper {
       case 'collect':
         return this.pressure.collect()
       case 'workerDied':
-        return this.bad(() => this.workerDied(message.workerId, message.death))
+        return this.badNews.workerDied(message.workerId, message.death, () => this.hooks.onMessage(message))
       case 'nodeDied':
-        return this.bad(() => this.nodeDied(message))
+        return this.badNews.nodeDied(message)
       case 'actorState':
-        if (message.view.phase === 'alive' && this.badNews.length === 0) break
-        return this.bad(() => this.act({ is: 'message', from: from.workerId, message }))
+        if (message.view.phase === 'alive' && !this.badNews.any) break
+        return this.badNews.tell(() => this.act({ is: 'message', from: from.workerId, message }))
       case 'answer':
       case 'actorNamed':
         return this.requests.answered(message)
@@ -318,7 +316,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   }
 
   onPeerClosed(peer: Peer, reason: string, detail: string): void {
-    this.endedClaims.keep(peer, reason === 'corrupt')
+    this.badNews.endedClaims.keep(peer, reason === 'corrupt')
     this.runner?.onPeerClosed(peer)
     if (this.closed) return
     if (peer.workerId === this.node) this.hooks.onNodeLost(detail === '' ? reason : `${reason}: ${detail}`)
@@ -333,47 +331,6 @@ export class Runtime implements ArgumentHost, RefKeeper {
   }
 
   // ------------------------------------------------------------------------------------------------------------------
-
-  /** News of an end is handled after everything that was sent before it, whichever ring that is on. */
-  private bad(news: () => void): void {
-    this.badNews.push(news)
-    if (this.badNews.length > 1) return
-    setImmediate(() => {
-      if (this.closed) return
-      while (this.mesh.poll() > 0);
-      const all = this.badNews
-      this.badNews = []
-      for (const each of all) each()
-      this.mesh.scheduleFlush()
-    })
-  }
-
-  private workerDied(workerId: WorkerId, death: Death): void {
-    const peer = this.mesh.known(workerId)
-    this.act({ is: 'workerDied', workerId, death, begun: this.endedClaims.begun(workerId, peer) })
-    if (peer !== null) this.runner?.onPeerClosed(peer)
-    this.mesh.gone(workerId)
-    this.hooks.onMessage({ is: 'workerDied', workerId, death })
-  }
-
-  /** Every process there is gone, and every copy of an object. */
-  private nodeDied({ nodeId, why }: NodeDied): void {
-    const peers = [...this.mesh.peers()].filter(peer => nodeOf(peer.workerId) === nodeId)
-    this.act({ is: 'nodeDied', nodeId, why })
-    for (const peer of peers) {
-      this.runner?.onPeerClosed(peer)
-      this.mesh.gone(peer.workerId)
-    }
-  }
-
-  /** Of the end of a process that ended before this one began, nobody tells. */
-  private unreachable(to: WorkerId): void {
-    if (this.closed || this.mesh.known(to) !== null || this.owner.references.isDead(to)) return
-    if (this.store.clients().some(client => client.workerId === to)) return
-    const reason = 'it had ended before its object was asked for'
-    const death: Death = { exitCode: null, signal: null, stderrTail: '', reason, outOfMemory: false }
-    this.bad(() => this.act({ is: 'workerDied', workerId: to, death, begun: () => false }))
-  }
 
   private carryOut(): void {
     if (this.acting) return
@@ -391,7 +348,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   private effect(effect: Effect): void {
     switch (effect.is) {
       case 'dispatch':
-        if (!this.dispatcher.task(effect.task, effect.lane)) this.endedClaims.neverSent(effect.lane.workerId, effect.task.claim)
+        if (!this.dispatcher.task(effect.task, effect.lane)) this.badNews.endedClaims.neverSent(effect.lane.workerId, effect.task.claim)
         break
       case 'call': {
         const peer = this.mesh.peer(effect.to)
@@ -402,7 +359,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
         this.wake(effect.entry)
         break
       case 'send':
-        if (!this.mesh.send(effect.to, effect.message)) this.unreachable(effect.to)
+        if (!this.mesh.send(effect.to, effect.message)) this.badNews.unreachable(effect.to)
         break
       case 'revoke': {
         const ok = effect.task.lane === effect.lane && this.dispatcher.revoke(effect.task, effect.lane)

@@ -35,8 +35,6 @@ export const limits = {
   infeasibleAfterMs: Number(process.env.EAGLERAY_INFEASIBLE_AFTER_MS ?? 10_000),
   /** How long what a node sent to another is taken off what that one was said to have free (ms): until its next beat and the head's next view. */
   sentShowsAfterMs: 300,
-  /** Dead nodes each node remembers, so that it hears nobody who was there. */
-  deadNodesKept: 1_000,
   /** Lines of stderr kept of each worker for the error that tells of its death. */
   stderrTailLines: 20,
   /** How long a worker may take to say hello (ms; Ray: 60 s). */

@@ -60,6 +60,9 @@ const shapes: { [K in Control['is']]: string } = {
   leaseBlocked: 'leaseId:number',
   takeBack: 'claims:numbers',
 
+  spill: 'classKey:string to:strings counts:numbers',
+  wantRefused: 'classKey:string count:number',
+
   register: 'clusterId:string? node:node',
   synced: 'actors:seats placing:strings watches:pairs jobs:strings',
   beat: 'available:amounts demand:demands',

@@ -7,6 +7,7 @@
 // they were sent.
 
 import type { HeadToNode, NodeToHead } from '../core/node/events.js'
+import type { SchedulingMessage } from './scheduling-messages.js'
 
 /** 24 hex digits: node (10), client slot (4), nonce (10). */
 export type WorkerId = string
@@ -643,6 +644,7 @@ export type Control =
   | CancelTask
   | CancelObject
   | LeaseBlocked
+  | SchedulingMessage
   | TakeBack
   | KillWorker
   | Corrupt

@@ -64,7 +64,6 @@ export class Tasks {
     private readonly references: References,
     private readonly values: Values,
     private readonly leases: Leases,
-    private readonly node: WorkerId,
     private readonly decodeError: (bytes: Uint8Array) => Error,
   ) {}
 
@@ -149,7 +148,11 @@ export class Tasks {
   }
 
   private endWorker(task: Task, workerId: WorkerId, out: Effect[]): void {
-    out.push({ is: 'send', to: this.node, message: { is: 'killWorker', workerId, reason: `${task.name} was cancelled by force` } })
+    out.push({
+      is: 'send',
+      to: this.leases.daemonOf(workerId),
+      message: { is: 'killWorker', workerId, reason: `${task.name} was cancelled by force` },
+    })
   }
 
   /** The shell tried to take a task back; a forced cancel that came too late for that ends the worker. */
@@ -215,13 +218,13 @@ export class Tasks {
   }
 
   unplaceable(classKey: string, message: string, now: Millis, out: Effect[]): void {
-    for (const task of this.leases.unplaceable(classKey)) {
+    for (const task of this.leases.unplaceable(classKey, out)) {
       this.fail(task, new TaskUnschedulableError(`${task.name} cannot be scheduled: ${message}`), now, out)
     }
   }
 
   environmentBroken(classKey: string, field: string, message: string, now: Millis, out: Effect[]): void {
-    for (const task of this.leases.unplaceable(classKey)) {
+    for (const task of this.leases.unplaceable(classKey, out)) {
       this.fail(task, new RuntimeEnvError(describeFailure(task.name, field, message)), now, out)
     }
   }

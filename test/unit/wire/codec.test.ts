@@ -61,6 +61,8 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   query: { is: 'query', request: 1, what: 'nodes', argument: '' },
   told: { is: 'told', request: 1, rows: [{ a: 1 }] },
   killWorker: { is: 'killWorker', workerId: W, reason: 'r' },
+  spill: { is: 'spill', classKey: 'k', to: [W], counts: [1] },
+  wantRefused: { is: 'wantRefused', classKey: 'k', count: 2 },
   corrupt: { is: 'corrupt', workerId: W, detail: 'd' },
   collect: { is: 'collect' },
   endJob: { is: 'endJob' },

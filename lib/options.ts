@@ -106,7 +106,7 @@ export const limits = {
   leaveCollectEvery: 10,
   /** Deaths of processes each process remembers, so that it sends them nothing more (about 300 bytes each). One forgotten costs a message that finds nobody. */
   deadOwnersKept: 1_000,
-  /** Deaths of nodes each process remembers. One that comes back is another node. */
+  /** Deaths of nodes that each process and the head remember (Ray: 1000). One that comes back is another node. */
   deadNodesKept: 1_000,
   /** Jobs that have ended, kept for the state API. */
   endedJobsKept: 1_000,
@@ -114,6 +114,26 @@ export const limits = {
   deadActorsKept: 10_000,
   /** First and longest pause before an actor that died right after its start is restarted (ms). */
   actorRestartMs: [100, 5_000],
+  /** Actors alive at once in a cluster, and bytes of all their code and constructor arguments, which the head keeps to restart them. Creation beyond fails. */
+  actorsMax: 100_000,
+  actorBytesMax: 1 << 30,
+  /** Actors that somebody asks about before they are created: the oldest are told that there is none. */
+  unbornActorsMax: 100_000,
+  /** How long a node may be silent before it counts as dead (ms); `eagleray start --head` sets it. Ray: about 15 s. */
+  nodeDeadAfterMs: 10_000,
+  /** How often the head looks for silent nodes, at most (ms). */
+  silenceCheckMs: 500,
+  /** How often a node tells the head that it lives, and at most how often that something is free or taken (ms). */
+  beatIdleMs: 1_000,
+  beatMs: 100,
+  /** How often the head tells the nodes what changed on the others, for so many nodes; with more of them less often (ms). */
+  viewEveryMs: 100,
+  viewNodesPerInterval: 100,
+  /** Bytes of all key-values of a cluster. */
+  kvBytesMax: 64 << 20,
+  /** Messages and bytes for the head that a node keeps while it is away; beyond it actors cannot be created there, and questions are answered with nothing. */
+  headQueueMax: 100_000,
+  headQueueBytesMax: 256 << 20,
   /** Output lines of a worker sent to the driver at once, and how long they are collected for that (ms). */
   logBatchLines: 64,
   logBatchMs: 10,

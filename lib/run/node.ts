@@ -67,8 +67,8 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
   const { sessionDir, storePath } = session
   const nodeIp = '127.0.0.1'
   const node = new Node({ nodeId, nodeIp, sessionDir, token, total, gpuIds, labels, job, founded, prestart, environment })
-  const head = new Head({ nodeId, encodeError })
-  head.nodes.register({ nodeId, address: nodeIp, labels, resources: () => node.resources() })
+  const place = { nodeId, address: nodeIp, labels, resources: () => node.resources() }
+  const head = Head.embedded({ encodeError }, place)
   const shell = new NodeShell({
     store,
     daemon: new Daemon(node, head),

@@ -4,7 +4,6 @@
 import type { EaglerayError } from '../../errors.js'
 import type { Control, NodeId, WorkerId } from '../../wire/messages.js'
 import type { HeadToNode, NodeToHead } from '../node/events.js'
-import type { Policy } from './policy.js'
 import type { Persist } from './tables.js'
 
 export interface HeadOptions {
@@ -15,7 +14,6 @@ export interface HeadOptions {
   clusterId: string
   /** Names this run of the head. */
   epoch: string
-  policy: Policy
   nodeDeadAfterMs: number
 }
 

@@ -16,7 +16,6 @@ import { Jobs } from './jobs.js'
 import { KeyValues } from './kv.js'
 import type { Lost, NodeEntry } from './node-entry.js'
 import { type LocalNode, Nodes } from './nodes.js'
-import { onlyNode } from './policy.js'
 import type { Tables } from './tables.js'
 
 export class Head implements Machine<HeadEvent, HeadEffect> {
@@ -38,7 +37,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
   /** One that lives and dies with its only node. */
   static embedded(options: Pick<HeadOptions, 'encodeError'>, node: LocalNode): Head {
     const { nodeId } = node
-    const alone = { nodeId, clusterId: nodeId, epoch: nodeId, policy: onlyNode(nodeId), nodeDeadAfterMs: Number.POSITIVE_INFINITY }
+    const alone = { nodeId, clusterId: nodeId, epoch: nodeId, nodeDeadAfterMs: Number.POSITIVE_INFINITY }
     const head = new Head({ ...options, ...alone })
     head.nodes.setLocal(node)
     return head

@@ -4,18 +4,21 @@
 
 import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
+import type { NodeId, NodeView } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
+import { whyNot } from '../policy/explain.js'
+import { type Demand, feasibleNodes, pick } from '../policy/pick.js'
 import { describeAmounts } from '../resources.js'
 import type { Actor } from './actor.js'
 import type { HeadEffect, HeadOptions } from './events.js'
 import type { Nodes } from './nodes.js'
-import type { PlacementNeed } from './policy.js'
 
 export class Placing {
   readonly #options: HeadOptions
   readonly #nodes: Nodes
   readonly #waiting = new Set<Actor>()
+  #turn = 0
 
   constructor(options: HeadOptions, nodes: Nodes) {
     this.#options = options
@@ -24,7 +27,7 @@ export class Placing {
 
   /** Gives false when it waits. */
   place(actor: Actor, now: Millis, out: HeadEffect[]): boolean {
-    const nodeId = this.#options.policy.pick(needOf(actor), this.#nodes.open())
+    const nodeId = this.#pick(actor)
     if (nodeId === null) {
       this.#waiting.add(actor)
       this.#judge(actor, now, out)
@@ -73,7 +76,8 @@ export class Placing {
     const placed: Actor[] = []
     const hopeless = new Set<string>()
     for (const actor of [...this.#waiting]) {
-      const need = `${describeAmounts(actor.spec.held)} ${describeAmounts(actor.spec.placement)} ${nodeOf(actor.creator)}`
+      const { held, placement, where } = actor.spec
+      const need = `${describeAmounts(held)} ${describeAmounts(placement)} ${JSON.stringify(where)}`
       if (hopeless.has(need)) continue
       actor.refusedBy.clear()
       if (this.place(actor, now, out)) placed.push(actor)
@@ -87,7 +91,7 @@ export class Placing {
     const due = [...this.#waiting].filter(
       ({ impossibleSince }) => impossibleSince !== null && now >= impossibleSince + limits.infeasibleAfterMs,
     )
-    return due.map(actor => [actor, describe(actor)])
+    return due.map(actor => [actor, this.#describe(actor)])
   }
 
   deadline(): Millis | null {
@@ -101,7 +105,7 @@ export class Placing {
   /** Of an actor that waits for a node: why. */
   reason(actor: Actor): string | null {
     if (!this.#waiting.has(actor)) return null
-    return actor.impossibleSince === null ? 'no node has room for it now' : describe(actor)
+    return this.#describe(actor)
   }
 
   restore(actor: Actor): void {
@@ -115,25 +119,32 @@ export class Placing {
     }
   }
 
+  /** The node in the same process judges for itself; of many, the policy chooses. */
+  #pick(actor: Actor): NodeId | null {
+    if (this.#options.nodeId !== null) return this.#options.nodeId
+    const open = this.#nodes.open().filter(view => !actor.refusedBy.has(view.nodeId))
+    return pick(demandOf(actor), open, { local: nodeOf(actor.creator), turn: this.#turn++ })?.nodeId ?? null
+  }
+
   /** Nodes that are away after a restart of the head count: they may come back. */
   #judge(actor: Actor, now: Millis, out: HeadEffect[]): void {
-    const need = needOf(actor)
-    for (const { view } of this.#nodes.living()) {
-      if (!this.#options.policy.possible(need, view)) continue
-      actor.impossibleSince = null
-      return
+    const isPossible = feasibleNodes(demandOf(actor), this.#views()).length > 0
+    if (isPossible) actor.impossibleSince = null
+    else if (actor.impossibleSince === null) {
+      actor.impossibleSince = now
+      out.push({ is: 'send', to: actor.creator, message: { is: 'warning', text: this.#describe(actor) } })
     }
-    if (actor.impossibleSince !== null) return
-    actor.impossibleSince = now
-    out.push({ is: 'send', to: actor.creator, message: { is: 'warning', text: describe(actor) } })
+  }
+
+  #describe(actor: Actor): string {
+    return `Actor ${actor.spec.name ?? actor.spec.className} ${whyNot(demandOf(actor), this.#views())}`
+  }
+
+  *#views(): Generator<NodeView> {
+    for (const { view } of this.#nodes.living()) yield view
   }
 }
 
-function needOf({ spec, creator, refusedBy }: Actor): PlacementNeed {
-  return { spec, home: nodeOf(creator), refusedBy }
-}
-
-function describe({ spec }: Actor): string {
-  const need = describeAmounts({ ...spec.placement, ...spec.held })
-  return `Actor ${spec.name ?? spec.className} needs {${need}}, and no node of the cluster could ever give it that`
+function demandOf({ spec: { held, placement, where } }: Actor): Demand {
+  return { need: held, placement, where }
 }

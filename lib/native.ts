@@ -208,7 +208,8 @@ export interface NativeModule {
     spillDirectory: string | null,
     spillQuotaBytes: number,
   ): NativeStore
-  openStore(path: string): NativeStore
+  /** `anew`: as another client than the one this process may be already, whose views may outlive its end. */
+  openStore(path: string, anew?: boolean): NativeStore
   /** Starts the port of this process on an open store. `inbox` and `index` are the listener's buffers; `spinMicros` bounds the spin before sleeping, 0 for none. */
   openPort(store: NativeStore, listener: NativePortListener, inbox: Uint8Array, index: Int32Array, spinMicros: number): NativePort
   readonly packetBytesMax: number

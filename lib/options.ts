@@ -23,6 +23,8 @@ export const limits = {
   wantMax: 256,
   /** How long an idle lease is kept for the next task of its class (ms). Ray: 500. Reclaimed at once when others wait. */
   leaseIdleMs: 200,
+  /** How often a driver looks whether the node lives that it attached to (ms). */
+  nodeWatchMs: 250,
   /** How long a busy lease may be kept once others wait (ms), so that no owner starves another. */
   leaseQuantumMs: 100,
   /** Bytes queued for an actor whose ring is full, before `.remote()` of its methods is refused. Beyond a second's worth of small calls. */

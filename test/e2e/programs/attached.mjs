@@ -38,5 +38,5 @@ const does = {
 for await (const line of createInterface({ input: process.stdin })) {
   const [what, ...rest] = line.split(' ')
   const answer = await does[what](...rest).catch(error => ({ error: `${error.name}: ${error.message}` }))
-  console.log(`${what} ${JSON.stringify(answer)}`)
+  console.log(`${what} ${JSON.stringify(answer ?? null)}`)
 }

@@ -35,6 +35,8 @@ export const limits = {
   asyncConcurrencyDefault: 1000,
   /** How long a class that fits no node may wait before its tasks fail, where no autoscaler runs (ms). EAGLERAY_INFEASIBLE_AFTER_MS in the environment of the driver sets it. */
   infeasibleAfterMs: Number(process.env.EAGLERAY_INFEASIBLE_AFTER_MS ?? 10_000),
+  /** How long a node lets what others want wait before it sends it back, where another has room (ms). */
+  guestWaitMs: 250,
   /** How long what a node sent to another is taken off what that one was said to have free (ms): until its next beat and the head's next view. */
   sentShowsAfterMs: 300,
   /** Lines of stderr kept of each worker for the error that tells of its death. */

@@ -10,6 +10,7 @@ import type { HeadMessage } from './head-messages.js'
 import type { SchedulingMessage } from './scheduling-messages.js'
 
 export type * from './head-messages.js'
+export type * from './scheduling-messages.js'
 
 /** 24 hex digits: node (10), client slot (4), nonce (10). */
 export type WorkerId = string

@@ -19,6 +19,9 @@ type Outside =
   | 'weighed'
   | 'environmentReady'
   | 'environmentFailed'
+  | 'view'
+  | 'nodeDied'
+  | 'remoteDied'
   | 'tick'
 export type DaemonEvent = Extract<NodeEvent, { is: Outside }>
 export type DaemonEffect = Exclude<NodeEffect, { is: 'toHead' }>

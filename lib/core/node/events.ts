@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the node's machine hears and what it asks for, as data.
 
-import type { Amounts, Control, Death, Environment, JobSpec, NodeId, Where, WorkerId } from '../../wire/messages.js'
+import type { Amounts, Control, Death, Environment, JobSpec, NodeDied, NodeId, View, Where, WorkerId } from '../../wire/messages.js'
 
 export interface NodeOptions {
   nodeId: NodeId
@@ -141,6 +141,11 @@ export type NodeEvent =
   | { is: 'environmentReady'; key: string }
   /** Or could not be. */
   | { is: 'environmentFailed'; key: string; field: string; message: string }
+  /** The nodes of the cluster, as the head tells. */
+  | Pick<View, 'is' | 'full' | 'nodes'>
+  | NodeDied
+  /** A process of another node ended that had to do with some of this. */
+  | { is: 'remoteDied'; workerId: WorkerId; death: Death }
   | { is: 'tick' }
   | HeadToNode
 

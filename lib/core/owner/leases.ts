@@ -8,8 +8,7 @@
 
 import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { Grant, NodeId, SchedulingClass, WorkerId } from '../../wire/messages.js'
-import type { Spill, WantRefused } from '../../wire/scheduling-messages.js'
+import type { Grant, NodeId, SchedulingClass, Spill, WantRefused, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 import { ClassQueue } from './class-queue.js'

@@ -145,4 +145,38 @@ export const limits = {
   logLineBytesMax: 64 * 1024,
   /** Bytes kept of each output stream of a worker in the session's logs; what comes later is only shown. */
   logFileBytesMax: 16 << 20,
+  /** What a link to another node has in flight at most: enough for a round trip of 10 ms at 1.5 GB/s. */
+  linkWindowBytes: 16 << 20,
+  linkWindowPackets: 1024,
+  /** Bytes of frames one process may have sent to a process of another node that have not been handled there; and how many are handled before that is said. */
+  routeWindowBytes: 4 << 20,
+  routeCreditBytes: 1 << 20,
+  /** How long what is for a node that nobody here has heard of is kept, until the head tells of it (ms). */
+  unknownNodeMs: 30_000,
+  /** Links of one process: nodes of a cluster, and more than there are. */
+  linksMax: 4096,
+  /** Above this many bytes for one node, sent or waiting, the processes here are asked to hold back what is for it. */
+  linkFullBytes: 32 << 20,
+  /** Bytes kept for one node at most; beyond it the link is given up. Only messages of daemons come this far. */
+  linkBytesMax: 256 << 20,
+  /** Received packets are acknowledged after this many bytes or packets, or this long (ms). */
+  linkAckBytes: 1 << 20,
+  linkAckPackets: 64,
+  linkAckMs: 20,
+  /** First and longest pause before a peer is asked what has arrived (ms), and how often it is asked before the link counts as down. */
+  linkProbeMs: [250, 2_000],
+  linkProbesMax: 4,
+  /** First and longest pause between attempts to get to know a peer (ms). */
+  linkHelloMs: [100, 1_000],
+  /** How often at most the log tells of the same refused peer (ms), and how many such peers are told apart. */
+  refusalLogMs: 60_000,
+  refusalsKept: 1_000,
+  /** How often an idle connection between nodes is looked at (ms); after four such times without a sign of life it is made anew. */
+  heartbeatMs: 1_000,
+  /** How long a stranger may take to shake hands (ms). */
+  handshakeMs: 5_000,
+  /** First and longest pause before a connection that failed is tried again (ms). */
+  reconnectMs: [50, 1_000],
+  /** Bytes of one packet on a link; a message that is larger is an error. Also what a stranger can make us allocate. */
+  linkPacketBytesMax: 64 << 20,
 } as const

@@ -16,6 +16,7 @@ import { type NativeStore, native } from '../native.js'
 import { type NodeRecord, removeRecord, sweepRecords, TOKEN_ENV, thisProcess, writeRecord } from './cluster-home.js'
 import { CGROUP_ENV, DAEMON_ENV, type DaemonReport, type DaemonSettings, type JoinSettings } from './daemon-settings.js'
 import { EnvironmentSetup } from './environment-setup.js'
+import { type Links, openLinks } from './links.js'
 import { MemoryGauge } from './memory-gauge.js'
 import { machineMemory } from './node-resources.js'
 import { NodeShell } from './node-shell.js'
@@ -44,13 +45,28 @@ function main(): void {
     const nodeId = randomBytes(5).toString('hex')
     const disk = spillDirectory(settings, session)
     const store = native.createStore(place.storePath, place.capacityBytes, nodeId, settings.prefault, disk, Number.MAX_SAFE_INTEGER)
-    run(settings, session, store, nodeId, place.warning)
+    start(settings, session, store, nodeId, place.warning)
     setImmediate(() => sweepSessions(roots, lock))
   } catch (error) {
-    report({ ok: false, message: (error as Error).message, code: (error as NodeJS.ErrnoException).code ?? null })
-    if (session !== null) removeSession(session)
-    process.exitCode = 1
+    failed(error as Error, session)
   }
+}
+
+function failed(error: NodeJS.ErrnoException, session: Session | null): void {
+  report({ ok: false, message: error.message, code: error.code ?? null })
+  if (session !== null) removeSession(session)
+  process.exitCode = 1
+}
+
+/** A node of a cluster listens for the others first. */
+function start(settings: DaemonSettings, session: Session, store: NativeStore, nodeId: string, warning: string | null): void {
+  if (settings.join === null) return run(settings, session, store, nodeId, warning, null)
+  openLinks(store.workerId, settings.join)
+    .then(links => run(settings, session, store, nodeId, warning, links))
+    .catch((error: Error) => {
+      failed(error, session)
+      process.exit()
+    })
 }
 
 /** Where objects go when memory is short; null: nowhere. In a directory of the user's it outlives a killed daemon until the next session there. */
@@ -65,7 +81,14 @@ function spillDirectory(settings: DaemonSettings, session: Session): string | nu
   return directory
 }
 
-function run(settings: DaemonSettings, session: Session, store: NativeStore, nodeId: string, warning: string | null): void {
+function run(
+  settings: DaemonSettings,
+  session: Session,
+  store: NativeStore,
+  nodeId: string,
+  warning: string | null,
+  links: Links | null,
+): void {
   const { total, gpuIds, labels, job, founded, prestart, environment } = settings
   const token = randomBytes(16).toString('hex')
   const { sessionDir, storePath } = session
@@ -87,6 +110,7 @@ function run(settings: DaemonSettings, session: Session, store: NativeStore, nod
     },
     processes: listener => new ChildProcesses(listener),
     founded,
+    links,
     memory: new MemoryGauge(process.env[CGROUP_ENV] ?? null),
     onEnd: reason => {
       if (settings.join !== null) removeRecord(settings.join.home, 'nodes', nodeId)

@@ -63,6 +63,10 @@ const shapes: { [K in Control['is']]: string } = {
   spill: 'classKey:string to:strings counts:numbers',
   wantRefused: 'classKey:string count:number',
 
+  linkHello: 'protocol:number nodeId:string daemonId:string address:string',
+  linkRefused: 'message:string',
+  routeHold: 'nodeId:string held:boolean',
+
   register: 'clusterId:string? node:node',
   synced: 'actors:seats placing:strings watches:pairs jobs:strings',
   beat: 'available:amounts demand:demands',

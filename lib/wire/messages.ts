@@ -439,6 +439,29 @@ export interface LeaseBlocked {
   leaseId: number
 }
 
+// links: N <-> N, N <-> H --------------------------------------------------------------------------------------------
+/** Goes with the first frame on each connection of a link, both ways. */
+export interface LinkHello {
+  is: 'linkHello'
+  protocol: number
+  nodeId: NodeId
+  /** The process that speaks for the node. */
+  daemonId: WorkerId
+  /** Where it can be reached; '' nowhere. */
+  address: string
+}
+/** From N to P: that node takes nothing for now (`held`), or takes something again. */
+export interface RouteHold {
+  is: 'routeHold'
+  nodeId: NodeId
+  held: boolean
+}
+/** The link is not made, and the connection is of no use. */
+export interface LinkRefused {
+  is: 'linkRefused'
+  message: string
+}
+
 export type Control =
   | Hello
   | EnvFailed
@@ -491,6 +514,9 @@ export type Control =
   | Corrupt
   | Collect
   | HeadMessage
+  | LinkHello
+  | LinkRefused
+  | RouteHold
 
 /** In `blocked`, `unblock` and `resumed`: not a lease, but what the sender's actor holds. */
 export const ACTOR_LEASE = 0

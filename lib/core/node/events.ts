@@ -167,6 +167,8 @@ export type NodeEffect =
   | { is: 'reap'; workerId: WorkerId | null }
   /** Answers a question about objects, with those in the store added that no living process owns. */
   | { is: 'answerObjects'; to: WorkerId; request: number; rows: unknown[] }
+  /** A process of this node has ended: other nodes that it talked to are told. */
+  | { is: 'processGone'; workerId: WorkerId; death: Death }
   /** The session is over: everything ends. */
   | { is: 'end'; reason: string }
   | { is: 'toHead'; event: NodeToHead }

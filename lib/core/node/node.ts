@@ -393,7 +393,9 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#questions.gone(gone, out)
     for (const to of this.#processes()) out.push({ is: 'send', to, message: { is: 'workerDied', workerId: gone, death } })
     // Of those of other nodes their own tell.
-    if (nodeOf(gone) === this.#options.nodeId) out.push({ is: 'toHead', event: { is: 'processDied', workerId: gone, death } })
+    if (nodeOf(gone) !== this.#options.nodeId) return
+    out.push({ is: 'processGone', workerId: gone, death })
+    out.push({ is: 'toHead', event: { is: 'processDied', workerId: gone, death } })
   }
 
   #ownerGone(gone: WorkerId, out: NodeEffect[]): void {

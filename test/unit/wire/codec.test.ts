@@ -103,6 +103,10 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   leaseBlocked: { is: 'leaseBlocked', leaseId: 1 },
   takeBack: { is: 'takeBack', claims: [0, 255] },
 
+  linkHello: { is: 'linkHello', protocol: 3, nodeId: 'n', daemonId: W, address: 'tcp://127.0.0.1:1' },
+  linkRefused: { is: 'linkRefused', message: 'm' },
+  routeHold: { is: 'routeHold', nodeId: 'n', held: true },
+
   register: { is: 'register', clusterId: null, node },
   synced: {
     is: 'synced',

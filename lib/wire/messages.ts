@@ -2,14 +2,15 @@
 // Every message between two processes of a cluster, as plain data. Hot ones (task, reply, value) have fixed binary
 // frames in frames.ts; all others travel as MessagePack of exactly these objects.
 //
-// Who speaks: P a driver or worker (an owner, and a borrower of others' objects), N the node daemon, H the head (embedded
-// in the daemon of one node, or a process of its own). Messages between one pair of processes arrive once and in the order
-// they were sent.
+// Who speaks: P a driver or worker (an owner, and a borrower of others' objects), N the node daemon, H the head (in the
+// daemon of one node, or a process of its own). Messages between one pair of processes arrive once and in order.
 
 import type { HeadMessage } from './head-messages.js'
+import type { LinkMessage } from './link-messages.js'
 import type { SchedulingMessage } from './scheduling-messages.js'
 
 export type * from './head-messages.js'
+export type * from './link-messages.js'
 export type * from './scheduling-messages.js'
 
 /** 24 hex digits: node (10), client slot (4), nonce (10). */
@@ -439,29 +440,6 @@ export interface LeaseBlocked {
   leaseId: number
 }
 
-// links: N <-> N, N <-> H --------------------------------------------------------------------------------------------
-/** Goes with the first frame on each connection of a link, both ways. */
-export interface LinkHello {
-  is: 'linkHello'
-  protocol: number
-  nodeId: NodeId
-  /** The process that speaks for the node. */
-  daemonId: WorkerId
-  /** Where it can be reached; '' nowhere. */
-  address: string
-}
-/** From N to P: that node takes nothing for now (`held`), or takes something again. */
-export interface RouteHold {
-  is: 'routeHold'
-  nodeId: NodeId
-  held: boolean
-}
-/** The link is not made, and the connection is of no use. */
-export interface LinkRefused {
-  is: 'linkRefused'
-  message: string
-}
-
 export type Control =
   | Hello
   | EnvFailed
@@ -514,9 +492,7 @@ export type Control =
   | Corrupt
   | Collect
   | HeadMessage
-  | LinkHello
-  | LinkRefused
-  | RouteHold
+  | LinkMessage
 
 /** In `blocked`, `unblock` and `resumed`: not a lease, but what the sender's actor holds. */
 export const ACTOR_LEASE = 0

@@ -34,7 +34,7 @@ export class Dispatcher {
     if (!lane.isRemote) Atomics.store(peer.claims.mine, task.claim, CLAIM.queued)
     const code = this.code(peer, task.code)
     const header = {
-      flags: lane.isRemote ? TASK_FLAG.asked : 0,
+      flags: (lane.isRemote ? TASK_FLAG.asked : 0) | remake(task),
       claim: task.claim,
       task: task.seq,
       lease: lane.leaseId,
@@ -49,7 +49,7 @@ export class Dispatcher {
 
   call(call: ActorCall, peer: Peer, incarnation: number): void {
     const header = {
-      flags: TASK_FLAG.actor,
+      flags: TASK_FLAG.actor | remake(call),
       claim: NO_CLAIM,
       task: call.seq,
       lease: incarnation,
@@ -88,6 +88,10 @@ export class Dispatcher {
     place({ bytes, view: new DataView(bytes.buffer), length: 0 }, header, pieces, size)
     this.mesh.sendFrame(peer, bytes.subarray(4))
   }
+}
+
+function remake({ remaking }: Task | ActorCall): number {
+  return remaking === null ? 0 : TASK_FLAG.remake
 }
 
 function place(packet: PacketBuffer, header: TaskHeader, pieces: Uint8Array | Uint8Array[], size: number): void {

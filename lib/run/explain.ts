@@ -42,9 +42,15 @@ function explain(runtime: Runtime, entry: Entry): Explanation {
   if (entry.settled) return { objectId, state: 'ready', reason: 'the value is there', waitsFor: NOTHING }
   if (entry.owner !== null)
     return { objectId, state: 'waiting for its owner', reason: `its owner ${entry.owner} has not told of a value yet`, waitsFor: NOTHING }
-  if (entry.task instanceof Task) return explainTask(runtime, objectId, entry.task)
-  if (entry.task instanceof ActorCall) return explainCall(runtime, objectId, entry.task)
+  if (entry.task instanceof Task) return again(entry.task, explainTask(runtime, objectId, entry.task))
+  if (entry.task instanceof ActorCall) return again(entry.task, explainCall(runtime, objectId, entry.task))
   return { objectId, state: 'unknown', reason: 'nothing makes it', waitsFor: NOTHING }
+}
+
+/** A value that was there and is made anew says so. */
+function again({ remaking }: Task | ActorCall, explanation: Explanation): Explanation {
+  if (remaking === null) return explanation
+  return { ...explanation, reason: `${explanation.reason}; it is run again, because what it had made was lost: ${remaking}` }
 }
 
 /** As `explainEntry`; what waits for a place in a runtime environment is asked of the node, which knows how far that is. */

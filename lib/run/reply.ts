@@ -8,7 +8,7 @@ import type { Entry } from '../core/owner/entry.js'
 import { ObjectStoreFullError, OutOfDiskError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { limits } from '../options.js'
-import { beginReply, endFrame, FORM, REPLY_FLAG, REPLY_HEADER_BYTES, STATUS, writeObjectId } from '../wire/frames.js'
+import { beginReply, endFrame, FORM, REPLY_FLAG, REPLY_HEADER_BYTES, STATUS, TASK_FLAG, writeObjectId } from '../wire/frames.js'
 import type { IncomingTask } from './incoming.js'
 import { groupContained } from './results.js'
 import type { Runtime } from './runtime.js'
@@ -53,7 +53,7 @@ export class Replies {
   /** Answers with the returned value (or the values, one a ref). Throws what cannot be encoded; nothing was sent then. */
   private ok(task: IncomingTask, value: unknown): void {
     const { returns } = task.header
-    if (returns === 1) return this.one(task, value)
+    if (returns === 1) return isRemade(task) ? this.several(task, [value]) : this.one(task, value)
     if (returns === 0) return this.plain(task, STATUS.ok)
     const values = Array.isArray(value)
       ? value
@@ -132,11 +132,11 @@ export class Replies {
       for (const entry of entries) held.push(entry)
       contained.push(groupContained(this.runtime.self, entries))
       const alias = task.stored === null ? null : this.runtime.reader.sourceOf(encoded)
-      if (alias !== null && task.stored?.includes(alias)) {
+      if (alias !== null && task.stored?.includes(alias) && !isRemade(task)) {
         results.push(aliasResult(alias, encoded.byteLength))
         continue
       }
-      const inline = inlineBytes + encoded.byteLength <= limits.inlineBytesMax
+      const inline = inlineBytes + encoded.byteLength <= limits.inlineBytesMax && !isRemade(task)
       if (inline) inlineBytes += encoded.byteLength
       const id = inline ? null : objectId(peer.workerId, header.task + i)
       results.push(id === null ? inlineResult(encoded) : this.storedResult(id, encoded))
@@ -192,6 +192,11 @@ export class Replies {
     peer.view.setUint32(peer.length + 1, size, true)
     peer.length += 5
   }
+}
+
+/** Who reads it looks for it in the store, where it was before. */
+function isRemade({ header }: IncomingTask): boolean {
+  return (header.flags & TASK_FLAG.remake) !== 0
 }
 
 /** An argument that comes back as it was is named, not copied. */

@@ -247,7 +247,7 @@ export class SimProcess implements Context<Ref> {
     const { actor, executor } = this
     if (!(executor.retiring || actor?.stopping) || !executor.idle || actor?.idle === false) return
     if (this.garbage.length > 0 || !this.owner.atRest) return
-    this.act({ is: 'message', from: this.id, message: { is: 'reclaim' } })
+    this.act({ is: 'message', from: this.world.node, message: { is: 'reclaim' } })
     this.world.leave(this.id)
   }
 
@@ -306,7 +306,8 @@ export class SimProcess implements Context<Ref> {
       this.owner.calls.actors.delete(actorId)
       this.control(this.world.node, { is: 'actorDrop', actorId })
     } else if (effect.is === 'drop') {
-      if (effect.entry.owner === null && effect.entry.state === STATE.stored) this.world.store.delete(this.#idOf(effect.entry))
+      if (effect.entry.owner === null && (effect.entry.state === STATE.stored || effect.entry.state === STATE.released))
+        this.world.store.delete(this.#idOf(effect.entry))
     } else if (effect.is === 'discard') this.world.store.delete(objectId(this.id, effect.seq))
     else if (effect.is === 'acked') {
       const waiting = this.#acked

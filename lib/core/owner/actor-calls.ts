@@ -7,11 +7,13 @@ import { ActorDiedError, ActorUnavailableError, PendingCallsLimitError, TaskCanc
 import { objectId } from '../../ids.js'
 import type { ActorView, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
-import { argumentFailure, awaitArguments } from './arguments.js'
+import { areSettled, argumentFailure, awaitArguments } from './arguments.js'
 import type { Effect } from './effects.js'
 import { Entry, STATE } from './entry.js'
+import type { Lineage } from './lineage.js'
 import type { ContainedRef, Outcome } from './outcome.js'
 import type { References } from './references.js'
+import { settleAgain } from './remade.js'
 import type { Argument } from './task.js'
 import type { Values } from './values.js'
 
@@ -23,6 +25,8 @@ export class ActorCall {
   done = false
   cancelled = false
   attempt = 0
+  /** Why what it made was lost, while it is made again for that. */
+  remaking: string | null = null
   /** Its refs are with the user, so that they count. */
   submitted = false
   readonly entries: Entry[] = []
@@ -82,6 +86,7 @@ export class ActorCalls {
   constructor(
     private readonly references: References,
     private readonly values: Values,
+    private readonly lineage: Lineage,
     private readonly head: WorkerId,
     private readonly decodeError: (bytes: Uint8Array) => Error,
   ) {}
@@ -101,13 +106,20 @@ export class ActorCalls {
       this.references.owned.set(entry.seq, entry)
       call.entries.push(entry)
     }
-    this.bySeq.set(call.seq, call)
     this.start(call, out)
     call.submitted = true
   }
 
+  /** Once more from the beginning, after what it had made was lost. */
+  restart(call: ActorCall, out: Effect[]): void {
+    call.done = call.sent = call.cancelled = false
+    call.unresolved = 0
+    this.start(call, out)
+  }
+
   private start(call: ActorCall, out: Effect[]): void {
     const { actor } = call
+    this.bySeq.set(call.seq, call)
     if (!actor.watched) {
       actor.watched = true
       out.push({ is: 'send', to: this.head, message: { is: 'actorWatch', actorId: actor.actorId } })
@@ -206,6 +218,7 @@ export class ActorCalls {
     const queue = actor.queue
     actor.queue = []
     for (const call of queue) {
+      if (this.hasFailed(call, out)) continue
       if (call.unresolved > 0 || (actor.ordered && waiting.length > 0)) waiting.push(call)
       else this.send(call, view, out)
     }
@@ -225,6 +238,14 @@ export class ActorCalls {
       assert(!call.done, 'a done call is pending')
       assert(call.sent === call.actor.outstanding.has(call.seq), 'a call is neither queued nor outstanding')
     }
+  }
+
+  /** An argument that was there may have been lost since: it is waited for again, or has failed and the call with it. */
+  private hasFailed(call: ActorCall, out: Effect[]): boolean {
+    if (!this.values.everLost || call.unresolved > 0 || areSettled(call.args)) return false
+    const failed = awaitArguments(call, call.args, this.values)
+    if (failed !== null) this.fail(call, argumentFailure(call.name, call.args, failed, this.decodeError), out)
+    return failed !== null
   }
 
   private send(call: ActorCall, view: ActorView, out: Effect[]): void {
@@ -291,12 +312,13 @@ export class ActorCalls {
     this.bySeq.delete(call.seq)
     for (let i = 0; i < call.entries.length; i++) {
       const entry = call.entries[i] as Entry
-      this.values.settle(entry, outcome(i), out)
+      settleAgain(call, entry, outcome(i), this.values, this.decodeError, out)
       if (call.attempt > 0 || entry.error !== null) this.values.discard(entry.seq, out)
       // One that fails as it is submitted: its refs are only about to be made.
       if (entry.unreferenced && call.submitted) this.references.maybeDrop(entry, out)
     }
-    this.references.unholdAll(call.held, out)
+    if (!this.lineage.keep(call, out)) this.references.unholdAll(call.held, out)
+    call.remaking = null
   }
 }
 

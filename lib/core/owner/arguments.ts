@@ -24,6 +24,11 @@ export function awaitArguments(dependent: Dependent, args: Uint8Array | Argument
   return null
 }
 
+/** Whether all of them are there. */
+export function areSettled(args: Uint8Array | Argument[]): boolean {
+  return args instanceof Uint8Array || args.every(each => each instanceof Uint8Array || (each.settled && each.state !== STATE.failed))
+}
+
 /** Takes the dependents off a settled entry; each has one argument less to wait for. */
 export function releaseDependents(entry: Entry): Dependent[] {
   const dependents = entry.dependents

@@ -4,17 +4,22 @@
 
 import type { WorkerId } from '../../wire/messages.js'
 import type { ActorCall } from './actor-calls.js'
+import type { Recipe } from './lineage.js'
 import type { Task } from './task.js'
 
-/** State of a value: only forward, except that a borrowed entry starts `unknown` and an owned one `pending`. */
-export const STATE = { unknown: 0, pending: 1, inline: 2, stored: 3, failed: 4 } as const
+/**
+ * State of a value: only forward, except that a borrowed entry starts `unknown` and an owned one `pending`, and that a stored one that is
+ * lost is pending again while it is made anew. `released`: it was stored, nobody wants the value, but lineage may lead here.
+ */
+export const STATE = { released: -1, unknown: 0, pending: 1, inline: 2, stored: 3, failed: 4 } as const
 export type State = (typeof STATE)[keyof typeof STATE]
 
 /**
  * Invariants:
- *  - it is in its table exactly while it is pending, or one of `local`, `holds`, `borrowers` is not empty, unless it is
- *    private: then it is in none;
- *  - `contained` refs each carry one of their `holds` for this entry;
+ *  - it is in its table exactly while it is pending, or one of `local`, `holds`, `borrowers`, `lineage` is not empty, unless it
+ *    is private: then it is in none;
+ *  - `contained` refs each carry one of their `holds` for this entry; one of their `lineage` instead, where they are of this
+ *    process, while this entry rests;
  *  - `owner` is null for an object of this process, else the WorkerId of the process that owns it.
  */
 export class Entry {
@@ -32,6 +37,13 @@ export class Entry {
   /** Pending tasks that take it as argument, containers that hold it, results on their way. */
   holds = 0
   borrowers: Set<WorkerId> | null = null
+  /** Recipes that take it as argument, and resting values that hold it. They keep how it was made, not its value. */
+  lineage = 0
+  /** Nothing but lineage has a use for it. */
+  resting = false
+  /** How it can be made again; null when it cannot, and `unmade` says why (null: it was put). */
+  made: Recipe | null = null
+  unmade: string | null = null
   contained: Entry[] | null = null
   /** The task that makes it, while that is pending. */
   task: Task | ActorCall | null = null

@@ -12,7 +12,9 @@ import type { Effect } from './effects.js'
 import { Entry, STATE } from './entry.js'
 import type { Lane } from './lane.js'
 import { Leases } from './leases.js'
+import { Lineage } from './lineage.js'
 import type { ContainedRef, Outcome } from './outcome.js'
+import { Recovery } from './recovery.js'
 import { References } from './references.js'
 import { Task } from './task.js'
 import { describeDeath, type TaskReply, Tasks } from './tasks.js'
@@ -31,6 +33,8 @@ export type OwnerEvent =
   | { is: 'workerDied'; workerId: WorkerId; death: Death; begun: (claim: number) => boolean }
   /** With all its processes and all copies of objects there. */
   | { is: 'nodeDied'; nodeId: NodeId; why: string }
+  /** No copy is left of an object of this process that was in the store. */
+  | { is: 'lost'; entry: Entry; why: string }
   /** Everything of this turn has been handled: send what has gathered. */
   | { is: 'flush' }
   | { is: 'tick' }
@@ -41,6 +45,8 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   readonly leases: Leases
   readonly tasks: Tasks
   readonly calls: ActorCalls
+  readonly lineage: Lineage
+  readonly recovery: Recovery
   private lastSeq = 0
 
   constructor(
@@ -51,8 +57,10 @@ export class Owner implements Machine<OwnerEvent, Effect> {
     this.references = new References(self)
     this.values = new Values(this.references)
     this.leases = new Leases(node)
-    this.tasks = new Tasks(this.references, this.values, this.leases, decodeError)
-    this.calls = new ActorCalls(this.references, this.values, node, decodeError)
+    this.lineage = new Lineage(this.references)
+    this.tasks = new Tasks(this.references, this.values, this.leases, this.lineage, node, decodeError)
+    this.calls = new ActorCalls(this.references, this.values, this.lineage, node, decodeError)
+    this.recovery = new Recovery(this.references, this.values, this.lineage, this.tasks, this.calls)
   }
 
   /** Reserves `count` sequence numbers and gives the first. */
@@ -114,6 +122,9 @@ export class Owner implements Machine<OwnerEvent, Effect> {
       case 'nodeDied':
         this.nodeDied(event.nodeId, event.why, now, out)
         break
+      case 'lost':
+        this.recovery.lost(event.entry, event.why, now, out)
+        break
       case 'flush':
         this.flush(out)
         break
@@ -122,7 +133,19 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         this.tasks.tick(now, out)
         break
     }
-    for (let i = start; i < out.length; i++) {
+    this.settle(start, now, out)
+  }
+
+  /** What follows from values that came, and from those that are wanted again. */
+  private settle(start: number, now: Millis, out: Effect[]): void {
+    for (let i = start; ; i++) {
+      const wanted = this.values.wanted.pop()
+      if (wanted !== undefined) this.recovery.want(wanted, now, out)
+      if (i >= out.length) {
+        if (wanted === undefined) return
+        i--
+        continue
+      }
       const effect = out[i] as Effect
       if (effect.is === 'settled' && effect.entry.dependents !== null) this.release(effect.entry, now, out)
     }
@@ -132,10 +155,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   callReplied(reply: Omit<TaskReply, 'is' | 'claim'>, now: Millis, out: Effect[]): void {
     const start = out.length
     this.calls.replied(reply, out)
-    for (let i = start; i < out.length; i++) {
-      const effect = out[i] as Effect
-      if (effect.is === 'settled' && effect.entry.dependents !== null) this.release(effect.entry, now, out)
-    }
+    this.settle(start, now, out)
   }
 
   /** One ref of this process less (it was collected or disposed). */
@@ -153,6 +173,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
     this.leases.invariants()
     this.tasks.invariants()
     this.calls.invariants()
+    this.lineage.invariants()
   }
 
   /** Nothing pending, nothing kept, nothing to send: what a program that dropped everything must reach. */
@@ -173,13 +194,9 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   private message(from: WorkerId, message: Control, now: Millis, out: Effect[]): void {
     switch (message.is) {
       case 'grant':
-        return this.leases.granted(from, message, now, out)
+        return this.leases.granted(message, now, out)
       case 'reclaim':
-        return this.leases.reclaim(from === this.self ? null : from, now, out)
-      case 'spill':
-        return this.leases.spilled(message, out)
-      case 'wantRefused':
-        return this.leases.refused(from, message, out)
+        return this.leases.reclaim(now, out)
       case 'unplaceable':
         if (message.final) this.tasks.unplaceable(message.classKey, message.message, now, out)
         return
@@ -244,7 +261,6 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   }
 
   private nodeDied(nodeId: NodeId, why: string, now: Millis, out: Effect[]): void {
-    this.leases.nodeDied(nodeId, out)
     this.tasks.nodeDied(nodeId, why, now, out)
     const error = new OwnerDiedError(`the process that owned the object was on the node ${nodeId}, which died: ${why}`)
     for (const worker of this.references.nodeDied(nodeId, error)) this.ownerDied(worker, error, out)

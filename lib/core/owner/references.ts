@@ -40,14 +40,18 @@ export class References {
   /** Likewise of whole nodes, where no process lives any more. */
   private readonly deadNodes = new Map<NodeId, Error>()
 
+  /** Hears of each entry that goes and could have been made again. */
+  onDropped: (entry: Entry, out: Effect[]) => void = () => {}
+
   constructor(readonly self: WorkerId) {}
 
   /** The entry of an object met in a decoded value; registers a borrow at the next flush when it is new here. */
   refer(owner: WorkerId, seq: number, isActor: boolean): Entry {
     if (owner === this.self) {
       const own = this.owned.get(seq)
-      if (own !== undefined) return own
-      return this.freed(seq, isActor)
+      if (own === undefined) return this.freed(seq, isActor)
+      if (own.resting) this.wake(own)
+      return own
     }
     let table = this.borrowed.get(owner)
     if (table === undefined) this.borrowed.set(owner, (table = new Map()))
@@ -79,6 +83,12 @@ export class References {
     if (!entry.dropped) this.owned.set(entry.seq, entry)
   }
 
+  /** One hold more of an entry that may be resting. */
+  hold(entry: Entry): void {
+    entry.holds++
+    if (entry.resting) this.wake(entry)
+  }
+
   /** One hold less; drops the entry when that was the last reason to keep it. */
   unhold(entry: Entry, out: Effect[]): void {
     assert(entry.holds > 0, `hold count of object ${entry.seq} below zero`)
@@ -102,6 +112,7 @@ export class References {
     if (entry.owner === null) {
       if (entry.state === STATE.pending && !entry.isActor) return
       if (entry.isActor && entry.task !== null) return
+      if (entry.lineage > 0) return this.rest(entry, out)
       this.owned.delete(entry.seq)
     } else {
       const table = this.borrowed.get(entry.owner)
@@ -114,11 +125,48 @@ export class References {
       }
     }
     entry.dropped = true
-    out.push({ is: 'drop', entry })
+    if (entry.state !== STATE.released) out.push({ is: 'drop', entry })
     if (entry.contained !== null) {
       const contained = entry.contained
       entry.contained = null
-      this.unholdAll(contained, out)
+      if (entry.resting) this.unlink(contained, out)
+      else this.unholdAll(contained, out)
+    }
+    if (entry.made !== null) this.onDropped(entry, out)
+  }
+
+  /** Only lineage has a use for it: a value in the store goes, one that is inline holds what is inside by lineage alone. */
+  private rest(entry: Entry, out: Effect[]): void {
+    if (entry.resting) return
+    entry.resting = true
+    if (entry.state === STATE.stored && entry.storedAs === null) {
+      entry.state = STATE.released
+      out.push({ is: 'drop', entry })
+    }
+    const { contained } = entry
+    if (contained === null) return
+    if (entry.state === STATE.released) entry.contained = null
+    else for (const inner of contained) if (inner.owner === null && !inner.isActor) inner.lineage++
+    this.unholdAll(contained, out)
+  }
+
+  /** Somebody has a use for it again. */
+  private wake(entry: Entry): void {
+    entry.resting = false
+    if (entry.contained === null) return
+    entry.contained = entry.contained.map(inner => {
+      if (inner.owner === null && !inner.isActor) inner.lineage--
+      const again = inner.owner !== null && inner.dropped ? this.refer(inner.owner, inner.seq, inner.isActor) : inner
+      this.hold(again)
+      return again
+    })
+  }
+
+  private unlink(contained: Entry[], out: Effect[]): void {
+    for (const inner of contained) {
+      if (inner.owner !== null || inner.isActor) continue
+      inner.lineage--
+      this.maybeDrop(inner, out)
     }
   }
 
@@ -133,6 +181,7 @@ export class References {
         missing.push(seq)
         continue
       }
+      if (entry.resting) this.wake(entry)
       entry.borrowers ??= new Set()
       entry.borrowers.add(to)
       set.add(entry)
@@ -280,7 +329,11 @@ export class References {
     for (const entry of this.owned.values()) {
       assert(entry.local >= 0 && entry.holds >= 0, `object ${entry.seq} has a negative count`)
       assert(!entry.dropped, `object ${entry.seq} is in the table after it was dropped`)
-      assert(!entry.settled || entry.isActor || !entry.unreferenced, `object ${entry.seq} is settled and unreferenced, but still there`)
+      assert(!entry.resting || (entry.unreferenced && entry.lineage > 0), `object ${entry.seq} rests though it is wanted, or by nobody`)
+      assert(
+        !entry.settled || entry.isActor || entry.resting || !entry.unreferenced,
+        `object ${entry.seq} is settled and unreferenced, but still there`,
+      )
       for (const borrower of entry.borrowers ?? [])
         assert(this.lentTo.get(borrower)?.has(entry), `borrower of object ${entry.seq} is not on the lending list`)
     }

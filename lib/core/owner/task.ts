@@ -38,6 +38,8 @@ export class Task {
   /** How often it has been run again after it was ended for lack of memory, and how often it may be. */
   memoryRetries = 0
   readonly memoryRetriesMax: number
+  /** Why what it made was lost, while it is run again for that. */
+  remaking: string | null = null
   /** When it is run again after it was ended for lack of memory; null when that is not what it waits for. */
   retryAt: Millis | null = null
 

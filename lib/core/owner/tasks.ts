@@ -16,13 +16,15 @@ import type { Death, NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import { describeFailure } from '../environment.js'
 import type { Millis } from '../machine.js'
-import { argumentFailure, awaitArguments } from './arguments.js'
+import { areSettled, argumentFailure, awaitArguments } from './arguments.js'
 import type { Effect } from './effects.js'
-import { Entry } from './entry.js'
+import { Entry, STATE } from './entry.js'
 import type { Lane } from './lane.js'
 import type { Leases } from './leases.js'
+import type { Lineage } from './lineage.js'
 import type { ContainedRef, Outcome } from './outcome.js'
 import type { References } from './references.js'
+import { settleAgain } from './remade.js'
 import { TASK, type Task } from './task.js'
 import type { Values } from './values.js'
 
@@ -64,8 +66,12 @@ export class Tasks {
     private readonly references: References,
     private readonly values: Values,
     private readonly leases: Leases,
+    private readonly lineage: Lineage,
+    private readonly node: WorkerId,
     private readonly decodeError: (bytes: Uint8Array) => Error,
-  ) {}
+  ) {
+    leases.isReady = (task, now, out) => this.isReady(task, now, out)
+  }
 
   submit(task: Task, now: Millis, out: Effect[]): void {
     task.submittedAt = now
@@ -75,11 +81,36 @@ export class Tasks {
       this.references.owned.set(entry.seq, entry)
       task.entries.push(entry)
     }
-    this.pending.set(task.seq, task)
-    const failed = awaitArguments(task, task.args, this.values)
-    if (failed !== null) this.fail(task, argumentFailure(task.name, task.args, failed, this.decodeError), now, out)
-    else if (task.unresolved === 0) this.leases.enqueue(task, now, out)
+    this.start(task, now, out)
     task.submitted = true
+  }
+
+  /** Once more from the beginning, after what it had made was lost. */
+  restart(task: Task, now: Millis, out: Effect[]): void {
+    task.state = TASK.waiting
+    task.cancelled = task.forced = false
+    this.start(task, now, out)
+  }
+
+  private start(task: Task, now: Millis, out: Effect[]): void {
+    this.pending.set(task.seq, task)
+    if (this.awaitAll(task, now, out)) this.leases.enqueue(task, now, out)
+  }
+
+  /** Whether all of its arguments are there; fails it when one has failed. */
+  private awaitAll(task: Task, now: Millis, out: Effect[]): boolean {
+    task.unresolved = 0
+    const failed = awaitArguments(task, task.args, this.values)
+    if (failed === null) return task.unresolved === 0
+    this.fail(task, argumentFailure(task.name, task.args, failed, this.decodeError), now, out)
+    return false
+  }
+
+  /** Before it is sent: an argument that was there may have been lost since. */
+  private isReady(task: Task, now: Millis, out: Effect[]): boolean {
+    if (!this.values.everLost || areSettled(task.args)) return true
+    task.state = TASK.waiting
+    return this.awaitAll(task, now, out)
   }
 
   /** One of its arguments has settled. */
@@ -148,11 +179,7 @@ export class Tasks {
   }
 
   private endWorker(task: Task, workerId: WorkerId, out: Effect[]): void {
-    out.push({
-      is: 'send',
-      to: this.leases.daemonOf(workerId),
-      message: { is: 'killWorker', workerId, reason: `${task.name} was cancelled by force` },
-    })
+    out.push({ is: 'send', to: this.node, message: { is: 'killWorker', workerId, reason: `${task.name} was cancelled by force` } })
   }
 
   /** The shell tried to take a task back; a forced cancel that came too late for that ends the worker. */
@@ -218,13 +245,13 @@ export class Tasks {
   }
 
   unplaceable(classKey: string, message: string, now: Millis, out: Effect[]): void {
-    for (const task of this.leases.unplaceable(classKey, out)) {
+    for (const task of this.leases.unplaceable(classKey)) {
       this.fail(task, new TaskUnschedulableError(`${task.name} cannot be scheduled: ${message}`), now, out)
     }
   }
 
   environmentBroken(classKey: string, field: string, message: string, now: Millis, out: Effect[]): void {
-    for (const task of this.leases.unplaceable(classKey, out)) {
+    for (const task of this.leases.unplaceable(classKey)) {
       this.fail(task, new RuntimeEnvError(describeFailure(task.name, field, message)), now, out)
     }
   }
@@ -238,7 +265,8 @@ export class Tasks {
       assert(task.state !== TASK.done, 'a done task is pending')
       assert((task.state === TASK.sent) === (task.lane !== null) || task.cancelled, 'a sent task has no lane, or a waiting one has')
       assert((task.retryAt !== null) === this.pausing.has(task), 'a task that pauses is not among those that do')
-      for (const entry of task.entries) assert(entry.task === task || entry.settled, 'an entry forgot its task')
+      for (const entry of task.entries)
+        assert(entry.task === task || entry.settled || entry.dropped || entry.state === STATE.released, 'an entry forgot its task')
     }
   }
 
@@ -294,7 +322,12 @@ export class Tasks {
   /** A task that was done already, because it was cancelled while sent, is with no worker any more. */
   private runOver(task: Task, out: Effect[]): void {
     for (const { seq } of task.entries) this.values.discard(seq, out)
-    this.references.unholdAll(task.held, out)
+    this.letGo(task, out)
+  }
+
+  /** Of what it held; how it made what is in the store is kept. */
+  private letGo(task: Task, out: Effect[]): void {
+    if (!this.lineage.keep(task, out)) this.references.unholdAll(task.held, out)
   }
 
   private finish(task: Task, now: Millis, out: Effect[], outcome: (i: number) => Outcome, reply: TaskReply | null): void {
@@ -308,13 +341,14 @@ export class Tasks {
     if (task.retryAt !== null) this.pausing.delete(task)
     for (let i = 0; i < task.entries.length; i++) {
       const entry = task.entries[i] as Entry
-      this.values.settle(entry, outcome(i), out)
+      settleAgain(task, entry, outcome(i), this.values, this.decodeError, out)
       if (task.attempt > 0 || entry.error !== null) this.values.discard(entry.seq, out)
       // One that fails as it is submitted: its refs are only about to be made.
       if (entry.unreferenced && task.submitted) this.references.maybeDrop(entry, out)
     }
     // A cancelled one may run on, and needs its arguments until its answer says that it is over.
-    if (task.lane === null) this.references.unholdAll(task.held, out)
+    if (task.lane === null) this.letGo(task, out)
+    task.remaking = null
     this.finished.push({
       seq: task.seq,
       name: task.name,

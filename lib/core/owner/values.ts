@@ -11,6 +11,10 @@ import type { References } from './references.js'
 
 export class Values {
   private readonly toFetch = new Map<WorkerId, number[]>()
+  /** Objects of this process that were let go of, and that somebody needs after all. */
+  readonly wanted: Entry[] = []
+  /** Whether a value that was there has ever been lost: then an argument that was there may not be. */
+  everLost = false
 
   constructor(private readonly references: References) {}
 
@@ -57,6 +61,13 @@ export class Values {
     if (entry?.state !== STATE.stored || entry.storedAs !== null) out.push({ is: 'discard', seq })
   }
 
+  /** A value of this process is not there any more, and may be once more. */
+  reopen(entry: Entry): void {
+    this.everLost = true
+    entry.state = STATE.pending
+    entry.resting = false
+  }
+
   /** A borrowed value in the store went with its owner: whoever asks from now on hears why. */
   lose(entry: Entry, error: Error, out: Effect[]): void {
     if (entry.state === STATE.stored) {
@@ -75,8 +86,9 @@ export class Values {
     })
   }
 
-  /** Someone of this process needs a borrowed value: ask its owner, once. */
+  /** Someone needs a value: of a borrowed one ask its owner, once. */
   need(entry: Entry): void {
+    if (entry.state === STATE.released) this.wanted.push(entry)
     if (entry.owner === null || entry.asked || entry.settled) return
     entry.asked = true
     const list = this.toFetch.get(entry.owner)
@@ -97,6 +109,7 @@ export class Values {
       } else {
         entry.subscribers ??= []
         entry.subscribers.push(from)
+        this.need(entry)
       }
     }
   }

@@ -35,11 +35,14 @@ napi_value create_store(napi_env env, napi_callback_info info) {
 }
 
 napi_value open_store(napi_env env, napi_callback_info info) {
-  size_t argc = 1;
-  napi_value argv[1];
+  size_t argc = 2;
+  napi_value argv[2];
   std::string path;
+  napi_valuetype given = napi_undefined;
+  bool anew = false;
   if (napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr) != napi_ok || !get_string(env, argv[0], "path", &path)) return nullptr;
-  const auto client = Client::attach(path);
+  if (napi_typeof(env, argv[1], &given) != napi_ok || (given != napi_undefined && !get_bool(env, argv[1], "anew", &anew))) return nullptr;
+  const auto client = Client::attach(path, anew);
   if (client.ok()) client.value()->warm_pages().start_warming();
   return client.ok() ? StoreObject::make(env, client.value(), false) : throw_status(env, client.status());
 }

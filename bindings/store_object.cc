@@ -8,6 +8,7 @@
 #include "args.h"
 #include "env_state.h"
 #include "errors.h"
+#include "file_range.h"
 
 namespace eagleray {
 namespace {
@@ -29,7 +30,7 @@ napi_value StoreObject::define(napi_env env) {
       method("putParts", put_parts), method("create", create),   method("seal", seal),          method("abort", abort),
       method("promote", promote),
       method("internSite", intern_site), method("setSite", set_site),
-      method("read", read),          method("view", view),       method("restore", restore),    method("part", part),
+      method("read", read),          method("view", view),       method("restore", restore),    method("readView", read_view), method("part", part),
       method("release", release),
       method("contains", contains),  method("delete", remove),   method("expect", expect),      method("expectAll", expect_all),
       method("list", list),          method("stats", stats),     method("clients", clients),    method("reap", reap),
@@ -253,6 +254,22 @@ napi_value StoreObject::view(napi_env env, napi_callback_info info) {
   return none;
 }
 
+napi_value StoreObject::read_view(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  ObjectId id{};
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
+  const Result<Source> source = self->store_->source(id);
+  napi_value none = nullptr;
+  if (source.code() == Code::kObjectNotFound) {
+    napi_get_null(env, &none);
+    return none;
+  }
+  if (!source.ok()) return throw_status(env, source.status());
+  if (!source.value().path.empty()) return make_file_range(env, *self->store_, source.value());
+  return env_state(env).views->wrap(env, *self->store_, source.value().view);
+}
+
 napi_value StoreObject::part(napi_env env, napi_callback_info info) {
   napi_value argv[3];
   uint64_t offset = 0;
@@ -265,7 +282,8 @@ napi_value StoreObject::part(napi_env env, napi_callback_info info) {
 napi_value StoreObject::release(napi_env env, napi_callback_info info) {
   napi_value argv[1];
   StoreObject* self = receive<StoreObject>(env, info, argv);  // views outlive close, so this does too
-  return self == nullptr ? nullptr : to_js(env, env_state(env).views->release(env, argv[0]));
+  if (self == nullptr) return nullptr;
+  return to_js(env, release_file_range(env, argv[0]) || env_state(env).views->release(env, argv[0]));
 }
 
 napi_value StoreObject::contains(napi_env env, napi_callback_info info) {

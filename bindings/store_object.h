@@ -58,6 +58,7 @@ class StoreObject {
   static napi_value read(napi_env env, napi_callback_info info);
   static napi_value view(napi_env env, napi_callback_info info);
   static napi_value restore(napi_env env, napi_callback_info info);
+  static napi_value read_view(napi_env env, napi_callback_info info);
   static napi_value intern_site(napi_env env, napi_callback_info info);
   static napi_value set_site(napi_env env, napi_callback_info info);
   static napi_value part(napi_env env, napi_callback_info info);

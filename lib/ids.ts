@@ -11,6 +11,8 @@ import type { NodeId, WorkerId } from './wire/messages.js'
 
 export const WORKER_ID_DIGITS = 24
 export const OBJECT_ID_DIGITS = 40
+/** The head of a cluster, where it is a process of its own: no node and no slot. */
+export const HEAD_ID: WorkerId = '0'.repeat(WORKER_ID_DIGITS)
 
 export function objectId(owner: WorkerId, seq: number): string {
   return owner + seq.toString(16).padStart(16, '0')

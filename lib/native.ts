@@ -64,6 +64,13 @@ export interface NativeClientInfo {
   live: boolean
 }
 
+/** A pinned object that is on disk: `byteLength` bytes of a file of this machine. */
+export interface NativeFileRange {
+  readonly path: string
+  readonly fileOffset: number
+  readonly byteLength: number
+}
+
 /** What `NativeStore.read` gives for an object that is on disk. */
 export const ON_DISK = -2
 
@@ -119,14 +126,21 @@ export interface NativeStore {
   /** As `view`, without holding up the event loop while a disk is read. */
   restore(id: string): Promise<ArrayBuffer | null>
   /**
+   * Pins a sealed object where it is, for sending its bytes on: a view of what is in memory, as by `view`; of what is on disk the place in
+   * its file, which is not read, and which keeps holding these bytes until the pin goes, also when the object is deleted or read back
+   * meanwhile. Null when there is none. End it with `release`, only once nobody (a socket, say) reads the bytes any more; a file that was
+   * opened before may be read on.
+   */
+  readView(id: string): ArrayBuffer | NativeFileRange | null
+  /**
    * `view[offset, + length)` of a live view of this store as one more external ArrayBuffer, with a pin of its own: it outlives
    * `view`, and each is released by itself. Null when `view` is none. A write into either shows in both, and in no other process
    * (below a page, where a view is a copy, the part is one too). Works after `close` too. ERR_EAGLERAY_INVALID_ARGUMENT when it does
    * not lie within.
    */
   part(view: ArrayBuffer, offset: number, length: number): ArrayBuffer | null
-  /** Ends a buffer that `view` or `part` gave: it and all its views become length 0 and the pin goes. False when it was not one, or gone already. */
-  release(view: ArrayBuffer): boolean
+  /** Ends what `view`, `readView` or `part` gave: a buffer and all its views become length 0, and the pin goes. False when it was none, or gone already. */
+  release(view: ArrayBuffer | NativeFileRange): boolean
   /** Whether a sealed object of that id is there. */
   contains(id: string): boolean
   /** Marks for deletion: gone for new readers at once, freed with its last pin. False when there was none. */
@@ -194,7 +208,8 @@ export interface NativeModule {
     spillDirectory: string | null,
     spillQuotaBytes: number,
   ): NativeStore
-  openStore(path: string): NativeStore
+  /** `anew`: as another client than the one this process may be already, whose views may outlive its end. */
+  openStore(path: string, anew?: boolean): NativeStore
   /** Starts the port of this process on an open store. `inbox` and `index` are the listener's buffers; `spinMicros` bounds the spin before sleeping, 0 for none. */
   openPort(store: NativeStore, listener: NativePortListener, inbox: Uint8Array, index: Int32Array, spinMicros: number): NativePort
   readonly packetBytesMax: number

@@ -23,6 +23,8 @@ export const limits = {
   wantMax: 256,
   /** How long an idle lease is kept for the next task of its class (ms). Ray: 500. Reclaimed at once when others wait. */
   leaseIdleMs: 200,
+  /** How often a driver looks whether the node lives that it attached to (ms). */
+  nodeWatchMs: 250,
   /** How long a busy lease may be kept once others wait (ms), so that no owner starves another. */
   leaseQuantumMs: 100,
   /** Bytes queued for an actor whose ring is full, before `.remote()` of its methods is refused. Beyond a second's worth of small calls. */
@@ -33,6 +35,8 @@ export const limits = {
   asyncConcurrencyDefault: 1000,
   /** How long a class that fits no node may wait before its tasks fail, where no autoscaler runs (ms). EAGLERAY_INFEASIBLE_AFTER_MS in the environment of the driver sets it. */
   infeasibleAfterMs: Number(process.env.EAGLERAY_INFEASIBLE_AFTER_MS ?? 10_000),
+  /** How long a node lets what others want wait before it sends it back, where another has room (ms). */
+  guestWaitMs: 250,
   /** How long what a node sent to another is taken off what that one was said to have free (ms): until its next beat and the head's next view. */
   sentShowsAfterMs: 300,
   /** Lines of stderr kept of each worker for the error that tells of its death. */
@@ -108,7 +112,7 @@ export const limits = {
   lineageBytesMax: 64 << 20,
   /** Deaths of processes each process remembers, so that it sends them nothing more (about 300 bytes each). One forgotten costs a message that finds nobody. */
   deadOwnersKept: 1_000,
-  /** Deaths of nodes each process remembers. One that comes back is another node. */
+  /** Deaths of nodes that each process and the head remember (Ray: 1000). One that comes back is another node. */
   deadNodesKept: 1_000,
   /** Jobs that have ended, kept for the state API. */
   endedJobsKept: 1_000,
@@ -116,6 +120,26 @@ export const limits = {
   deadActorsKept: 10_000,
   /** First and longest pause before an actor that died right after its start is restarted (ms). */
   actorRestartMs: [100, 5_000],
+  /** Actors alive at once in a cluster, and bytes of all their code and constructor arguments, which the head keeps to restart them. Creation beyond fails. */
+  actorsMax: 100_000,
+  actorBytesMax: 1 << 30,
+  /** Actors that somebody asks about before they are created: the oldest are told that there is none. */
+  unbornActorsMax: 100_000,
+  /** How long a node may be silent before it counts as dead (ms); `eagleray start --head` sets it. Ray: about 15 s. */
+  nodeDeadAfterMs: 10_000,
+  /** How often the head looks for silent nodes, at most (ms). */
+  silenceCheckMs: 500,
+  /** How often a node tells the head that it lives, and at most how often that something is free or taken (ms). */
+  beatIdleMs: 1_000,
+  beatMs: 100,
+  /** How often the head tells the nodes what changed on the others, for so many nodes; with more of them less often (ms). */
+  viewEveryMs: 100,
+  viewNodesPerInterval: 100,
+  /** Bytes of all key-values of a cluster. */
+  kvBytesMax: 64 << 20,
+  /** Messages and bytes for the head that a node keeps while it is away; beyond it actors cannot be created there, and questions are answered with nothing. */
+  headQueueMax: 100_000,
+  headQueueBytesMax: 256 << 20,
   /** Output lines of a worker sent to the driver at once, and how long they are collected for that (ms). */
   logBatchLines: 64,
   logBatchMs: 10,
@@ -123,4 +147,38 @@ export const limits = {
   logLineBytesMax: 64 * 1024,
   /** Bytes kept of each output stream of a worker in the session's logs; what comes later is only shown. */
   logFileBytesMax: 16 << 20,
+  /** What a link to another node has in flight at most: enough for a round trip of 10 ms at 1.5 GB/s. */
+  linkWindowBytes: 16 << 20,
+  linkWindowPackets: 1024,
+  /** Bytes of frames one process may have sent to a process of another node that have not been handled there; and how many are handled before that is said. */
+  routeWindowBytes: 4 << 20,
+  routeCreditBytes: 1 << 20,
+  /** How long what is for a node that nobody here has heard of is kept, until the head tells of it (ms). */
+  unknownNodeMs: 30_000,
+  /** Links of one process: nodes of a cluster, and more than there are. */
+  linksMax: 4096,
+  /** Above this many bytes for one node, sent or waiting, the processes here are asked to hold back what is for it. */
+  linkFullBytes: 32 << 20,
+  /** Bytes kept for one node at most; beyond it the link is given up. Only messages of daemons come this far. */
+  linkBytesMax: 256 << 20,
+  /** Received packets are acknowledged after this many bytes or packets, or this long (ms). */
+  linkAckBytes: 1 << 20,
+  linkAckPackets: 64,
+  linkAckMs: 20,
+  /** First and longest pause before a peer is asked what has arrived (ms), and how often it is asked before the link counts as down. */
+  linkProbeMs: [250, 2_000],
+  linkProbesMax: 4,
+  /** First and longest pause between attempts to get to know a peer (ms). */
+  linkHelloMs: [100, 1_000],
+  /** How often at most the log tells of the same refused peer (ms), and how many such peers are told apart. */
+  refusalLogMs: 60_000,
+  refusalsKept: 1_000,
+  /** How often an idle connection between nodes is looked at (ms); after four such times without a sign of life it is made anew. */
+  heartbeatMs: 1_000,
+  /** How long a stranger may take to shake hands (ms). */
+  handshakeMs: 5_000,
+  /** First and longest pause before a connection that failed is tried again (ms). */
+  reconnectMs: [50, 1_000],
+  /** Bytes of one packet on a link; a message that is larger is an error. Also what a stranger can make us allocate. */
+  linkPacketBytesMax: 64 << 20,
 } as const

@@ -72,12 +72,12 @@ Result<std::shared_ptr<Client>> Client::create(const std::string& directory, con
   return client;
 }
 
-Result<std::shared_ptr<Client>> Client::attach(const std::string& directory) {
+Result<std::shared_ptr<Client>> Client::attach(const std::string& directory, bool anew) {
   std::lock_guard<std::mutex> lock(registry().mutex);
   const Result<std::pair<uint64_t, uint64_t>> key = file_key(directory);
   if (!key.ok()) return key.status();
   std::shared_ptr<Client> known = registry().clients[key.value()].lock();
-  if (known != nullptr && known->pid_ == getpid()) return known;
+  if (!anew && known != nullptr && known->pid_ == getpid()) return known;
   Result<std::unique_ptr<Segment>> segment = Segment::open(directory);
   if (!segment.ok()) return segment.status();
   Result<std::shared_ptr<Client>> client = enter(std::move(segment.value()));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // This process's attachment to a segment: one client slot, whatever the number of threads and of opens.
 //
-// A registry in the process gives every opener of the same directory the same Client. It detaches (gives back what it holds,
+// A registry in the process gives every opener of the same directory the same Client, unless it asks for another. It detaches (gives back what it holds,
 // frees the slot) when the last reference goes, so whoever needs the mapping, the slot or a pin keeps a shared_ptr.
 // Threads: everything here may be called from any thread. A child made by fork is another process: it attaches anew.
 #pragma once
@@ -25,7 +25,8 @@ class Client {
   // kernel fill it now; this process's own page tables follow in the background.
   static Result<std::shared_ptr<Client>> create(const std::string& directory, const SegmentOptions& options, bool prefault);
   // Attaches, or gives the attachment this process has. kTooManyClients when every slot is taken by a live process.
-  static Result<std::shared_ptr<Client>> attach(const std::string& directory);
+  // `anew`: a slot of its own, which later opens in this process share instead.
+  static Result<std::shared_ptr<Client>> attach(const std::string& directory, bool anew = false);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;

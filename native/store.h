@@ -74,6 +74,14 @@ struct StoreStats {
   uint64_t dropped_objects = 0;  // secondary copies dropped to make room, ever
 };
 
+// A pinned sealed object as it lies: a view, or, where `path` is not empty, `view.size` bytes of a file from `offset` on; then the view
+// has no data. Give the view to release() exactly once.
+struct Source {
+  View view;
+  std::string path;
+  uint64_t offset = 0;
+};
+
 struct PutPart {
   const void* data;
   uint64_t length;
@@ -112,6 +120,8 @@ class Store {
   Result<uint64_t> read(const ObjectId& id, void* target, uint64_t capacity);
   // Pins a sealed object, and reads it from disk when it is there. kObjectNotFound; kSystem when the disk fails.
   Result<View> view(const ObjectId& id);
+  // Pins a sealed object where it is: what is on disk is not read, and stays in its file until the release. kObjectNotFound.
+  Result<Source> source(const ObjectId& id);
   // A part of a view that is not released yet, as a view with a pin of its own: each may be released before the other. The same
   // memory, or a copy of its own where the view is one. REQUIRES: within the view.
   Result<View> part(const View& view, uint64_t offset, uint64_t length);

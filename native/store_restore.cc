@@ -31,6 +31,30 @@ Result<DiskPlace> Store::disk_place(uint32_t index) {
   return Status(Code::kStoreCorrupt, "object " + to_hex(load_id(segment().entry(index))) + " has no place on disk");
 }
 
+// The pin keeps the file and its place in it, also when somebody reads the object back or deletes it meanwhile.
+Result<Source> Store::source(const ObjectId& id) {
+  const Result<Pin> pinned = pin(id);
+  if (!pinned.ok()) return pinned.status();
+  const Pin pin = pinned.value();
+  mark_used(pin.index);
+  Source source;
+  if (object_state::state(pin.word) == object_state::kSealed) {
+    Result<View> view = heap_view(pin);
+    if (!view.ok()) return view.status();
+    source.view = std::move(view.value());
+    return source;
+  }
+  const Result<DiskPlace> place = disk_place(pin.index);
+  if (!place.ok()) {
+    unpin(pin.index, object_state::generation(pin.word));
+    return place.status();
+  }
+  source.view = unplaced_view(pin);
+  source.path = segment().spill_path(place.value().serial);
+  source.offset = place.value().offset;
+  return source;
+}
+
 // Takes over the pin, which was made in spilled or restoring.
 Result<View> Store::disk_view(const Pin& pin) {
   const Result<DiskPlace> place = disk_place(pin.index);

@@ -1,63 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The session of this process: starting a cluster on this machine, and ending it.
+// The session of this process: starting a cluster on this machine or attaching to one, and ending that.
 
-import { ClusterConnectionError, NodeDiedError } from '../errors.js'
+import { AuthenticationError, ClusterConnectionError, NodeDiedError } from '../errors.js'
 import { native } from '../native.js'
 import { limits } from '../options.js'
-import { type StartedDaemon, startDaemon, startDaemonNow } from '../run/bootstrap.js'
+import { startDaemon, startDaemonNow } from '../run/bootstrap.js'
 import { jobOf as specOf } from '../run/job.js'
-import { checkName, count, flag, refuseUnknown } from '../run/option-checks.js'
 import { Runtime, SPIN_MICROS, session } from '../run/runtime.js'
-import { type Control, PROTOCOL_VERSION, type Welcome } from '../wire/messages.js'
-import { environmentUnder, type RuntimeEnv, withRuntimeEnv } from './runtime-env.js'
-import { checkLabels } from './strategy.js'
-import { checkResources } from './task-options.js'
+import { type Seat, seatAt, seatOf } from '../run/seat.js'
+import { type Control, PROTOCOL_VERSION, type Refused, type Welcome } from '../wire/messages.js'
+import { checkInit, type InitOptions, nodeToAttach } from './init-options.js'
+import { environmentUnder, withRuntimeEnv } from './runtime-env.js'
 
-export interface InitOptions {
-  /** 'local' starts a cluster on this machine. Left out: EAGLERAY_ADDRESS, else 'local'. */
-  address?: string
-  /** CPUs the node offers. Default: those this process may use. */
-  numCpus?: number
-  /** GPUs the node offers. Default: those of CUDA_VISIBLE_DEVICES, else those of the machine. May exceed the real number where that variable is not set. */
-  numGpus?: number
-  /** Bytes of memory the node offers for `memoryBytes`. */
-  memoryBytes?: number
-  /** Custom resources by name. */
-  resources?: Record<string, number>
-  labels?: Record<string, string>
-  /** Size of the object store in bytes. Default: 30 % of memory. */
-  objectStoreBytes?: number
-  /** Whether objects go to disk when memory is short. Default true. */
-  spill?: boolean
-  /** Directory for that, made if it is not there. Default: in the session directory. */
-  spillDir?: string
-  /** Where the names of actors live. Default: a namespace of this driver's own. */
-  namespace?: string
-  /** Whether what workers print comes out here, prefixed "(name pid=…)". Default true. */
-  logToDriver?: boolean
-  /** What all workers of this driver are started in, unless a task or actor says otherwise. */
-  runtimeEnv?: RuntimeEnv
-  dashboard?: boolean | { host?: string; port?: number }
-  /** Whether a second init() is ignored rather than an error. Default false. */
-  ignoreReinitError?: boolean
-}
-
-const KEYS = [
-  'address',
-  'numCpus',
-  'numGpus',
-  'memoryBytes',
-  'resources',
-  'labels',
-  'objectStoreBytes',
-  'spill',
-  'spillDir',
-  'namespace',
-  'logToDriver',
-  'runtimeEnv',
-  'dashboard',
-  'ignoreReinitError',
-]
+export type { InitOptions } from './init-options.js'
 
 /** What init() gives; `await using` shuts the session down at the end of the block. */
 export interface ClusterContext extends AsyncDisposable {
@@ -70,23 +25,31 @@ export interface ClusterContext extends AsyncDisposable {
 
 interface Session {
   runtime: Runtime
-  daemon: StartedDaemon
+  seat: Seat
   context: ClusterContext
   logToDriver: boolean
   /** The node was lost: whoever waits to be welcomed hears of it. */
   failed(error: Error): void
+  /** The node has ended the job. */
+  jobOver(): void
+  over: Promise<void>
+  /** Looks whether the node lives, where nobody tells. */
+  watch: NodeJS.Timeout | null
 }
 
 let live: Session | null = null
+/** A session that is being left: the driver waits until its node has said that the job is over. */
+let ending: Session | null = null
 let starting: Promise<ClusterContext> | null = null
 let stopping: Promise<void> | null = null
 /** The daemon ended under a live session: nothing goes on by itself until the user has said shutdown() or init(). */
 let lost: Error | null = null
 
 /**
- * Starts a cluster on this machine. The default of every option suits a laptop.
+ * Attaches to a running cluster, or starts one on this machine; see `address`. The default of every option suits a laptop.
  * Rejects with TypeError or RangeError for options that cannot be, ClusterConnectionError when it fails.
  * @example const { nodeId } = await init({ numCpus: 4 })
+ * @example await using cluster = await init({ address: 'auto' })
  */
 export async function init(options: InitOptions = {}): Promise<ClusterContext> {
   checkInit(options)
@@ -106,44 +69,21 @@ export async function init(options: InitOptions = {}): Promise<ClusterContext> {
   }
 }
 
-function checkInit(options: InitOptions): void {
-  refuseUnknown('init()', options, KEYS)
-  flag('init()', 'spill', options.spill)
-  if (options.spillDir !== undefined && (typeof options.spillDir !== 'string' || options.spillDir === ''))
-    throw new TypeError('init(): spillDir must be the path of a directory')
-  if (options.spillDir !== undefined && options.spill === false) throw new TypeError('init(): spillDir is given, and spill is false')
-  checkResources('init()', options)
-  checkName('init()', options.namespace, 'namespace')
-  flag('init()', 'logToDriver', options.logToDriver)
-  flag('init()', 'ignoreReinitError', options.ignoreReinitError)
-  checkLabels('init()', options.labels)
-  if (options.address !== undefined && typeof options.address !== 'string') throw new TypeError('init(): address must be a string')
-  const address = options.address ?? process.env.EAGLERAY_ADDRESS ?? 'local'
-  const own = (['numCpus', 'numGpus', 'memoryBytes', 'resources', 'objectStoreBytes'] as const).find(key => options[key] !== undefined)
-  if (address !== 'local' && own !== undefined)
-    throw new TypeError(`init(): ${own} is decided where a cluster is started, not when attaching to ${address}`)
-  if (address !== 'local')
-    throw new ClusterConnectionError(
-      `init(): there is no cluster to attach to at ${address}: this version of eagleray runs on one machine, with address 'local'`,
-    )
-  const bytes = options.objectStoreBytes
-  count('init()', 'objectStoreBytes', bytes, limits.storeBytesMin, limits.storeBytesMax)
-}
-
 async function begin(options: InitOptions): Promise<ClusterContext> {
   const resolved = withRuntimeEnv('init()', options)
   const environment = environmentUnder(null, resolved.runtimeEnv)
-  const daemon = await startDaemon({ ...options, environment })
-  const { runtime, welcome, context } = attach(daemon, options)
+  const node = nodeToAttach(options)
+  const seat = node === null ? seatAt(await startDaemon({ ...options, environment })) : seatOf(node, options.namespace)
+  const { runtime, welcome, context } = attach(seat, options)
   runtime.environment = environment
   await runtime.waiting(welcome)
   return context
 }
 
 /** Joins the daemon's store and mesh. `welcome` resolves when it has said so. */
-function attach(daemon: StartedDaemon, options: InitOptions): { runtime: Runtime; welcome: Promise<Welcome>; context: ClusterContext } {
-  if (daemon.warning !== null) process.emitWarning(daemon.warning)
-  const store = native.openStore(daemon.storePath)
+function attach(seat: Seat, options: InitOptions): { runtime: Runtime; welcome: Promise<Welcome>; context: ClusterContext } {
+  if (seat.warning !== null) process.emitWarning(seat.warning)
+  const store = native.openStore(seat.storePath, true)
   let welcomed: (message: Welcome) => void = () => {}
   let failed: (error: Error) => void = () => {}
   const welcome = new Promise<Welcome>((resolve, reject) => {
@@ -153,7 +93,7 @@ function attach(daemon: StartedDaemon, options: InitOptions): { runtime: Runtime
   welcome.catch(() => {})
   const runtime: Runtime = new Runtime(
     store,
-    daemon.nodeWorkerId,
+    seat.nodeWorkerId,
     {
       onWelcome: message => welcomed(message),
       onMessage: message => onMessage(message, options.logToDriver ?? true),
@@ -161,35 +101,47 @@ function attach(daemon: StartedDaemon, options: InitOptions): { runtime: Runtime
     },
     SPIN_MICROS,
   )
-  runtime.job = { ...daemon.job, driver: store.workerId }
-  const context = contextOf(daemon)
-  live = { runtime, daemon, context, logToDriver: options.logToDriver ?? true, failed }
+  runtime.job = { ...seat.job, driver: store.workerId }
+  const context = contextOf(seat)
+  const watch = seat.ended === null ? watchNode(runtime) : null
+  live = { runtime, seat, context, logToDriver: options.logToDriver ?? true, failed, ...whenOver(), watch }
   session.runtime = runtime
-  runtime.send(daemon.nodeWorkerId, {
+  runtime.send(seat.nodeWorkerId, {
     is: 'hello',
     protocol: PROTOCOL_VERSION,
     workerId: store.workerId,
     pid: process.pid,
     kind: 'driver',
-    token: daemon.token,
+    token: seat.token,
     job: runtime.job,
   })
-  void daemon.ended.then(exit => {
-    if (live?.runtime === runtime)
-      nodeLost(
-        runtime,
-        `it ended with ${exit.signal ?? `exit code ${exit.exitCode}`}${exit.stderrTail === '' ? '' : `: ${exit.stderrTail}`}`,
-      )
-  })
+  void seat.ended?.then(how => nodeLost(runtime, how))
   return { runtime, welcome, context }
 }
 
-function contextOf(daemon: StartedDaemon): ClusterContext {
+function whenOver(): { jobOver: () => void; over: Promise<void> } {
+  let jobOver: () => void = () => {}
+  const over = new Promise<void>(resolve => {
+    jobOver = resolve
+  })
+  return { jobOver, over }
+}
+
+/** The node daemon is no child of this process, so its end by SIGKILL has to be looked for. */
+function watchNode(runtime: Runtime): NodeJS.Timeout {
+  const look = (): void => {
+    if (runtime.store.clients().some(client => client.workerId === runtime.node && client.live)) return
+    nodeLost(runtime, 'its process ended')
+  }
+  return setInterval(look, limits.nodeWatchMs).unref()
+}
+
+function contextOf(seat: Seat): ClusterContext {
   return {
-    address: 'local',
-    nodeId: daemon.nodeId,
-    jobId: daemon.job.jobId,
-    sessionDir: daemon.sessionDir,
+    address: seat.address,
+    nodeId: seat.nodeId,
+    jobId: seat.job.jobId,
+    sessionDir: seat.sessionDir,
     dashboardUrl: null,
     [Symbol.asyncDispose]: shutdown,
   }
@@ -199,18 +151,33 @@ function onMessage(message: Control, logToDriver: boolean): void {
   if (message.is === 'log' && logToDriver) {
     const stream = message.stream === 'stdout' ? process.stdout : process.stderr
     for (const line of message.lines) stream.write(`(${message.name} pid=${message.pid}) ${line}\n`)
-  } else if (message.is === 'warning') process.stderr.write(`eagleray: ${message.text}\n`)
+  } else if (message.is === 'jobOver') ending?.jobOver()
+  else if (message.is === 'refused') abandon(refusedBy(message))
+  else if (message.is === 'warning') process.stderr.write(`eagleray: ${message.text}\n`)
+}
+
+function refusedBy({ message, code }: Refused): Error {
+  const text = `init(): the node refuses this program: ${message}`
+  return code === 'ERR_EAGLERAY_AUTHENTICATION' ? new AuthenticationError(text) : new ClusterConnectionError(text)
 }
 
 /** The node is gone: everything that waits for it fails. */
 function nodeLost(runtime: Runtime, reason: string): void {
+  ending?.jobOver()
   if (live?.runtime !== runtime) return
-  const { failed } = live
+  lost = new NodeDiedError(`the node daemon of this session is gone (${reason}); call init() to start another`)
+  abandon(lost)
+}
+
+/** The session ends without the node. */
+function abandon(error: Error): void {
+  if (live === null) return
+  const { runtime, failed, watch } = live
   live = null
   session.runtime = null
-  lost = new NodeDiedError(`the node daemon of this session is gone (${reason}); call init() to start another`)
-  failed(lost)
-  runtime.fail(lost)
+  if (watch !== null) clearInterval(watch)
+  failed(error)
+  runtime.fail(error)
   runtime.close()
 }
 
@@ -227,13 +194,17 @@ export async function shutdown(): Promise<void> {
   await stopping
 }
 
-async function stop({ runtime, daemon }: Session): Promise<void> {
+async function stop(leaving: Session): Promise<void> {
+  const { runtime, seat, over, watch } = leaving
   live = null
+  ending = leaving
   session.runtime = null
-  runtime.send(daemon.nodeWorkerId, { is: 'endJob' })
+  runtime.send(seat.nodeWorkerId, { is: 'endJob' })
   runtime.fail(new ClusterConnectionError('the session was shut down'))
-  // What the workers printed last comes through the channel to the daemon, until that has ended.
-  await daemon.stop()
+  runtime.mesh.ref()
+  await seat.leave(over)
+  if (watch !== null) clearInterval(watch)
+  ending = null
   runtime.close()
 }
 
@@ -249,7 +220,8 @@ export function current(): Runtime {
   if (lost !== null) throw lost
   if (starting !== null) throw new Error('init() is under way; await it before you use the rest of the API')
   checkInit({})
-  return attach(startDaemonNow({}), {}).runtime
+  const node = nodeToAttach({})
+  return attach(node === null ? seatAt(startDaemonNow({})) : seatOf(node, undefined), {}).runtime
 }
 
 /** As `current`, where waiting is possible. */

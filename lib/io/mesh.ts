@@ -1,56 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mesh: this process's channels to the others of its node, by WorkerId. Frames written during one turn of the event
+// The mesh: this process's channels to the others of its node, and routes to those of other nodes, by WorkerId. Frames written during one turn of the event
 // loop leave together, as few packets as they fit in; what a full ring refuses waits here, in order, up to a limit.
 
 import { WireError } from '../errors.js'
-import { slotOf } from '../ids.js'
+import { nodeOf, slotOf } from '../ids.js'
 import { type NativeModule, type NativePort, type NativeStore, native } from '../native.js'
+import { limits } from '../options.js'
 import { decodeControl, encodeControl } from '../wire/codec.js'
-import { FRAME, FRAME_HEADER_BYTES, type PacketBuffer } from '../wire/frames.js'
-import type { Control, WorkerId } from '../wire/messages.js'
+import { FRAME, FRAME_HEADER_BYTES, ROUTE_HEADER_BYTES } from '../wire/frames.js'
+import type { Control, NodeId, WorkerId } from '../wire/messages.js'
+import { LOOPBACK, Peer, REMOTE } from './peer.js'
+import { type RouteHost, Routes, type Uplink } from './routes.js'
 
-const FIRST_PACKET_BYTES = 4096
 /** A packet leaves at once when it holds this much, so that the receiver starts while the sender goes on. */
 const EAGER_BYTES = 8192
+/** A frame of this size that is passed on is a packet of its own, without being copied first. */
+const DIRECT_BYTES = 2048
 const INBOX_BYTES = 1 << 20
+const FRAME_NAME: Record<number, string> = { [FRAME.fragment]: 'fragment', [FRAME.route]: 'route' }
 const PACKETS_PER_CALL = 256
-/** Channel number of the peer that is this process itself: an actor that calls itself, a worker that is lent to its own task. */
-const LOOPBACK = -1
-const CLAIM_WORDS = 256
 
-function loopbackWords(): { mine: Int32Array; theirs: Int32Array } {
-  const words = new Int32Array(CLAIM_WORDS)
-  return { mine: words, theirs: words }
-}
-
-/** The other end of a channel. */
-export class Peer implements PacketBuffer {
-  bytes = new Uint8Array(FIRST_PACKET_BYTES)
-  view = new DataView(this.bytes.buffer)
-  length = 0
-  /** Packets the ring had no room for, oldest first. */
-  readonly backlog: Uint8Array[] = []
-  backlogBytes = 0
-  open = true
-  /** Pieces of a frame larger than a packet, as they come in. */
-  fragments: Uint8Array[] = []
-  /** Code this process has sent over the channel, and its number there; and code received, by number (the executor's). */
-  readonly sentCode = new Map<object, number>()
-  readonly receivedCode: unknown[] = []
-  private words: { mine: Int32Array; theirs: Int32Array } | null = null
-
-  constructor(
-    readonly workerId: WorkerId,
-    readonly channel: number,
-    private readonly port: NativePort,
-  ) {}
-
-  /** Revocable-task words of the channel: those of tasks I send, and of tasks the peer sends. */
-  get claims(): { mine: Int32Array; theirs: Int32Array } {
-    this.words ??= this.channel === LOOPBACK ? loopbackWords() : this.port.claims(this.channel)
-    return this.words
-  }
-}
+export { Peer } from './peer.js'
 
 export interface MeshListener {
   onControl(from: Peer, message: Control): void
@@ -65,7 +35,7 @@ export interface MeshListener {
   onBatchEnd(): void
 }
 
-export class Mesh {
+export class Mesh implements RouteHost {
   private readonly port: NativePort
   private readonly inbox = new Uint8Array(INBOX_BYTES)
   private readonly inboxView = new DataView(this.inbox.buffer)
@@ -78,6 +48,12 @@ export class Mesh {
   private flushScheduled = false
   private ended = false
   private readonly packetBytesMax = native.packetBytesMax
+  /** A frame of this size fits into a packet, also into one that goes to another node. */
+  private readonly frameBytesMax = native.packetBytesMax - ROUTE_HEADER_BYTES
+  private readonly nodeId: NodeId
+  /** Null while this process talks to nobody on another node. */
+  private routes: Routes | null = null
+  private readonly deadNodes = new Set<NodeId>()
   /** Called instead of failing when objects this process expects may have been sealed. */
   onSealed: () => void = () => {}
   /** Called before each flush, for whoever gathers messages over a turn. */
@@ -89,6 +65,7 @@ export class Mesh {
     spinMicros: number,
     openPort: NativeModule['openPort'] = native.openPort,
   ) {
+    this.nodeId = nodeOf(store.workerId)
     this.port = openPort(
       store,
       {
@@ -110,6 +87,7 @@ export class Mesh {
     if (known !== undefined) return known.open ? known : null
     if (workerId === this.store.workerId) return this.admit(LOOPBACK, workerId)
     if (this.refused.has(workerId)) return null
+    if (nodeOf(workerId) !== this.nodeId) return this.remote(workerId)
     try {
       return this.admit(this.port.connect(slotOf(workerId), workerId), workerId)
     } catch {
@@ -132,7 +110,7 @@ export class Mesh {
 
   sendTo(peer: Peer, message: Control): void {
     const body = encodeControl(message)
-    if (FRAME_HEADER_BYTES + body.length > this.packetBytesMax) return this.sendFragments(peer, FRAME.control, body)
+    if (FRAME_HEADER_BYTES + body.length > this.frameBytesMax) return this.sendFragments(peer, FRAME.control, body)
     const at = this.reserve(peer, FRAME_HEADER_BYTES + body.length)
     peer.view.setUint32(at, 1 + body.length, true)
     peer.view.setUint8(at + 4, FRAME.control)
@@ -148,18 +126,13 @@ export class Mesh {
       this.markDirty(peer)
     }
     const needed = peer.length + size
-    if (needed > peer.bytes.length) {
-      const grown = new Uint8Array(Math.min(this.packetBytesMax, Math.max(2 * peer.bytes.length, needed)))
-      grown.set(peer.bytes.subarray(0, peer.length))
-      peer.bytes = grown
-      peer.view = new DataView(grown.buffer)
-    }
+    if (needed > peer.bytes.length) peer.grow(needed, this.packetBytesMax)
     return peer.length
   }
 
   /** Makes room as `reserve` does and gives true; false when the frame is larger than a packet and must go through `sendFrame`. */
   reserveOrFragment(peer: Peer, size: number): boolean {
-    if (size > this.packetBytesMax) return false
+    if (size > this.frameBytesMax) return false
     this.reserve(peer, size)
     return true
   }
@@ -173,10 +146,12 @@ export class Mesh {
   flush = (): void => {
     this.flushScheduled = false
     this.beforeFlush()
-    if (this.dirty.length === 0) return
-    const peers = this.dirty
-    this.dirty = []
-    for (const peer of peers) this.flushPeer(peer)
+    // Packets for other nodes become frames for the daemon.
+    while (this.dirty.length > 0) {
+      const peers = this.dirty
+      this.dirty = []
+      for (const peer of peers) this.flushPeer(peer)
+    }
     this.flushScheduled = false
   }
 
@@ -230,7 +205,62 @@ export class Mesh {
     if (peer !== undefined) this.forget(peer)
   }
 
+  /** Talks to other nodes from now on. */
+  routeOver(uplink: Uplink): Routes {
+    this.routes = new Routes(this.store.workerId, this, uplink)
+    return this.routes
+  }
+
+  /** The processes of that node are dead. */
+  nodeGone(nodeId: NodeId): void {
+    this.deadNodes.add(nodeId)
+    const [oldest] = this.deadNodes
+    if (this.deadNodes.size > limits.deadNodesKept && oldest !== undefined) this.deadNodes.delete(oldest)
+    for (const peer of this.remotes()) if (nodeOf(peer.workerId) === nodeId) this.gone(peer.workerId)
+  }
+
+  isDeadNode(nodeId: NodeId): boolean {
+    return this.deadNodes.has(nodeId)
+  }
+
+  /** The peer of another node. */
+  remote(workerId: WorkerId): Peer | null {
+    const known = this.byId.get(workerId)
+    if (known !== undefined) return known.open && known.route !== null ? known : null
+    const nodeId = nodeOf(workerId)
+    if (this.routes === null || nodeId === this.nodeId || this.refused.has(workerId) || this.deadNodes.has(nodeId)) return null
+    const peer = new Peer(workerId, REMOTE, this.port)
+    this.byId.set(workerId, peer)
+    return peer
+  }
+
+  remotes(): Peer[] {
+    return [...this.byId.values()].filter(peer => peer.route !== null)
+  }
+
+  touch(peer: Peer): void {
+    if (peer.length === 0) this.markDirty(peer)
+  }
+
+  /** Puts a frame that is complete, `bytes[start, end)`, behind what was written to the peer so far. */
+  pass(peer: Peer, bytes: Uint8Array, start: number, end: number): void {
+    const size = end - start
+    if (size < DIRECT_BYTES) {
+      const at = this.reserve(peer, size)
+      peer.bytes.set(bytes.subarray(start, end), at)
+      peer.length = at + size
+      return
+    }
+    this.flushPeer(peer)
+    if (!peer.open) return
+    const packet = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end)
+    if (peer.backlog.length === 0 && this.port.send(peer.channel, packet, size)) return
+    peer.backlog.push(packet.slice())
+    peer.backlogBytes += size
+  }
+
   private markDirty(peer: Peer): void {
+    if (peer.route !== null) this.routes?.begin(peer)
     this.dirty.push(peer)
     this.scheduleFlush()
   }
@@ -240,10 +270,15 @@ export class Mesh {
     const length = peer.length
     peer.length = 0
     if (!peer.open) return
-    if (peer.channel === LOOPBACK) return this.deliver(peer, peer.bytes.slice(0, length))
+    if (peer.channel < 0) return this.flushElsewhere(peer, length)
     if (peer.backlog.length === 0 && this.port.send(peer.channel, peer.bytes, length)) return
     peer.backlog.push(peer.bytes.slice(0, length))
     peer.backlogBytes += length
+  }
+
+  private flushElsewhere(peer: Peer, length: number): void {
+    if (peer.route !== null) this.routes?.flush(peer, length)
+    else this.deliver(peer, peer.bytes.slice(0, length))
   }
 
   /** To this process itself: in a later turn, as from anybody. */
@@ -268,7 +303,7 @@ export class Mesh {
   }
 
   private sendFragments(peer: Peer, kind: number, body: Uint8Array): void {
-    const room = this.packetBytesMax - FRAME_HEADER_BYTES - 2
+    const room = this.frameBytesMax - FRAME_HEADER_BYTES - 2
     for (let from = -1; from < body.length; ) {
       const first = from === -1
       const start = Math.max(0, from)
@@ -324,7 +359,7 @@ export class Mesh {
   }
 
   /** Handles the frames in `bytes[at, end)`; a WireError means the rest cannot be trusted. */
-  private packet(peer: Peer, bytes: Uint8Array, view: DataView, at: number, end: number): WireError | null {
+  packet(peer: Peer, bytes: Uint8Array, view: DataView, at: number, end: number): WireError | null {
     while (at < end) {
       if (end - at < FRAME_HEADER_BYTES) return new WireError(`a frame header is cut short: ${end - at} bytes`)
       const next = at + 4 + view.getUint32(at, true)
@@ -355,6 +390,7 @@ export class Mesh {
       return null
     }
     if (kind === FRAME.fragment) return this.fragment(peer, bytes, at, end)
+    if (kind === FRAME.route && this.routes !== null) return this.routes.heard(peer, bytes, view, at - FRAME_HEADER_BYTES, end)
     return new WireError(`unknown frame kind ${kind}`)
   }
 
@@ -365,12 +401,12 @@ export class Mesh {
     const whole = Buffer.concat(peer.fragments)
     peer.fragments = []
     if (whole.length === 0) return new WireError('fragments of nothing')
-    if (whole[0] === FRAME.fragment) return new WireError('fragments of a fragment')
+    if (whole[0] === FRAME.fragment || whole[0] === FRAME.route) return new WireError(`fragments of a ${FRAME_NAME[whole[0]]}`)
     return this.frame(peer, whole[0] as number, whole, new DataView(whole.buffer, whole.byteOffset, whole.length), 1, whole.length)
   }
 
   /** A peer that sends garbage loses its channel for good; nothing else happens to us. */
-  private refuse(peer: Peer, error: WireError): void {
+  refuse(peer: Peer, error: WireError): void {
     if (!peer.open) return
     peer.open = false
     this.refused.add(peer.workerId)

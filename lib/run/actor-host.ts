@@ -60,6 +60,8 @@ export class ActorHost {
 
   async start(message: ActorStart): Promise<void> {
     const { spec, incarnation } = message
+    // A head that was restarted says so again.
+    if (this.spec !== null) return
     this.runtime.workFor(spec.job)
     this.actorId = spec.actorId
     this.spec = spec

@@ -49,6 +49,7 @@ export class BadNews {
       const peers = [...this.runtime.mesh.peers()].filter(peer => nodeOf(peer.workerId) === nodeId)
       this.runtime.act({ is: 'nodeDied', nodeId, why })
       for (const peer of peers) this.forget(peer.workerId, peer)
+      this.runtime.mesh.nodeGone(nodeId)
     })
   }
 

@@ -2,17 +2,17 @@
 // How a driver starts the node daemon, and makes sure that nothing of it is left when it ends.
 
 import type { ChildProcess } from 'node:child_process'
-import { closeSync, constants, openSync, readFileSync, readSync, unlinkSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, unlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { STEPS } from '../core/resources.js'
 import { ClusterConnectionError } from '../errors.js'
 import { limits } from '../options.js'
 import { NODE_PROGRAM } from '../own-files.js'
 import type { Environment, JobSpec, NodeId, WorkerId } from '../wire/messages.js'
-import { DAEMON_ENV, type DaemonReport, type DaemonSettings } from './daemon-settings.js'
+import { DAEMON_ENV, type DaemonReport, type DaemonSettings, type ReadyDaemon } from './daemon-settings.js'
 import { jobOfThisProcess } from './job.js'
+import { handlesOf, type Launched, launch, type ProgramExit, reportOf, textOf } from './launch.js'
 import { nodeResources, type ResourceOptions } from './node-resources.js'
 import { removeSession } from './session.js'
 
@@ -22,9 +22,6 @@ const STOP_MS = 5_000
 const START_MS = 30_000
 /** The one job of a session that a driver started for itself. */
 const LOCAL_JOB = '00000001'
-/** What is read of the daemon's output where that goes to a file (bytes). */
-const START_OUTPUT_BYTES = 64 * 1024
-
 export interface StartOptions extends ResourceOptions {
   labels?: Record<string, string> | undefined
   /** Default: one of its own. */
@@ -39,12 +36,6 @@ export interface StartOptions extends ResourceOptions {
   spillDir?: string | undefined
   /** More flags for `node` in the workers. */
   workerExecArgv?: readonly string[] | undefined
-}
-
-export interface DaemonExit {
-  exitCode: number | null
-  signal: string | null
-  stderrTail: string
 }
 
 export interface StartedDaemon {
@@ -62,7 +53,7 @@ export interface StartedDaemon {
   /** Something the user should read, such as a store that is not in shared memory; null when all is well. */
   warning: string | null
   /** Resolves when the daemon has ended, whoever ended it, and its files are gone. Never rejects. */
-  ended: Promise<DaemonExit>
+  ended: Promise<ProgramExit>
   /** Ends the daemon with everything it started; resolves when nothing is left. */
   stop(): Promise<void>
   /** Whether the daemon keeps this process alive; it does not at first. */
@@ -76,40 +67,24 @@ export interface StartedDaemon {
  * Throws RangeError for resources that cannot be (before anything is started), ClusterConnectionError when it fails.
  */
 export async function startDaemon(options: StartOptions): Promise<StartedDaemon> {
-  const settings = settingsOf(options)
-  const { child, exit } = launch(settings, 'pipe')
-  const report = await Promise.race([firstLine(child), exit])
-  return started(settings, child, exit, 'ok' in report ? report : { ok: false, message: describeExit(report), code: null })
+  const settings = ownSettings(options)
+  const daemon = launchDaemon(settings, 'pipe')
+  return started(settings, daemon, await reportOf<ReadyDaemon>(daemon))
 }
 
 /** As `startDaemon`, but blocks this thread until the daemon is ready (some tens of milliseconds): for a first use of the API that is synchronous. */
 export function startDaemonNow(options: StartOptions): StartedDaemon {
-  const settings = settingsOf(options)
+  const settings = ownSettings(options)
   const path = join(tmpdir(), `eagleray-start-${randomName()}`)
   const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_APPEND, 0o600)
   unlinkSync(path)
-  const { child, exit } = launch(settings, file)
-  void exit.then(() => closeSync(file))
-  return started(settings, child, exit, reportIn(file, child.pid ?? 0))
+  const daemon = launchDaemon(settings, file)
+  void daemon.exit.then(() => closeSync(file))
+  return started(settings, daemon, reportIn(file, daemon.child.pid ?? 0))
 }
 
-/** `output`: where standard output and error go: pipes, or a file of its own that can be read while this thread is blocked. */
-function launch(settings: DaemonSettings, output: 'pipe' | number): { child: ChildProcess; exit: Promise<DaemonExit> } {
-  // Here and below not imported: workers have this module too, start nothing, and come up sooner without.
-  const { spawn } = process.getBuiltinModule('node:child_process')
-  const child = spawn(process.execPath, [fileURLToPath(NODE_PROGRAM)], {
-    // A session of its own: ctrl-C in the terminal reaches the driver alone.
-    detached: true,
-    stdio: ['pipe', output, output],
-    env: { ...process.env, NODE_OPTIONS: '', NODE_EXTRA_CA_CERTS: undefined, [DAEMON_ENV]: JSON.stringify(settings) },
-  })
-  const tail = output === 'pipe' ? keepTail(child) : () => textOf(output)
-  const exit = new Promise<DaemonExit>(resolve => {
-    child.on('error', error => resolve({ exitCode: null, signal: null, stderrTail: error.message }))
-    child.on('exit', (exitCode, signal) => resolve({ exitCode, signal, stderrTail: tail() }))
-  })
-  child.stdin?.on('error', () => {})
-  return { child, exit }
+function launchDaemon(settings: DaemonSettings, output: 'pipe' | number): Launched {
+  return launch({ program: NODE_PROGRAM, variable: DAEMON_ENV, settings, life: 'stdin', output })
 }
 
 /** The daemon's report from the file it writes to; blocks until it is there, or the daemon has ended. */
@@ -139,12 +114,7 @@ function hasEnded(pid: number): boolean {
   }
 }
 
-function textOf(file: number): string {
-  const bytes = Buffer.alloc(START_OUTPUT_BYTES)
-  return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0))
-}
-
-function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<DaemonExit>, report: DaemonReport): StartedDaemon {
+function started(settings: DaemonSettings, { child, exit }: Launched, report: DaemonReport): StartedDaemon {
   if (!report.ok) {
     child.kill('SIGKILL')
     const error = new ClusterConnectionError(`The node daemon did not start: ${report.message}`)
@@ -155,10 +125,7 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
     removeSession({ name: basename(sessionDir), storePath, spillPath, sessionDir, lockPath })
     return how
   })
-  const handles = [child, child.stdin, child.stdout, child.stderr].filter(handle => handle !== null) as unknown as {
-    ref(): void
-    unref(): void
-  }[]
+  const handles = handlesOf(child)
   const ref = (): void => handles.forEach(handle => void handle.ref())
   const unref = (): void => handles.forEach(handle => void handle.unref())
   const stop = async (): Promise<void> => {
@@ -186,7 +153,14 @@ function started(settings: DaemonSettings, child: ChildProcess, exit: Promise<Da
   }
 }
 
-function settingsOf(options: StartOptions): DaemonSettings {
+/** Of a node that is this process's own, and ends with it. */
+function ownSettings(options: StartOptions): DaemonSettings {
+  const job = jobOfThisProcess(LOCAL_JOB, options.namespace, options.workerExecArgv)
+  return { ...daemonSettings(options), job, founded: true }
+}
+
+/** Of a node without a driver. Throws RangeError for resources that cannot be. */
+export function daemonSettings(options: StartOptions): DaemonSettings {
   const { total, gpuIds } = nodeResources(options, process.env)
   const cpus = Math.ceil((total.CPU ?? 0) / STEPS)
   return {
@@ -199,37 +173,14 @@ function settingsOf(options: StartOptions): DaemonSettings {
     spillDir: options.spillDir === undefined ? null : resolve(options.spillDir),
     prestart: options.prestart ?? Math.min(cpus, limits.workersMax >> 1),
     environment: options.environment ?? null,
-    job: jobOfThisProcess(LOCAL_JOB, options.namespace, options.workerExecArgv),
-    founded: true,
+    job: null,
+    founded: false,
+    life: 'stdin',
+    join: null,
     extraCaCerts: process.env.NODE_EXTRA_CA_CERTS ?? null,
   }
 }
 
 function randomName(): string {
   return process.getBuiltinModule('node:crypto').randomBytes(8).toString('hex')
-}
-
-function keepTail(child: ChildProcess): () => string {
-  let text = ''
-  child.stderr?.on('error', () => {})
-  child.stderr?.on('data', (chunk: Buffer) => {
-    text = (text + chunk.toString()).slice(-4096)
-  })
-  return () => text.trimEnd()
-}
-
-function firstLine(child: ChildProcess): Promise<DaemonReport> {
-  return new Promise(resolve => {
-    let text = ''
-    child.stdout?.on('error', () => {})
-    child.stdout?.on('data', (chunk: Buffer) => {
-      text += chunk.toString()
-      const end = text.indexOf('\n')
-      if (end >= 0) resolve(JSON.parse(text.slice(0, end)) as DaemonReport)
-    })
-  })
-}
-
-function describeExit({ exitCode, signal, stderrTail }: DaemonExit): string {
-  return `it ended with ${signal === null ? `exit code ${exitCode}` : `signal ${signal}`}${stderrTail === '' ? '' : `\n${stderrTail}`}`
 }

@@ -3,6 +3,7 @@
 // of the environment each, since arguments show in process lists.
 
 import type { Amounts, Environment, JobSpec, NodeId, WorkerId } from '../wire/messages.js'
+import type { Life } from './launch.js'
 
 export const DAEMON_ENV = 'EAGLERAY_DAEMON'
 export const WORKER_ENV = 'EAGLERAY_WORKER'
@@ -10,6 +11,22 @@ export const WORKER_ENV = 'EAGLERAY_WORKER'
 export const CGROUP_ENV = 'EAGLERAY_CGROUP_DIR'
 /** Variables that no user may set. */
 export const RESERVED_VARIABLES: readonly string[] = [DAEMON_ENV, WORKER_ENV]
+
+/** How a node joins a cluster. */
+export interface JoinSettings {
+  /** Where its head listens: host:port. */
+  head: string
+  /** The name or number of this machine's address that the node listens at. */
+  host: string
+  /** Of the cluster. */
+  token: string
+  /** Where drivers look for nodes of this machine (cluster-home.ts). */
+  home: string
+  /** Whether it is found by drivers that name no address. */
+  listed: boolean
+  /** It was started together with its head: drivers prefer it. */
+  withHead: boolean
+}
 
 export interface DaemonSettings {
   total: Amounts
@@ -30,25 +47,29 @@ export interface DaemonSettings {
   job: JobSpec | null
   /** Everything ends with the first driver, which started it. */
   founded: boolean
+  life: Life
+  /** The cluster that the node is to join; null: it has a head of its own, and no others. */
+  join: JoinSettings | null
   /** NODE_EXTRA_CA_CERTS of the workers. The daemon has no use for it, and Node 20 reads all root certificates at once where it is set. */
   extraCaCerts: string | null
 }
 
-/** The daemon's one line on standard output. */
-export type DaemonReport =
-  | {
-      ok: true
-      storePath: string
-      /** Of a session that spills to a directory of the user's; what is to be removed with it. */
-      spillPath: string | null
-      sessionDir: string
-      lockPath: string
-      nodeId: NodeId
-      daemonId: WorkerId
-      token: string
-      warning: string | null
-    }
-  | { ok: false; message: string; code: string | null }
+/** The daemon's one line on standard output, when it is ready. */
+export interface ReadyDaemon {
+  ok: true
+  storePath: string
+  /** Of a session that spills to a directory of the user's; what is to be removed with it. */
+  spillPath: string | null
+  sessionDir: string
+  lockPath: string
+  nodeId: NodeId
+  daemonId: WorkerId
+  token: string
+  warning: string | null
+}
+
+/** Or that it will not be. */
+export type DaemonReport = ReadyDaemon | { ok: false; message: string; code: string | null }
 
 export interface WorkerSettings {
   storePath: string

@@ -2,7 +2,7 @@
 // The node daemon's shell: brings messages, exits of children and time to the machines, and carries out what they ask.
 
 import type { Daemon, DaemonEffect, DaemonEvent } from '../core/node/daemon.js'
-import { ownerOf, slotOf } from '../ids.js'
+import { nodeOf, ownerOf, slotOf } from '../ids.js'
 import { Mesh, type MeshListener, type Peer } from '../io/mesh.js'
 import type { Command, Exit, Processes, Stream } from '../io/processes.js'
 import type { NativeStore } from '../native.js'
@@ -10,7 +10,9 @@ import { limits } from '../options.js'
 import type { Control, Environment, JobSpec, WorkerId } from '../wire/messages.js'
 import type { Place } from './daemon-settings.js'
 import type { EnvironmentSetup, Running } from './environment-setup.js'
+import type { Links } from './links.js'
 import type { MemoryGauge } from './memory-gauge.js'
+import type { Relay } from './relay.js'
 import { SetupFailure } from './setup-failure.js'
 import { WorkerOutput } from './worker-output.js'
 
@@ -28,6 +30,8 @@ export interface ShellOptions {
   environments: (start: (command: Command) => Running) => EnvironmentSetup
   processes: (shell: NodeShell) => Processes
   memory: MemoryGauge
+  /** Of a node of a cluster: the links to the others. Null where this is the only node. */
+  links: Links | null
   /** The driver's end is heard otherwise. */
   founded: boolean
   /** Called once, when nothing of the session runs any more. */
@@ -39,6 +43,7 @@ export class NodeShell implements MeshListener {
   readonly #daemon: Daemon
   readonly #mesh: Mesh
   readonly #options: ShellOptions
+  readonly #relay: Relay | null
   readonly #processes: Processes
   readonly #output: WorkerOutput
   readonly #queue: DaemonEvent[] = []
@@ -61,6 +66,11 @@ export class NodeShell implements MeshListener {
     // A daemon decides seldom and never spins: the cores are for those who work.
     this.#mesh = new Mesh(options.store, this, 0)
     this.#mesh.ref()
+    this.#relay = options.links?.relay ?? null
+    options.links?.relay.attach(this.#mesh, options.links.transport, {
+      onMessage: (from, message) => this.#heard(from, message),
+      onLink: () => {},
+    })
     this.#processes = options.processes(this)
     this.#environments = options.environments(command => this.#install(command))
     const describe = (key: string) => {
@@ -88,7 +98,7 @@ export class NodeShell implements MeshListener {
   }
 
   onControl(from: Peer, message: Control): void {
-    this.#handle({ is: 'message', from: from.workerId, message })
+    this.#heard(from.workerId, message)
   }
 
   onFrame(): void {
@@ -123,6 +133,13 @@ export class NodeShell implements MeshListener {
     this.#mesh.poll()
     this.#handle({ is: 'workerExited', key, ...exit, kernelKills: this.#options.memory.kernelKills() })
     this.#arm()
+  }
+
+  #heard(from: WorkerId, message: Control): void {
+    const elsewhere = message.is === 'corrupt' && nodeOf(message.workerId) !== nodeOf(this.#store.workerId)
+    // A process of another node is ended by its own daemon.
+    if (elsewhere) this.#relay?.sendToNode(nodeOf(message.workerId), message)
+    else this.#handle({ is: 'message', from, message })
   }
 
   #ended(): void {
@@ -171,6 +188,8 @@ export class NodeShell implements MeshListener {
         return this.#reap(effect.workerId)
       case 'answerObjects':
         return this.#answerObjects(effect.to, effect.request, effect.rows)
+      case 'processGone':
+        return this.#relay?.processDied(effect.workerId, effect.death)
       case 'end':
         return this.end(effect.reason)
     }

@@ -14,6 +14,8 @@ import { Owner, type OwnerEvent } from '../core/owner/owner.js'
 import { TaskCancelledError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { Mesh, type Peer } from '../io/mesh.js'
+import type { Routes } from '../io/routes.js'
+import { DaemonUplink } from '../io/uplink.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
 import { FRAME, NO_CLAIM } from '../wire/frames.js'
@@ -53,6 +55,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   readonly self: WorkerId
   readonly owner: Owner
   readonly mesh: Mesh
+  private readonly routes: Routes
   readonly context: FunctionContext
   readonly encoder: Encoder
   readonly decoder: Decoder
@@ -86,6 +89,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
     this.self = store.workerId
     this.owner = new Owner(this.self, node, rebuildTaskError)
     this.mesh = new Mesh(store, this, spinMicros)
+    this.routes = this.mesh.routeOver(new DaemonUplink(this.mesh, node))
     this.mesh.beforeFlush = () => this.act({ is: 'flush' })
     this.travel = new ReferenceTravel(this)
     this.context = this.travel.context
@@ -243,7 +247,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
 
   /** Ends this process, once others no longer need what it owns and all it has to say is said. */
   leave(attempt = 0): void {
-    this.act({ is: 'message', from: this.node, message: { is: 'reclaim' } })
+    this.act({ is: 'message', from: this.self, message: { is: 'reclaim' } })
     if (this.owner.needed) {
       // Often it is only garbage that needs it: first its own, then that of others, who have no other reason to collect.
       if (attempt === 0) this.pressure.collect()
@@ -295,6 +299,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
         return this.pressure.collect()
       case 'workerDied':
         return this.badNews.workerDied(message.workerId, message.death, () => this.hooks.onMessage(message))
+      case 'routeHold':
+        return this.routes.hold(message.nodeId, message.held)
       case 'nodeDied':
         return this.badNews.nodeDied(message)
       case 'actorState':

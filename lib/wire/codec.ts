@@ -60,6 +60,13 @@ const shapes: { [K in Control['is']]: string } = {
   leaseBlocked: 'leaseId:number',
   takeBack: 'claims:numbers',
 
+  spill: 'classKey:string to:strings counts:numbers',
+  wantRefused: 'classKey:string count:number',
+
+  linkHello: 'protocol:number nodeId:string daemonId:string address:string',
+  linkRefused: 'message:string',
+  routeHold: 'nodeId:string held:boolean',
+
   register: 'clusterId:string? node:node',
   synced: 'actors:seats placing:strings watches:pairs jobs:strings',
   beat: 'available:amounts demand:demands',

@@ -9,8 +9,10 @@
 //   reply     u8 status · u8 flags · u16 claim · f64 task · u16 returns · results · [contained: MessagePack]
 //     result  u8 form · inline: u32 length, envelope · stored: f64 bytes · alias: f64 bytes, 20 B object id
 //   value     u8 status · f64 seq · f64 bytes · [envelope, or 20 B object id of an alias]
+//   route     12 B to · 12 B from · u32 consumed · frames      from a process of one node to one of another, through the daemons of both;
+//             `consumed`: bytes of such frames that the sender has handled since it last said so, and whose credit it gives back
 
-export const FRAME = { control: 0, task: 1, reply: 2, value: 3, fragment: 4 } as const
+export const FRAME = { control: 0, task: 1, reply: 2, value: 3, fragment: 4, route: 5 } as const
 /** `alias`: a result that is one of the task's stored arguments, unchanged. */
 export const FORM = { inline: 0, stored: 1, alias: 2 } as const
 export const STATUS = { ok: 0, error: 1, revoked: 2, cancelled: 3, stored: 4, alias: 5 } as const
@@ -24,6 +26,9 @@ export const FRAME_HEADER_BYTES = 5
 export const TASK_HEADER_BYTES = FRAME_HEADER_BYTES + 1 + 2 + 8 + 4 + 4 + 2 + 1 + 2
 export const REPLY_HEADER_BYTES = FRAME_HEADER_BYTES + 1 + 1 + 2 + 8 + 2
 export const VALUE_HEADER_BYTES = FRAME_HEADER_BYTES + 1 + 8 + 8
+export const ROUTE_HEADER_BYTES = FRAME_HEADER_BYTES + 12 + 12 + 4
+/** Where in a route frame, counted from its start. */
+export const ROUTE = { to: FRAME_HEADER_BYTES, from: FRAME_HEADER_BYTES + 12, consumed: FRAME_HEADER_BYTES + 24 } as const
 
 /** Where frames are written: one packet in the making. */
 export interface PacketBuffer {
@@ -111,7 +116,11 @@ for (let i = 0; i < 128; i++) hexByte.push(Number.parseInt(String.fromCharCode(i
 
 /** 40 hex digits to 20 bytes. */
 export function writeObjectId(target: Uint8Array, at: number, id: string): void {
-  for (let i = 0; i < 20; i++)
+  writeHex(target, at, id, 20)
+}
+
+export function writeHex(target: Uint8Array, at: number, id: string, bytes: number): void {
+  for (let i = 0; i < bytes; i++)
     target[at + i] = ((hexByte[id.charCodeAt(2 * i)] as number) << 4) | (hexByte[id.charCodeAt(2 * i + 1)] as number)
 }
 

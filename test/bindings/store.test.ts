@@ -275,6 +275,20 @@ suite('native store', () => {
     assert.equal(store.contains(id(1)), true)
   })
 
+  test('an open anew is another client, whatever is left of the one before', () => {
+    store.put(id(1), new Uint8Array(10_000).fill(4), 10_000)
+    const view = store.view(id(1)) as ArrayBuffer
+    const second = native.openStore(store.path, true)
+    assert.notEqual(second.workerId, store.workerId)
+    assert.notEqual(second.slot, store.slot)
+    assert.equal(native.openStore(store.path).workerId, second.workerId)
+    store.close()
+    assert.equal(second.contains(id(1)), true)
+    assert.equal(store.release(view), true)
+    assert.equal(second.stats().pins, 0)
+    second.close()
+  })
+
   test('pages are not shared with neighbours from 4 KiB on', () => {
     store.put(id(1), new Uint8Array(5000).fill(1), 5000)
     store.put(id(2), new Uint8Array(5000).fill(2), 5000)

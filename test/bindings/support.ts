@@ -2,7 +2,7 @@
 // Stores in directories of their own, ports that record what they hear, and helper processes.
 
 import { type ChildProcess, fork } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,6 +24,23 @@ export class Scene {
     const store = native.createStore(join(this.directory, `segment-${this.segments++}`), capacityBytes, '0a0b0c0d0e', false, null, 0)
     this.closers.push(() => store.close())
     return store
+  }
+
+  /** One that takes objects to a directory beside it. */
+  createSpilling(capacityBytes: number): NativeStore {
+    const name = `segment-${this.segments++}`
+    const disk = join(this.directory, `${name}-disk`)
+    mkdirSync(disk)
+    const store = native.createStore(join(this.directory, name), capacityBytes, '0a0b0c0d0e', false, disk, Number.MAX_SAFE_INTEGER)
+    this.closers.push(() => store.close())
+    return store
+  }
+
+  /** Once more, as another part of this process would. */
+  open(store: NativeStore): NativeStore {
+    const other = native.openStore(store.path)
+    this.closers.push(() => other.close())
+    return other
   }
 
   listen(store: NativeStore, spinMicros = 50, inboxBytes = 1 << 20): Heard {

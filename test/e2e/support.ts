@@ -174,6 +174,8 @@ export function isAlive(pid: number): boolean {
 
 const scratch = mkdtempSync(join(tmpdir(), 'e2e-'))
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
+/** No cluster of whoever runs the tests is attached to, or seen. */
+process.env.EAGLERAY_HOME = join(scratch, 'home')
 
 let names = 0
 function uniqueName(): string {

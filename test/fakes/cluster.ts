@@ -73,8 +73,8 @@ export class FakeCluster {
       job,
       founded: job !== null,
     })
-    this.head = new Head({ ...common, encodeError: error => new TextEncoder().encode(textOf(error)) })
-    this.head.nodes.register({ nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.node.resources() })
+    const place = { nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.node.resources() }
+    this.head = Head.embedded({ encodeError: error => new TextEncoder().encode(textOf(error)) }, place)
     this.daemon = new Daemon(this.node, this.head)
   }
 

@@ -22,11 +22,15 @@ export class FakeSwitch {
   readonly channels = new Map<number, Channel>()
   #next = 0
 
-  constructor(readonly ringBytes = 256 * 1024) {}
+  constructor(
+    readonly ringBytes = 256 * 1024,
+    /** Names the processes, so that those of several switches are of several nodes. */
+    readonly idOf: (slot: number) => string = workerIdOf,
+  ) {}
 
   store(slot: number): NativeStore {
-    const clients = () => [...this.ports.keys()].map(each => ({ slot: each, pid: each, workerId: workerIdOf(each), live: true }))
-    return { slot, workerId: workerIdOf(slot), clients } as unknown as NativeStore
+    const clients = () => [...this.ports.keys()].map(each => ({ slot: each, pid: each, workerId: this.idOf(each), live: true }))
+    return { slot, workerId: this.idOf(slot), clients } as unknown as NativeStore
   }
 
   readonly openPort: NativeModule['openPort'] = (store, listener, inbox, index) => {
@@ -100,7 +104,7 @@ export class FakeSwitch {
   }
 
   #connect(from: number, to: number, workerId: string): number {
-    if (!this.ports.has(to) || workerIdOf(to) !== workerId) throw new Error(`no process ${workerId}`)
+    if (!this.ports.has(to) || this.idOf(to) !== workerId) throw new Error(`no process ${workerId}`)
     const number = this.#next++
     const ring = (): Ring => ({ packets: [], bytes: 0, refused: false })
     const rings = new Map([from, to].map(slot => [slot, ring()]))

@@ -83,10 +83,9 @@ export class World implements Surroundings, Observed {
       job: jobOf(workerIdOf(1)),
       founded: true,
     }
-    this.daemon = new Daemon(
-      new Node({ ...common, ...node }),
-      new Head({ ...common, encodeError: error => new TextEncoder().encode(error.message) }),
-    )
+    const place = { nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.daemon.node.resources() }
+    const head = Head.embedded({ encodeError: error => new TextEncoder().encode(error.message) }, place)
+    this.daemon = new Daemon(new Node({ ...common, ...node }), head)
     this.#daemon({ is: 'tick' })
     this.#daemon({ is: 'memory', totals: { usedBytes: 0, totalBytes: 1, where: 'the machine', kernelKills: 0 } })
     this.driver = new SimDriver(this.#hello(true), seed, depth)

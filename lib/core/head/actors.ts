@@ -5,143 +5,162 @@
 // a restart happens only after the death of the process before; whoever asks about an id gets an answer, or one later
 // while the actor's creator may still create it (its arguments may not be there yet, while its handle travels already).
 
-import {
-  ActorDiedError,
-  ActorNameTakenError,
-  ActorUnschedulableError,
-  type EaglerayError,
-  OutOfMemoryError,
-  RuntimeEnvError,
-} from '../../errors.js'
-import { ownerOf } from '../../ids.js'
+import { ActorUnschedulableError, type EaglerayError, RuntimeEnvError } from '../../errors.js'
+import { nodeOf, ownerOf } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { ActorSpec, ActorView, Death, WorkerId } from '../../wire/messages.js'
-import { assert } from '../assert.js'
+import type { ActorSpec, ActorView, Death, NodeId, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import type { Placed } from '../node/events.js'
-import { type Actor, checkActor, newActor, viewOf, viewOfNone } from './actor.js'
+import { type Actor, viewOf, viewOfNone } from './actor.js'
+import * as causes from './actor-causes.js'
+import { ActorTable } from './actor-table.js'
 import type { HeadEffect, HeadOptions } from './events.js'
+import type { Snapshot } from './node-entry.js'
+import type { Nodes } from './nodes.js'
+import { Placing } from './placing.js'
+import { rowsOf, type Tables } from './tables.js'
+import { Watchers } from './watchers.js'
 
 /** A process that ended sooner than this after it took the actor counts as a crash at the start (ms). */
 const QUICK_DEATH_MS = 1_000
 
-/** Asked about before its creator created it. */
-interface Unborn {
-  readonly watchers: Set<WorkerId>
-  killed: boolean
+const UNNOTICED: Death = {
+  ...{ exitCode: null, signal: null, stderrTail: '', outOfMemory: false },
+  reason: 'it ended while the head was away',
 }
 
 export class Actors {
   readonly #options: HeadOptions
-  readonly #byId = new Map<string, Actor>()
-  readonly #byWorker = new Map<WorkerId, Actor>()
-  readonly #byName = new Map<string, Actor>()
-  /** Alias id to actor. */
-  readonly #aliases = new Map<string, Actor>()
-  readonly #unborn = new Map<string, Unborn>()
-  /** Oldest first. */
-  readonly #dead = new Set<string>()
+  readonly #table = new ActorTable()
+  readonly #watchers = new Watchers()
+  readonly #placing: Placing
+  /** Asked about before their creators created them; true: killed already. Oldest first. */
+  readonly #unborn = new Map<string, boolean>()
   /** Those with something due: a restart put off, or an end that takes too long. */
   readonly #timed = new Set<Actor>()
   readonly #lives: (workerId: WorkerId) => boolean
 
-  /** `lives` tells whether a process has said hello and not ended. */
-  constructor(options: HeadOptions, lives: (workerId: WorkerId) => boolean) {
+  /** `lives` tells whether a process may still create actors. */
+  constructor(options: HeadOptions, nodes: Nodes, lives: (workerId: WorkerId) => boolean) {
     this.#options = options
+    this.#placing = new Placing(options, nodes)
     this.#lives = lives
   }
 
-  create(spec: ActorSpec, creator: WorkerId, out: HeadEffect[]): void {
-    if (this.#find(spec.actorId) !== undefined) return
-    const unborn = this.#unborn.get(spec.actorId)
-    this.#unborn.delete(spec.actorId)
-    const namesake = spec.name === null ? undefined : this.#byName.get(nameKey(spec.namespace, spec.name))
+  create(spec: ActorSpec, creator: WorkerId, now: Millis, out: HeadEffect[]): void {
+    const known = this.#table.find(spec.actorId)
+    // Said again, since the answer may be lost.
+    if (known !== undefined) return this.#tellOne(creator, spec.actorId, viewOf(known), out)
+    const killed = this.#unborn.get(spec.actorId) ?? false
+    this.#bornOrNever(spec.actorId, out)
+    const namesake = spec.name === null ? undefined : this.#table.named(spec.namespace, spec.name)
+    this.#watchers.add(spec.actorId, creator)
     if (namesake !== undefined && spec.getIfExists) {
-      const watchers = new Set([creator, ...(unborn?.watchers ?? [])])
-      namesake.aliases.set(spec.actorId, { creator, watchers })
-      this.#aliases.set(spec.actorId, namesake)
-      this.#tell(watchers, spec.actorId, viewOf(namesake, this.#options.nodeId), out)
-      return
+      this.#table.addAlias(namesake, spec.actorId, creator)
+      this.#table.save(namesake, out)
+      return this.#tell(spec.actorId, viewOf(namesake), out)
     }
-    const actor = newActor(spec, creator)
-    for (const watcher of unborn?.watchers ?? []) actor.watchers.add(watcher)
-    this.#byId.set(spec.actorId, actor)
-    if (namesake !== undefined) {
-      const message = `An actor named ${JSON.stringify(spec.name)} lives in the namespace ${JSON.stringify(spec.namespace)} already`
-      return this.#die(actor, new ActorNameTakenError(message), out)
-    }
-    if (unborn?.killed) return this.#die(actor, this.#died(actor, 'was killed with kill() before it was created'), out)
-    if (spec.name !== null) this.#byName.set(nameKey(spec.namespace, spec.name), actor)
-    this.#changed(actor, out)
-    this.#place(actor, out)
+    const full = this.#table.full(spec)
+    const actor = this.#table.add(spec, creator, out)
+    if (namesake !== undefined) return this.#die(actor, causes.nameTaken(spec), out)
+    if (full !== null) return this.#die(actor, new ActorUnschedulableError(`Actor ${spec.className} cannot be created: ${full}`), out)
+    if (killed) return this.#die(actor, causes.died(spec, 'was killed with kill() before it was created'), out)
+    this.#table.takeName(actor)
+    this.#tellAll(actor, out)
+    this.#placing.place(actor, now, out)
+    this.#table.save(actor, out)
   }
 
-  watch(actorId: string, watcher: WorkerId, out: HeadEffect[]): void {
-    const actor = this.#find(actorId)
+  /** Sends the view now and at each change. Gives the process to be watched where only its end can answer. */
+  watch(actorId: string, watcher: WorkerId, out: HeadEffect[]): WorkerId | null {
+    const actor = this.#table.find(actorId)
     if (actor !== undefined) {
-      if (actor.phase !== 'dead') this.#watchersOf(actor, actorId).add(watcher)
-      return this.#tell([watcher], actorId, viewOf(actor, this.#options.nodeId), out)
+      if (actor.phase !== 'dead') this.#watchers.add(actorId, watcher)
+      this.#tellOne(watcher, actorId, viewOf(actor), out)
+      return null
     }
-    if (!this.#lives(ownerOf(actorId))) return this.#tell([watcher], actorId, this.#none(actorId), out)
-    this.#await(actorId).watchers.add(watcher)
+    const creator = ownerOf(actorId)
+    if (!this.#lives(creator)) {
+      this.#tellOne(watcher, actorId, this.#none(actorId), out)
+      return null
+    }
+    this.#await(actorId, false, out)
+    this.#watchers.add(actorId, watcher)
+    return creator
   }
 
   kill(actorId: string, noRestart: boolean, out: HeadEffect[]): void {
-    const actor = this.#find(actorId)
+    const actor = this.#table.find(actorId)
     if (actor === undefined) {
-      if (noRestart && this.#lives(ownerOf(actorId))) this.#await(actorId).killed = true
+      if (noRestart && this.#lives(ownerOf(actorId))) this.#await(actorId, true, out)
     } else if (noRestart) this.#end(actor, 'was killed with kill()', out)
-    else if (actor.workerId !== null) this.#endProcess(actor.workerId, 'killed with kill(), to be restarted', out)
+    else if (actor.workerId !== null && actor.killed !== actor.incarnation) {
+      actor.killed = actor.incarnation
+      this.#table.save(actor, out)
+      this.#endProcess(actor.workerId, 'killed with kill(), to be restarted', out)
+    }
   }
 
   /** No handle and no pending call is left: it finishes what it has and leaves. */
   drop(actorId: string, from: WorkerId, now: Millis, out: HeadEffect[]): void {
-    const alias = this.#aliases.get(actorId)?.aliases.get(actorId)
-    if (alias !== undefined) return alias.creator === from ? this.#dropAlias(actorId) : undefined
-    const actor = this.#byId.get(actorId)
+    const actor = this.#table.find(actorId)
     if (actor === undefined) return this.#notBorn(actorId, from, this.#none(actorId), out)
+    if (actor.spec.actorId !== actorId) {
+      if (actor.aliases.get(actorId) !== from) return
+      this.#dropAlias(actor, actorId)
+      return this.#table.save(actor, out)
+    }
     if (actor.creator !== from || actor.spec.detached || actor.ending !== null || actor.phase === 'dead') return
     if (actor.workerId === null) return this.#end(actor, 'went out of scope', out)
     this.#expectEnd(actor, 'went out of scope', now)
-    this.#releaseName(actor)
-    out.push({ is: 'send', to: actor.workerId, message: { is: 'actorStop', actorId, reason: 'out of scope' } })
+    this.#table.releaseName(actor)
+    this.#table.save(actor, out)
+    this.#tellToStop(actor, out)
   }
 
   named(name: string, namespace: string): ActorView | null {
-    const actor = this.#byName.get(nameKey(namespace, name))
-    return actor === undefined ? null : viewOf(actor, this.#options.nodeId)
+    const actor = this.#table.named(namespace, name)
+    return actor === undefined ? null : viewOf(actor)
   }
 
-  /** A worker is there for it. */
+  /** A worker is there for it. It may be said twice. */
   placed(placed: Placed, now: Millis, out: HeadEffect[]): void {
-    const actor = this.#byId.get(placed.actorId)
-    if (actor === undefined || actor.phase === 'dead' || actor.incarnation !== placed.incarnation || actor.workerId !== null) {
-      return this.#endProcess(placed.workerId, 'the actor it was for is gone', out)
-    }
+    const actor = this.#table.get(placed.actorId)
+    if (actor?.workerId === placed.workerId) return
+    const isWanted = actor !== undefined && actor.phase !== 'dead' && actor.incarnation === placed.incarnation && actor.workerId === null
+    if (!isWanted || actor.nodeId !== nodeOf(placed.workerId)) return this.#endProcess(placed.workerId, 'the actor it was for is gone', out)
+    this.#placing.placed(actor)
     actor.phase = 'starting'
     actor.workerId = placed.workerId
     actor.pid = placed.pid
+    actor.gpuIds = placed.gpuIds
     actor.startedAt = now
-    this.#byWorker.set(placed.workerId, actor)
-    const { spec, incarnation, creator } = actor
-    const message = { is: 'actorStart', spec, incarnation, gpuIds: placed.gpuIds, ownerId: creator } as const
-    out.push({ is: 'send', to: placed.workerId, message })
-    this.#changed(actor, out)
+    this.#table.seat(actor, placed.workerId)
+    this.#table.save(actor, out)
+    this.#tellToStart(actor, out)
+    this.#tellAll(actor, out)
+  }
+
+  refused(actorId: string, incarnation: number, nodeId: NodeId, now: Millis, out: HeadEffect[]): void {
+    const actor = this.#table.get(actorId)
+    if (actor === undefined || actor.incarnation !== incarnation || actor.nodeId !== nodeId || actor.workerId !== null) return
+    this.#placing.refused(actor, now, out)
+    this.#table.save(actor, out)
   }
 
   impossible(actorId: string, message: string, out: HeadEffect[]): void {
-    const actor = this.#byId.get(actorId)
+    const actor = this.#table.get(actorId)
     if (actor !== undefined && actor.phase !== 'dead') this.#die(actor, new ActorUnschedulableError(message), out)
   }
 
   environmentBroken(actorId: string, message: string, out: HeadEffect[]): void {
-    const actor = this.#byId.get(actorId)
+    const actor = this.#table.get(actorId)
     if (actor !== undefined && actor.phase !== 'dead') this.#die(actor, new RuntimeEnvError(message), out)
   }
 
   /** The constructor returned or threw; or, from the creator of an actor that was never created, why it will not be. */
   started(actorId: string, incarnation: number, error: Uint8Array | null, from: WorkerId, out: HeadEffect[]): void {
-    const actor = this.#byId.get(actorId)
+    const actor = this.#table.get(actorId)
     if (actor === undefined) {
       if (error !== null) this.#notBorn(actorId, from, viewOfNone(actorId, error), out)
       return
@@ -152,33 +171,67 @@ export class Actors {
       return this.#die(actor, error, out)
     }
     actor.phase = 'alive'
-    this.#changed(actor, out)
+    this.#table.save(actor, out)
+    this.#tellAll(actor, out)
   }
 
   /** It called exitActor() and is finished; its process is about to end. */
   exited(actorId: string, incarnation: number, from: WorkerId, now: Millis, out: HeadEffect[]): void {
-    const actor = this.#byId.get(actorId)
+    const actor = this.#table.get(actorId)
     if (actor === undefined || actor.workerId !== from || actor.incarnation !== incarnation) return
     this.#expectEnd(actor, 'ended with exitActor()', now)
-    this.#die(actor, this.#died(actor, 'ended with exitActor()'), out)
+    this.#die(actor, causes.died(actor.spec, 'ended with exitActor()'), out)
   }
 
   processDied(workerId: WorkerId, death: Death, now: Millis, out: HeadEffect[]): void {
-    this.#ownerDied(workerId, out)
-    for (const actor of this.#byId.values()) {
-      actor.watchers.delete(workerId)
-      for (const alias of actor.aliases.values()) alias.watchers.delete(workerId)
+    this.#creatorGone(workerId, out)
+    this.#watchers.processGone(workerId)
+    const actor = this.#table.byWorker(workerId)
+    if (actor !== undefined) this.#lost(actor, workerId, causes.processEnded(actor.spec, death), now, out)
+  }
+
+  /** Everything that ran there is gone. */
+  nodeDied(nodeId: NodeId, why: string, now: Millis, out: HeadEffect[]): void {
+    for (const creator of this.#table.creatorsOn(nodeId)) this.#creatorGone(creator, out)
+    for (const actorId of [...this.#unborn.keys()]) if (nodeOf(ownerOf(actorId)) === nodeId) this.#never(actorId, this.#none(actorId), out)
+    this.#watchers.nodeGone(nodeId)
+    this.#table.nodeGone(nodeId)
+    for (const actor of [...this.#table.all()]) {
+      if (actor.nodeId !== nodeId) continue
+      if (actor.workerId !== null) this.#lost(actor, actor.workerId, causes.nodeEnded(actor.spec, nodeId, why), now, out)
+      else {
+        actor.nodeId = null
+        this.#placing.place(actor, now, out)
+        this.#table.save(actor, out)
+      }
     }
-    const actor = this.#byWorker.get(workerId)
-    if (actor === undefined) return
-    this.#byWorker.delete(workerId)
-    this.#timed.delete(actor)
-    if (actor.phase === 'dead') return
-    actor.workerId = null
-    actor.pid = null
-    if (actor.ending !== null) return this.#die(actor, this.#died(actor, actor.ending.why), out)
-    if (actor.restartsLeft === 0) return this.#die(actor, this.#died(actor, describeDeath(death), memoryOf(death)), out)
-    this.#restart(actor, now, out)
+  }
+
+  /** What a node that registered again says lives there, against what should. Who watches is told where things stand. */
+  synced(nodeId: NodeId, snapshot: Snapshot, now: Millis, out: HeadEffect[]): WorkerId[] {
+    const seats = new Map(snapshot.actors.map(seat => [seat.actorId, seat]))
+    for (const actor of [...this.#table.all()]) {
+      if (actor.nodeId !== nodeId) continue
+      const seat = seats.get(actor.spec.actorId)
+      if (actor.workerId === null) {
+        if (seat?.incarnation === actor.incarnation) this.placed({ is: 'placed', ...seat }, now, out)
+        else this.#placing.ask(actor, out)
+      } else if (seat?.workerId === actor.workerId) this.#sayAgain(actor, out)
+      else this.#lost(actor, actor.workerId, causes.processEnded(actor.spec, UNNOTICED), now, out)
+    }
+    for (const { actorId, workerId } of snapshot.actors) {
+      if (this.#table.get(actorId)?.workerId !== workerId) this.#endProcess(workerId, 'the actor it was for is gone', out)
+    }
+    for (const actorId of snapshot.placing) {
+      if (this.#table.get(actorId)?.nodeId !== nodeId) out.push({ is: 'toNode', nodeId, event: { is: 'unplace', actorId } })
+    }
+    const creators = snapshot.watches.map(([actorId, watcher]) => this.watch(actorId, watcher, out))
+    return creators.filter(creator => creator !== null)
+  }
+
+  /** Something changed on the nodes: those that wait for one may fit now. */
+  retry(now: Millis, out: HeadEffect[]): void {
+    for (const actor of this.#placing.retry(now, out)) this.#table.save(actor, out)
   }
 
   tick(now: Millis, out: HeadEffect[]): void {
@@ -186,17 +239,18 @@ export class Actors {
       if (actor.restartAt !== null && now >= actor.restartAt) {
         actor.restartAt = null
         this.#timed.delete(actor)
-        this.#place(actor, out)
+        this.#placing.place(actor, now, out)
+        this.#table.save(actor, out)
       } else if (actor.ending !== null && now >= actor.ending.killAt) {
         this.#timed.delete(actor)
-        const worker = [...this.#byWorker].find(([, each]) => each === actor)?.[0]
-        if (worker !== undefined) this.#endProcess(worker, 'it did not end in time', out)
+        this.#endProcess(actor.ending.workerId, 'it did not end in time', out)
       }
     }
+    for (const [actor, why] of this.#placing.expired(now)) this.#die(actor, new ActorUnschedulableError(why), out)
   }
 
   deadline(): Millis | null {
-    let next: Millis | null = null
+    let next = this.#placing.deadline()
     for (const { restartAt, ending } of this.#timed) {
       const at = restartAt ?? ending?.killAt ?? null
       if (at !== null && (next === null || at < next)) next = at
@@ -204,68 +258,84 @@ export class Actors {
     return next
   }
 
+  restore(tables: Tables, now: Millis): void {
+    this.#table.restore(tables, now)
+    for (const [actorId] of rowsOf(tables, 'unborn')) this.#unborn.set(actorId, true)
+    for (const actor of this.#table.all()) {
+      if (actor.phase === 'pending' || actor.phase === 'restarting') this.#placing.restore(actor)
+      if (actor.ending !== null && actor.workerId !== null) this.#timed.add(actor)
+    }
+  }
+
   all(): Iterable<Actor> {
-    return this.#byId.values()
+    return this.#table.all()
   }
 
   get(actorId: string): Actor | undefined {
-    return this.#find(actorId)
+    return this.#table.find(actorId)
   }
 
   invariants(): void {
-    for (const actor of this.#byId.values()) {
-      checkActor(actor)
-      assert(actor.workerId === null || this.#byWorker.get(actor.workerId) === actor, 'an actor is not that of its process')
-      assert((actor.phase === 'dead') === this.#dead.has(actor.spec.actorId), 'the list of the dead is wrong')
-    }
-    for (const actor of this.#byName.values()) assert(actor.phase !== 'dead', 'a dead actor holds a name')
-    for (const actor of this.#aliases.values()) assert(this.#byId.get(actor.spec.actorId) === actor, 'an alias of a forgotten actor')
+    this.#table.invariants()
+    this.#placing.invariants()
+    this.#watchers.invariants()
   }
 
-  #find(actorId: string): Actor | undefined {
-    return this.#byId.get(actorId) ?? this.#aliases.get(actorId)
-  }
-
-  #watchersOf(actor: Actor, actorId: string): Set<WorkerId> {
-    return actor.aliases.get(actorId)?.watchers ?? actor.watchers
-  }
-
-  #await(actorId: string): Unborn {
-    let unborn = this.#unborn.get(actorId)
-    if (unborn === undefined) this.#unborn.set(actorId, (unborn = { watchers: new Set(), killed: false }))
-    return unborn
+  #await(actorId: string, killed: boolean, out: HeadEffect[]): void {
+    if (killed && this.#unborn.get(actorId) !== true) out.push({ is: 'persist', table: 'unborn', key: actorId, row: {} })
+    this.#unborn.set(actorId, killed || (this.#unborn.get(actorId) ?? false))
+    if (this.#unborn.size <= limits.unbornActorsMax) return
+    const oldest = [...this.#unborn.keys()][0] as string
+    this.#never(oldest, this.#none(oldest), out)
   }
 
   /** Its creator says that it will never be created. */
   #notBorn(actorId: string, from: WorkerId, view: ActorView, out: HeadEffect[]): void {
-    if (ownerOf(actorId) !== from) return
-    this.#tell(this.#unborn.get(actorId)?.watchers ?? [], actorId, view, out)
+    if (ownerOf(actorId) === from) this.#never(actorId, view, out)
+  }
+
+  #never(actorId: string, view: ActorView, out: HeadEffect[]): void {
+    this.#tell(actorId, view, out)
+    this.#watchers.drop(actorId)
+    this.#bornOrNever(actorId, out)
+  }
+
+  #bornOrNever(actorId: string, out: HeadEffect[]): void {
+    if (this.#unborn.get(actorId) === true) out.push({ is: 'persist', table: 'unborn', key: actorId, row: null })
     this.#unborn.delete(actorId)
   }
 
-  #place({ spec, incarnation }: Actor, out: HeadEffect[]): void {
-    const { actorId, className, name, placement, held, environment, job, where } = spec
-    out.push({
-      is: 'toNode',
-      event: { is: 'place', actorId, incarnation, name: name ?? className, placement, held, environment, job, where },
-    })
+  /** Its process is gone, however. */
+  #lost(actor: Actor, workerId: WorkerId, cause: EaglerayError, now: Millis, out: HeadEffect[]): void {
+    this.#table.unseat(workerId)
+    this.#timed.delete(actor)
+    if (actor.phase === 'dead') return
+    actor.workerId = actor.pid = actor.nodeId = null
+    actor.gpuIds = []
+    if (actor.ending !== null) return this.#die(actor, causes.died(actor.spec, actor.ending.why), out)
+    if (actor.restartsLeft === 0) return this.#die(actor, cause, out)
+    this.#restart(actor, now, out)
   }
 
   #restart(actor: Actor, now: Millis, out: HeadEffect[]): void {
     actor.phase = 'restarting'
     actor.incarnation++
     actor.restarts++
+    actor.killed = null
     if (actor.restartsLeft > 0) actor.restartsLeft--
     actor.quickDeaths = now - actor.startedAt < QUICK_DEATH_MS ? actor.quickDeaths + 1 : 0
-    this.#changed(actor, out)
-    if (actor.quickDeaths <= 1) return this.#place(actor, out)
-    const [first, longest] = limits.actorRestartMs
-    actor.restartAt = now + Math.min(longest, first * 2 ** (actor.quickDeaths - 2))
-    this.#timed.add(actor)
+    this.#tellAll(actor, out)
+    if (actor.quickDeaths <= 1) this.#placing.place(actor, now, out)
+    else {
+      const [first, longest] = limits.actorRestartMs
+      actor.restartAt = now + Math.min(longest, first * 2 ** (actor.quickDeaths - 2))
+      this.#timed.add(actor)
+    }
+    this.#table.save(actor, out)
   }
 
   #expectEnd(actor: Actor, why: string, now: Millis): void {
-    actor.ending ??= { why, killAt: now + limits.actorStopMs }
+    actor.ending ??= { why, killAt: now + limits.actorStopMs, workerId: actor.workerId as WorkerId }
     this.#timed.add(actor)
   }
 
@@ -273,101 +343,81 @@ export class Actors {
   #end(actor: Actor, why: string, out: HeadEffect[]): void {
     if (actor.phase === 'dead') return
     if (actor.workerId !== null) this.#endProcess(actor.workerId, `its actor ${why}`, out)
-    this.#die(actor, this.#died(actor, why), out)
+    this.#die(actor, causes.died(actor.spec, why), out)
   }
 
   #die(actor: Actor, cause: EaglerayError | Uint8Array, out: HeadEffect[]): void {
-    const { actorId } = actor.spec
     if (actor.workerId === null) {
-      out.push({ is: 'toNode', event: { is: 'unplace', actorId } })
+      this.#placing.withdraw(actor, out)
       this.#timed.delete(actor)
     }
-    this.#releaseName(actor)
+    this.#table.releaseName(actor)
     actor.phase = 'dead'
-    actor.workerId = null
-    actor.pid = null
+    actor.workerId = actor.pid = actor.nodeId = null
     actor.restartAt = null
     actor.deathCause = cause instanceof Uint8Array ? cause : this.#options.encodeError(cause)
-    actor.spec.code = actor.spec.args = new Uint8Array(0)
-    this.#changed(actor, out)
-    actor.watchers.clear()
-    for (const alias of actor.aliases.values()) alias.watchers.clear()
-    this.#dead.add(actorId)
-    if (this.#dead.size > limits.deadActorsKept) this.#forget([...this.#dead][0] as string)
+    this.#tellAll(actor, out)
+    for (const actorId of [actor.spec.actorId, ...actor.aliases.keys()]) this.#watchers.drop(actorId)
+    this.#table.bury(actor, out)
+    this.#table.save(actor, out)
   }
 
-  #forget(actorId: string): void {
-    this.#dead.delete(actorId)
-    for (const alias of this.#byId.get(actorId)?.aliases.keys() ?? []) this.#aliases.delete(alias)
-    this.#byId.delete(actorId)
-  }
-
-  #dropAlias(actorId: string): void {
-    this.#aliases.get(actorId)?.aliases.delete(actorId)
-    this.#aliases.delete(actorId)
+  #dropAlias(actor: Actor, actorId: string): void {
+    this.#table.dropAlias(actor, actorId)
+    this.#watchers.drop(actorId)
   }
 
   /** What a process created dies with it, except what is detached. */
-  #ownerDied(owner: WorkerId, out: HeadEffect[]): void {
-    for (const actor of [...this.#byId.values()]) {
-      if (actor.creator === owner && !actor.spec.detached) this.#end(actor, 'died with its owner: the process that created it ended', out)
-      for (const [actorId, alias] of [...actor.aliases]) {
-        if (alias.creator !== owner) continue
-        if (actor.phase !== 'dead') this.#tell(alias.watchers, actorId, this.#none(actorId), out)
-        this.#dropAlias(actorId)
+  #creatorGone(creator: WorkerId, out: HeadEffect[]): void {
+    for (const actor of this.#table.createdBy(creator)) {
+      for (const [actorId, by] of [...actor.aliases]) {
+        if (by !== creator) continue
+        if (actor.phase !== 'dead') this.#tell(actorId, this.#none(actorId), out)
+        this.#dropAlias(actor, actorId)
+        this.#table.save(actor, out)
       }
+      if (actor.creator === creator && !actor.spec.detached) this.#end(actor, 'died with its owner: the process that created it ended', out)
     }
-    for (const [actorId, { watchers }] of [...this.#unborn]) {
-      watchers.delete(owner)
-      if (ownerOf(actorId) !== owner) continue
-      this.#tell(watchers, actorId, this.#none(actorId), out)
-      this.#unborn.delete(actorId)
-    }
+    this.#table.creatorGone(creator)
+    for (const actorId of [...this.#unborn.keys()]) if (ownerOf(actorId) === creator) this.#never(actorId, this.#none(actorId), out)
   }
 
-  #releaseName({ spec: { namespace, name }, spec }: Actor): void {
-    if (name === null) return
-    const key = nameKey(namespace, name)
-    if (this.#byName.get(key)?.spec === spec) this.#byName.delete(key)
+  /** What its process may not have been told. */
+  #sayAgain(actor: Actor, out: HeadEffect[]): void {
+    const { phase, workerId, killed, incarnation, ending } = actor
+    if (killed === incarnation) this.#endProcess(workerId as WorkerId, 'killed with kill(), to be restarted', out)
+    else if (ending !== null) this.#tellToStop(actor, out)
+    else if (phase === 'starting') this.#tellToStart(actor, out)
   }
 
-  #changed(actor: Actor, out: HeadEffect[]): void {
-    const view = viewOf(actor, this.#options.nodeId)
-    this.#tell(actor.watchers, view.actorId, view, out)
-    for (const [actorId, { watchers }] of actor.aliases) this.#tell(watchers, actorId, view, out)
+  #tellToStart({ spec, incarnation, creator, workerId, gpuIds }: Actor, out: HeadEffect[]): void {
+    const message = { is: 'actorStart', spec, incarnation, gpuIds, ownerId: creator } as const
+    out.push({ is: 'send', to: workerId as WorkerId, message })
   }
 
-  #tell(watchers: Iterable<WorkerId>, actorId: string, view: ActorView, out: HeadEffect[]): void {
-    for (const to of watchers) out.push({ is: 'send', to, message: { is: 'actorState', actorId, view } })
+  #tellToStop({ spec: { actorId }, workerId }: Actor, out: HeadEffect[]): void {
+    out.push({ is: 'send', to: workerId as WorkerId, message: { is: 'actorStop', actorId, reason: 'out of scope' } })
+  }
+
+  #tellAll(actor: Actor, out: HeadEffect[]): void {
+    const view = viewOf(actor)
+    for (const actorId of [view.actorId, ...actor.aliases.keys()]) this.#tell(actorId, view, out)
+  }
+
+  /** Those who asked about that id, which may be an alias. */
+  #tell(actorId: string, view: ActorView, out: HeadEffect[]): void {
+    for (const to of this.#watchers.of(actorId)) this.#tellOne(to, actorId, view, out)
+  }
+
+  #tellOne(to: WorkerId, actorId: string, view: ActorView, out: HeadEffect[]): void {
+    out.push({ is: 'send', to, message: { is: 'actorState', actorId, view } })
   }
 
   #endProcess(workerId: WorkerId, reason: string, out: HeadEffect[]): void {
-    out.push({ is: 'toNode', event: { is: 'endWorker', workerId, reason } })
+    out.push({ is: 'toNode', nodeId: nodeOf(workerId), event: { is: 'endWorker', workerId, reason } })
   }
 
   #none(actorId: string): ActorView {
-    const why = this.#lives(ownerOf(actorId)) ? 'no handle to it is left' : 'the process that created it ended'
-    return viewOfNone(actorId, this.#options.encodeError(new ActorDiedError(`The actor is gone: ${why}`, { actorId })))
+    return viewOfNone(actorId, this.#options.encodeError(causes.gone(actorId, this.#lives(ownerOf(actorId)))))
   }
-
-  #died(actor: Actor, why: string, cause: EaglerayError | null = null): EaglerayError {
-    const { actorId, className, name } = actor.spec
-    return new ActorDiedError(
-      `Actor ${className}${name === null ? '' : ` (${name})`} ${why}`,
-      cause === null ? { actorId } : { actorId, cause },
-    )
-  }
-}
-
-function nameKey(namespace: string, name: string): string {
-  return `${namespace}\0${name}`
-}
-
-function memoryOf({ outOfMemory, reason }: Death): EaglerayError | null {
-  return outOfMemory ? new OutOfMemoryError(reason ?? 'out of memory') : null
-}
-
-function describeDeath({ exitCode, signal, stderrTail, reason }: Death): string {
-  const how = reason ?? (signal === null ? `exit code ${exitCode}` : `signal ${signal}`)
-  return `died: its process ended (${how})${stderrTail === '' ? '' : `; its last output was:\n${stderrTail}`}`
 }

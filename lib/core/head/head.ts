@@ -1,33 +1,152 @@
 // SPDX-License-Identifier: Apache-2.0
-// The head's machine: which message goes to which table. On one machine it is embedded in the node daemon.
+// The head's machine: which message goes to which table. It is embedded in the node daemon, or a process of its own that
+// daemons talk to.
+//
+// Invariants: what one event changes is kept at once, and before anybody hears of it; a numbered message of a node has
+// its effect once, however often it comes; nobody is sent anything before its node has registered in this run.
 
-import type { Control, WorkerId } from '../../wire/messages.js'
+import { nodeOf } from '../../ids.js'
+import type { Control, ForHead, NodeId, ToHead, WorkerId } from '../../wire/messages.js'
 import type { Machine, Millis } from '../machine.js'
+import type { NodeToHead } from '../node/events.js'
 import { rowOf } from './actor.js'
 import { Actors } from './actors.js'
 import type { HeadEffect, HeadEvent, HeadOptions } from './events.js'
 import { Jobs } from './jobs.js'
-import { Nodes } from './nodes.js'
+import { KeyValues } from './kv.js'
+import type { Lost, NodeEntry } from './node-entry.js'
+import { type LocalNode, Nodes } from './nodes.js'
+import type { Tables } from './tables.js'
 
 export class Head implements Machine<HeadEvent, HeadEffect> {
   readonly #options: HeadOptions
   readonly actors: Actors
   readonly jobs = new Jobs()
-  readonly nodes = new Nodes()
-  /** Processes that said hello and have not ended. */
+  readonly nodes: Nodes
+  readonly #kv = new KeyValues()
+  /** Where it is embedded: processes that said hello and have not ended. */
   readonly #living = new Set<WorkerId>()
 
   constructor(options: HeadOptions) {
     this.#options = options
-    this.actors = new Actors(options, workerId => this.#living.has(workerId))
+    this.nodes = new Nodes(options)
+    const isEmbedded = options.nodeId !== null
+    this.actors = new Actors(options, this.nodes, id => (isEmbedded ? this.#living.has(id) : this.nodes.isAlive(nodeOf(id))))
+  }
+
+  /** One that lives and dies with its only node. */
+  static embedded(options: Pick<HeadOptions, 'encodeError'>, node: LocalNode): Head {
+    const { nodeId } = node
+    const alone = { nodeId, clusterId: nodeId, epoch: nodeId, nodeDeadAfterMs: Number.POSITIVE_INFINITY }
+    const head = new Head({ ...options, ...alone })
+    head.nodes.setLocal(node)
+    return head
+  }
+
+  /** Before anything else: what the head before this one has kept. */
+  restore(tables: Tables, now: Millis): void {
+    this.nodes.restore(tables, now)
+    this.jobs.restore(tables)
+    this.actors.restore(tables, now)
+    this.#kv.restore(tables)
   }
 
   handle(event: HeadEvent, now: Millis, out: HeadEffect[]): void {
     switch (event.is) {
       case 'message':
         return this.#message(event.from, event.message, now, out)
+      case 'fromDaemon':
+        return this.#linked(out, all => this.#fromDaemon(event.nodeId, event.message, now, all))
+      case 'turnEnd':
+        return this.#acknowledge(out)
+      case 'tick':
+        return this.#linked(out, all => this.#tick(now, all))
+      default:
+        return this.#fromNode(this.#options.nodeId as NodeId, event, now, out)
+    }
+  }
+
+  deadline(): Millis | null {
+    const [nodes, actors] = [this.nodes.deadline(), this.actors.deadline()]
+    return nodes === null ? actors : actors === null ? nodes : Math.min(nodes, actors)
+  }
+
+  invariants(): void {
+    this.nodes.invariants()
+    this.actors.invariants()
+    this.#kv.invariants()
+  }
+
+  /** Leaves out what is for nodes that are away: they are told anew when they register. */
+  #linked(out: HeadEffect[], step: (all: HeadEffect[]) => void): void {
+    if (this.#options.nodeId !== null) return step(out)
+    const all: HeadEffect[] = []
+    step(all)
+    for (const effect of all) {
+      const nodeId = effect.is === 'send' ? nodeOf(effect.to) : effect.is === 'toNode' ? effect.nodeId : null
+      if (nodeId === null || this.nodes.get(nodeId)?.linked) out.push(effect)
+    }
+  }
+
+  #fromDaemon(nodeId: NodeId, message: Control, now: Millis, out: HeadEffect[]): void {
+    if (message.is === 'register') {
+      this.nodes.register(nodeId, message, now, out)
+      return
+    }
+    const entry = this.nodes.get(nodeId)
+    if (entry === undefined || !entry.linked) {
+      const why = `it was declared dead: ${entry?.view.deathCause}`
+      const answer = entry?.view.state === 'dead' ? ({ is: 'fenced', why } as const) : ({ is: 'registerAgain' } as const)
+      out.push({ is: 'toDaemon', nodeId, message: answer })
+      return
+    }
+    entry.lastHeard = now
+    switch (message.is) {
+      case 'beat':
+        this.nodes.beat(entry, message, now)
+        return this.actors.retry(now, out)
+      case 'synced':
+        return this.#synced(entry, message, now, out)
+      case 'forHead':
+      case 'toHead':
+        return this.#numbered(entry, message, now, out)
+    }
+  }
+
+  /** Questions are answered each time they come: the answer may have been lost. They change nothing, or the same thing. */
+  #numbered(entry: NodeEntry, message: ForHead | ToHead, now: Millis, out: HeadEffect[]): void {
+    const { nodeId } = entry.view
+    const isNew = message.seq > entry.seen
+    const isQuestion = message.is === 'forHead' && 'request' in message.message
+    if (isNew) {
+      entry.seen = message.seq
+      entry.unacknowledged = true
+    }
+    if (!isNew && !isQuestion) return
+    const before = out.length
+    if (message.is === 'toHead') this.#fromNode(nodeId, message.event, now, out)
+    else if (nodeOf(message.from) === nodeId) this.#message(message.from, message.message, now, out)
+    if (isNew && out.slice(before).some(effect => effect.is === 'persist'))
+      out.push({ is: 'persist', table: 'seen', key: nodeId, row: { seen: entry.seen } })
+  }
+
+  #synced(entry: NodeEntry, snapshot: Extract<Control, { is: 'synced' }>, now: Millis, out: HeadEffect[]): void {
+    const { nodeId, state } = entry.view
+    this.nodes.synced(entry, now, out)
+    for (const creator of this.actors.synced(nodeId, snapshot, now, out)) this.#watchProcess(creator, out)
+    for (const jobId of snapshot.jobs) {
+      if (!this.jobs.isRunning(jobId)) out.push({ is: 'toNode', nodeId, event: { is: 'jobEnded', jobId } })
+    }
+    if (state === 'draining') out.push({ is: 'toNode', nodeId, event: { is: 'drain' } })
+    this.actors.retry(now, out)
+  }
+
+  #fromNode(nodeId: NodeId, event: NodeToHead, now: Millis, out: HeadEffect[]): void {
+    switch (event.is) {
       case 'placed':
         return this.actors.placed(event, now, out)
+      case 'placeRefused':
+        return this.actors.refused(event.actorId, event.incarnation, nodeId, now, out)
       case 'placementImpossible':
         return this.actors.impossible(event.actorId, event.message, out)
       case 'environmentBroken':
@@ -36,29 +155,23 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
         this.#living.delete(event.workerId)
         this.actors.processDied(event.workerId, event.death, now, out)
         return this.#endJob(event.workerId, out)
-      case 'tick':
-        return this.actors.tick(now, out)
+      case 'drained':
+        return this.#drained(nodeId, now, out)
     }
-  }
-
-  deadline(): Millis | null {
-    return this.actors.deadline()
-  }
-
-  invariants(): void {
-    this.actors.invariants()
   }
 
   #message(from: WorkerId, message: Control, now: Millis, out: HeadEffect[]): void {
     switch (message.is) {
       case 'hello':
-        this.#living.add(from)
-        if (message.job !== null) this.jobs.begin(message.job, from)
+        if (this.#options.nodeId !== null) this.#living.add(from)
+        if (message.job !== null) this.jobs.begin(message.job, from, out)
         return
       case 'actorCreate':
-        return this.actors.create(message.spec, from, out)
-      case 'actorWatch':
-        return this.actors.watch(message.actorId, from, out)
+        return this.actors.create(message.spec, from, now, out)
+      case 'actorWatch': {
+        const creator = this.actors.watch(message.actorId, from, out)
+        return creator === null ? undefined : this.#watchProcess(creator, out)
+      }
       case 'actorKill':
         return this.actors.kill(message.actorId, message.noRestart, out)
       case 'actorDrop':
@@ -72,23 +185,76 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
         out.push({ is: 'send', to: from, message: { is: 'actorNamed', request: message.request, view } })
         return
       }
-      case 'query': {
-        const rows = this.#rows(message.what, message.argument)
-        out.push({ is: 'send', to: from, message: { is: 'answer', request: message.request, rows } })
-      }
+      case 'kvPut':
+      case 'kvGet':
+      case 'kvDelete':
+      case 'kvList':
+        return this.#kv.handle(from, message, out)
+      case 'drainNode':
+        return this.#answer(from, message.request, this.#drain(message.nodeId, now, out), out)
+      case 'query':
+        return this.#answer(from, message.request, this.#rows(message.what, message.argument), out)
     }
   }
 
   #endJob(driver: WorkerId, out: HeadEffect[]): void {
-    const job = this.jobs.end(driver)
-    if (job !== null) out.push({ is: 'toNode', event: { is: 'jobEnded', jobId: job.jobId } })
+    const job = this.jobs.end(driver, out)
+    if (job === null) return
+    const nodes = this.#options.nodeId === null ? [...this.nodes.living()].map(({ view }) => view.nodeId) : [this.#options.nodeId]
+    for (const nodeId of nodes) out.push({ is: 'toNode', nodeId, event: { is: 'jobEnded', jobId: job.jobId } })
+  }
+
+  #answer(to: WorkerId, request: number, rows: unknown[], out: HeadEffect[]): void {
+    out.push({ is: 'send', to, message: { is: 'answer', request, rows } })
+  }
+
+  /** Only its node knows of every process, and tells of the end of those that are asked about. */
+  #watchProcess(workerId: WorkerId, out: HeadEffect[]): void {
+    if (this.#options.nodeId === null) out.push({ is: 'toNode', nodeId: nodeOf(workerId), event: { is: 'watchProcess', workerId } })
+  }
+
+  #drain(nodeId: NodeId, now: Millis, out: HeadEffect[]): unknown[] {
+    if (!this.nodes.drain(nodeId, now, out)) return []
+    out.push({ is: 'toNode', nodeId, event: { is: 'drain' } })
+    return [{ nodeId, state: 'draining' }]
+  }
+
+  #drained(nodeId: NodeId, now: Millis, out: HeadEffect[]): void {
+    if (this.nodes.get(nodeId)?.view.state !== 'draining') return
+    // Past the rule for nodes that are gone: it is still there to be told.
+    out.push({ is: 'toDaemon', nodeId, message: { is: 'toNode', event: { is: 'leave' } } })
+    this.#nodeDied({ nodeId, why: 'it was drained' }, now, out)
+  }
+
+  #nodeDied({ nodeId, why }: Lost, now: Millis, out: HeadEffect[]): void {
+    this.nodes.die({ nodeId, why }, now, out)
+    const message = { is: 'nodeDied', nodeId, why } as const
+    for (const { view, linked } of this.nodes.living()) if (linked) out.push({ is: 'toDaemon', nodeId: view.nodeId, message })
+    this.actors.nodeDied(nodeId, why, now, out)
+    for (const driver of this.jobs.driversOn(nodeId)) this.#endJob(driver, out)
+    out.push({ is: 'forget', nodeId })
+  }
+
+  /** Kept are the effects of everything until now: its rows were asked for before this acknowledgement. */
+  #acknowledge(out: HeadEffect[]): void {
+    for (const entry of this.nodes.living()) {
+      if (!entry.unacknowledged) continue
+      entry.unacknowledged = false
+      out.push({ is: 'toDaemon', nodeId: entry.view.nodeId, message: { is: 'headAck', seq: entry.seen } })
+    }
+  }
+
+  #tick(now: Millis, out: HeadEffect[]): void {
+    for (const lost of this.nodes.silent(now)) this.#nodeDied(lost, now, out)
+    this.actors.tick(now, out)
+    this.nodes.tellViews(now, out)
   }
 
   #rows(what: string, argument: string): unknown[] {
     if (what === 'nodes') return this.nodes.rows()
     if (what === 'jobs') return this.jobs.rows()
-    if (what === 'actors') return [...this.actors.all()].map(actor => rowOf(actor, this.#options.nodeId))
+    if (what === 'actors') return [...this.actors.all()].map(rowOf)
     const actor = this.actors.get(argument)
-    return actor === undefined ? [] : [rowOf(actor, this.#options.nodeId)]
+    return actor === undefined ? [] : [rowOf(actor)]
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node daemon of a one-machine cluster: a node and the head, in one process. What they tell each other takes effect
-// at once, in order, within the event that caused it. `node` and `head` know nothing of this arrangement.
+// at once, in order, within the event that caused it. `node` and `head` know nothing of this arrangement. Nothing is kept
+// beyond the process: all that the head knows dies with it.
 
 import type { HeadEffect, HeadEvent } from '../head/events.js'
 import type { Head } from '../head/head.js'
@@ -18,6 +19,9 @@ type Outside =
   | 'weighed'
   | 'environmentReady'
   | 'environmentFailed'
+  | 'view'
+  | 'nodeDied'
+  | 'remoteDied'
   | 'tick'
 export type DaemonEvent = Extract<NodeEvent, { is: Outside }>
 export type DaemonEffect = Exclude<NodeEffect, { is: 'toHead' }>
@@ -57,7 +61,7 @@ export class Daemon implements Machine<DaemonEvent, DaemonEffect> {
         what === 'nodes' || what === 'actors' || what === 'jobs' || (what === 'explain' && this.head.actors.get(argument) !== undefined)
       )
     }
-    return message.is.startsWith('actor')
+    return message.is.startsWith('actor') || message.is.startsWith('kv')
   }
 
   #node(event: NodeEvent, now: Millis, out: DaemonEffect[]): void {
@@ -74,7 +78,7 @@ export class Daemon implements Machine<DaemonEvent, DaemonEffect> {
     this.head.handle(event, now, effects)
     for (const effect of effects) {
       if (effect.is === 'toNode') this.#node(effect.event, now, out)
-      else out.push(effect)
+      else if (effect.is === 'send') out.push(effect)
     }
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the node's machine hears and what it asks for, as data.
 
-import type { Amounts, Control, Death, Environment, JobSpec, NodeId, Where, WorkerId } from '../../wire/messages.js'
+import type { Amounts, Control, Death, Environment, JobSpec, NodeDied, NodeId, View, Where, WorkerId } from '../../wire/messages.js'
 
 export interface NodeOptions {
   nodeId: NodeId
@@ -141,6 +141,11 @@ export type NodeEvent =
   | { is: 'environmentReady'; key: string }
   /** Or could not be. */
   | { is: 'environmentFailed'; key: string; field: string; message: string }
+  /** The nodes of the cluster, as the head tells. */
+  | Pick<View, 'is' | 'full' | 'nodes'>
+  | NodeDied
+  /** A process of another node ended that had to do with some of this. */
+  | { is: 'remoteDied'; workerId: WorkerId; death: Death }
   | { is: 'tick' }
   | HeadToNode
 
@@ -162,6 +167,8 @@ export type NodeEffect =
   | { is: 'reap'; workerId: WorkerId | null }
   /** Answers a question about objects, with those in the store added that no living process owns. */
   | { is: 'answerObjects'; to: WorkerId; request: number; rows: unknown[] }
+  /** A process of this node has ended: other nodes that it talked to are told. */
+  | { is: 'processGone'; workerId: WorkerId; death: Death }
   /** The session is over: everything ends. */
   | { is: 'end'; reason: string }
   | { is: 'toHead'; event: NodeToHead }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node's machine: which message goes to which part. Everything it decides is in the parts.
 
-import { isObjectId, ownerOf } from '../../ids.js'
+import { isObjectId, nodeOf, ownerOf } from '../../ids.js'
 import { limits } from '../../options.js'
 import {
   ACTOR_LEASE,
@@ -9,15 +9,14 @@ import {
   type Control,
   type Death,
   type EnvFailed,
-  type Environment,
   type Hello,
   type JobSpec,
+  type NodeId,
   type Query,
   type Unblock,
   type WorkerId,
 } from '../../wire/messages.js'
 import { assert } from '../assert.js'
-import { describeFailure } from '../environment.js'
 import type { Machine, Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
 import { ClusterView } from './cluster-view.js'
@@ -28,11 +27,15 @@ import { type Lease, Leases } from './leases.js'
 import { type Holding, Ledger } from './ledger.js'
 import { MemoryMonitor } from './memory.js'
 import { Questions } from './questions.js'
-import { refusal, suspects } from './refusals.js'
+import { refusal } from './refusals.js'
 import { HEAD, newRequest, type Request, Requests } from './requests.js'
 import { waitingRows, workerRows } from './rows.js'
 import { Scheduler } from './scheduler.js'
-import { ENVIRONMENT_BROKEN, type Worker, Workers } from './workers.js'
+import { Starts } from './starts.js'
+import { Workers } from './workers.js'
+
+/** What processes of other nodes may say. */
+const GUEST_MESSAGES: ReadonlySet<Control['is']> = new Set(['want', 'leaseReturn', 'killWorker'])
 
 type Exited = Extract<NodeEvent, { is: 'workerExited' }>
 
@@ -44,6 +47,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #workers: Workers
   readonly #requests = new Requests()
   readonly #scheduler: Scheduler
+  readonly #starts: Starts
   readonly #questions = new Questions()
   readonly #memory: MemoryMonitor
   readonly #environments = new Environments()
@@ -62,7 +66,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#cluster = new ClusterView({ nodeId, daemonId: '', state: 'alive', labels, total, available: this.#ledger.available })
     this.#workers = new Workers(options.prestart, options.environment, options.job)
     this.#memory = new MemoryMonitor(options.nodeId, this.#workers, this.#leases)
-    this.#scheduler = new Scheduler(options.nodeId, this.#ledger, this.#leases, this.#workers, this.#requests, this.#environments)
+    this.#starts = new Starts(this.#workers, this.#environments, this.#requests)
+    this.#scheduler = new Scheduler(this.#cluster, this.#ledger, this.#leases, this.#workers, this.#requests, this.#environments)
   }
 
   handle(event: NodeEvent, now: Millis, out: NodeEffect[]): void {
@@ -83,7 +88,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         this.#environments.ready(event.key)
         return this.#scheduler.pass(now, out)
       case 'environmentFailed':
-        this.#environmentBroken(event.key, event.field, event.message, out)
+        this.#starts.environmentBroken(event.key, event.field, event.message, out)
         return this.#scheduler.pass(now, out)
       case 'place':
         return this.#place(event, now, out)
@@ -94,6 +99,17 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       case 'jobEnded':
         this.#workers.jobEnded(event.jobId, out)
         return this.#scheduler.pass(now, out)
+      case 'view':
+        this.#cluster.set(event)
+        return this.#clusterChanged(now, out)
+      case 'nodeDied':
+        return this.#nodeDied(event.nodeId, event.why, now, out)
+      case 'remoteDied':
+        this.#processGone(event.workerId, event.death, out)
+        return this.#scheduler.pass(now, out)
+      case 'drain':
+        this.#cluster.own.state = 'draining'
+        return this.#clusterChanged(now, out)
       case 'tick':
         return this.#tick(now, out)
     }
@@ -147,7 +163,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   #message(from: WorkerId, message: Control, now: Millis, out: NodeEffect[]): void {
     if (message.is === 'envFailed') return this.#workerEnvFailed(message, now, out)
-    if (message.is !== 'hello' && !this.knows(from)) return
+    if (message.is !== 'hello' && !this.knows(from) && !this.#isGuest(from, message)) return
     switch (message.is) {
       case 'hello':
         return this.#hello(from, message, now, out)
@@ -203,24 +219,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   #workerEnvFailed({ pid, token, field, message }: EnvFailed, now: Millis, out: NodeEffect[]): void {
     const worker = this.#workers.startingAs(pid)
     if (token !== this.#options.token || worker === undefined || worker.environment === null) return
-    this.#environmentBroken(worker.environment.key, field, message, out)
+    this.#starts.environmentBroken(worker.environment.key, field, message, out)
     this.#scheduler.pass(now, out)
-  }
-
-  /** What waits for the environment fails, and what asks for it later tries again. */
-  #environmentBroken(key: string, field: string, message: string, out: NodeEffect[]): void {
-    this.#environments.failed(key)
-    this.#workers.broken(key, out)
-    for (const request of [...this.#requests.all()]) {
-      if (request.environment?.key !== key) continue
-      this.#requests.remove(request.owner, request.key)
-      if (request.actor === null) {
-        out.push({ is: 'send', to: request.owner, message: { is: 'envBroken', classKey: request.key, field, message } })
-      } else {
-        const { actorId } = request.actor
-        out.push({ is: 'toHead', event: { is: 'environmentBroken', actorId, message: describeFailure(request.name, field, message) } })
-      }
-    }
   }
 
   #welcome(out: NodeEffect[]): void {
@@ -237,6 +237,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     const known = this.#requests.get(from, want.class.key)
     if (want.count <= 0) this.#requests.remove(from, want.class.key)
     else if (known !== undefined) {
+      known.isNew ||= want.count > known.count
       known.count = want.count
       known.name = want.taskName
     } else {
@@ -246,11 +247,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       })
       this.#requests.add(request)
       this.#environments.require(environment, out)
-      const warning = impossible.judge(request, this.#cluster, this.#ledger, now)
-      if (warning !== null) {
-        out.push({ is: 'send', to: from, message: { is: 'unplaceable', classKey: key, message: warning, final: false } })
-        this.#warnDriver(job, warning, out)
-      }
+      this.#judge(request, now, out)
     }
     this.#scheduler.pass(now, out)
   }
@@ -262,9 +259,38 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     const request = newRequest(actorId, HEAD, place.name, place.held, place.placement, job, now, extra)
     this.#requests.add(request)
     this.#environments.require(environment, out)
-    const warning = impossible.judge(request, this.#cluster, this.#ledger, now)
-    if (warning !== null) this.#warnDriver(job, warning, out)
+    this.#judge(request, now, out)
     this.#scheduler.pass(now, out)
+  }
+
+  /** Where a request can be served; who asks hears it when that is nowhere. */
+  #judge(request: Request, now: Millis, out: NodeEffect[]): void {
+    const message = impossible.judge(request, this.#cluster, this.#ledger, now)
+    const { owner, key: classKey, actor, job } = request
+    // The node of an owner judges for it.
+    if (message === null || (actor === null && !this.knows(owner))) return
+    if (actor === null) out.push({ is: 'send', to: owner, message: { is: 'unplaceable', classKey, message, final: false } })
+    this.#warnDriver(job, message, out)
+  }
+
+  /** Others came or went, or have other things free. */
+  #clusterChanged(now: Millis, out: NodeEffect[]): void {
+    for (const request of this.#requests.all()) this.#judge(request, now, out)
+    this.#scheduler.pass(now, out)
+  }
+
+  /** A process of another node that wants workers here, or has some. */
+  #isGuest(from: WorkerId, { is }: Control): boolean {
+    const nodeId = nodeOf(from)
+    return GUEST_MESSAGES.has(is) && nodeId !== this.#options.nodeId && !this.#cluster.isDead(nodeId)
+  }
+
+  #nodeDied(nodeId: NodeId, why: string, now: Millis, out: NodeEffect[]): void {
+    this.#cluster.died(nodeId)
+    const owners = new Set([...this.#leases.owners(), ...this.#requests.owners()].map(([owner]) => owner))
+    for (const owner of owners) if (nodeOf(owner) === nodeId) this.#ownerGone(owner, out)
+    for (const to of this.#processes()) out.push({ is: 'send', to, message: { is: 'nodeDied', nodeId, why } })
+    this.#clusterChanged(now, out)
   }
 
   #leaseReturn(from: WorkerId, leaseId: number, retire: boolean, now: Millis, out: NodeEffect[]): void {
@@ -344,8 +370,10 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       if (worker.actor.lease !== undefined) this.#leases.resuming.delete(worker.actor.lease)
       this.#ledger.give(worker.actor.holding)
     }
-    if (worker.workerId === null) this.#startFailed(worker, how, out)
-    else {
+    if (worker.workerId === null) {
+      this.#welcome(out)
+      this.#warn(this.#starts.failed(worker, how, out), out)
+    } else {
       const lease = this.#leases.of(worker.workerId)
       if (lease !== undefined) this.#scheduler.end(lease)
       const memory = this.#memory.exited(worker, how.signal, how.kernelKills, now)
@@ -359,36 +387,20 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#scheduler.pass(now, out)
   }
 
-  #startFailed(worker: Worker, how: Exited, out: NodeEffect[]): void {
-    this.#welcome(out)
-    const end = worker.endReason ?? (how.signal === null ? `exit code ${how.exitCode}` : `signal ${how.signal}`)
-    if (worker.environment !== null) return this.#startFailedIn(worker.environment, worker, end, how, out)
-    const tail = how.stderrTail === '' ? '' : `\n${how.stderrTail}`
-    const failures = this.#workers.failures
-    if (failures >= limits.workerStartFailuresMax && ![...this.#workers.all()].some(each => each.workerId !== null)) {
-      // A hang would be worse: nothing that waits can ever run.
-      out.push({ is: 'end', reason: `${failures} worker processes in a row did not get started (${end})${tail}` })
-      return
-    }
-    this.#warn(`A worker process did not get started (${end}); ${this.#workers.failures} in a row by now. It is tried again.${tail}`, out)
-  }
-
-  #startFailedIn(environment: Environment, worker: Worker, end: string, how: Exited, out: NodeEffect[]): void {
-    if (worker.endReason === ENVIRONMENT_BROKEN) return
-    const bySystem = worker.endReason === null && (how.signal !== null || worker.pid === null)
-    if (bySystem && this.#environments.killed(environment.key)) return
-    const tail = how.stderrTail === '' ? '' : `\n${how.stderrTail}\n`
-    const message = `a worker process did not get started in it (${end})${tail}`
-    this.#environmentBroken(environment.key, suspects(environment), message, out)
-  }
-
   /** What an ended process owned ends with it: its wants, and the workers that run its tasks. */
   #processGone(gone: WorkerId, death: Death, out: NodeEffect[]): void {
-    this.#requests.removeOwner(gone)
-    for (const lease of this.#leases.ownedBy(gone)) this.#endWorker(lease.workerId, 'the owner of its task died', out)
+    this.#ownerGone(gone, out)
     this.#questions.gone(gone, out)
     for (const to of this.#processes()) out.push({ is: 'send', to, message: { is: 'workerDied', workerId: gone, death } })
+    // Of those of other nodes their own tell.
+    if (nodeOf(gone) !== this.#options.nodeId) return
+    out.push({ is: 'processGone', workerId: gone, death })
     out.push({ is: 'toHead', event: { is: 'processDied', workerId: gone, death } })
+  }
+
+  #ownerGone(gone: WorkerId, out: NodeEffect[]): void {
+    this.#requests.removeOwner(gone)
+    for (const lease of this.#leases.ownedBy(gone)) this.#endWorker(lease.workerId, 'the owner of its task died', out)
   }
 
   #peerClosed(process: WorkerId, reason: string, now: Millis, out: NodeEffect[]): void {

@@ -29,6 +29,8 @@ export interface Request {
   count: number
   /** Since when it has not been served although it asked. */
   waitingSince: Millis
+  /** More was asked for since it was looked where it is best served. */
+  isNew: boolean
   /** This node can never serve it, though another may. */
   notHere: boolean
   /** Since when it is known that no node can ever serve it; null while one can. */
@@ -106,6 +108,7 @@ export function newRequest(
     actor: more.actor ?? null,
     count: more.count ?? 1,
     waitingSince: now,
+    isNew: true,
     notHere: false,
     impossibleSince: null,
     expected: 0,

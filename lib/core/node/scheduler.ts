@@ -9,6 +9,7 @@ import { limits } from '../../options.js'
 import type { WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import { fits, fromAmounts, subtract } from '../resources.js'
+import type { ClusterView } from './cluster-view.js'
 import type { Environments } from './environments.js'
 import type { NodeEffect } from './events.js'
 import { Guard } from './guard.js'
@@ -16,18 +17,20 @@ import type { Lease, Leases } from './leases.js'
 import type { Ledger } from './ledger.js'
 import { HEAD, type Request, type Requests } from './requests.js'
 import { SoftCap } from './soft-cap.js'
+import { Spillover } from './spillover.js'
 import type { Shortage, Worker, Workers } from './workers.js'
 
 /** Grants in a row to tasks that waiting tasks need, before one of the others is served. */
 const URGENT_IN_A_ROW = 8
 
 export class Scheduler {
-  readonly #nodeId: string
+  readonly #cluster: ClusterView
   readonly #ledger: Ledger
   readonly #leases: Leases
   readonly #workers: Workers
   readonly #requests: Requests
   readonly #environments: Environments
+  readonly #spillover: Spillover
   readonly #guard: Guard
   readonly #cap: SoftCap
   /** When each owner may next be asked for its leases; empty while nothing waits. */
@@ -35,8 +38,9 @@ export class Scheduler {
   #urgentInARow = 0
   #deadline: Millis = Number.POSITIVE_INFINITY
 
-  constructor(nodeId: string, ledger: Ledger, leases: Leases, workers: Workers, requests: Requests, environments: Environments) {
-    this.#nodeId = nodeId
+  constructor(cluster: ClusterView, ledger: Ledger, leases: Leases, workers: Workers, requests: Requests, environments: Environments) {
+    this.#cluster = cluster
+    this.#spillover = new Spillover(cluster, requests, ledger)
     this.#ledger = ledger
     this.#leases = leases
     this.#workers = workers
@@ -50,13 +54,14 @@ export class Scheduler {
   pass(now: Millis, out: NodeEffect[]): void {
     this.#deadline = Number.POSITIVE_INFINITY
     this.#resume(out)
+    this.#spillover.pass(now, out)
     this.#workers.refill(this.#grant(now, out), this.#environments.isReady(this.#workers.warm), now, out)
     this.#reclaim(now, out)
   }
 
   /** When the next pass is due though nothing happens. */
   deadline(): Millis | null {
-    const next = Math.min(this.#deadline, this.#guard.changesAt)
+    const next = Math.min(this.#deadline, this.#guard.changesAt, this.#spillover.deadline() ?? Number.POSITIVE_INFINITY)
     return next === Number.POSITIVE_INFINITY ? null : next
   }
 
@@ -175,7 +180,7 @@ export class Scheduler {
       leaseId: lease.id,
       workerId,
       gpuIds: holding.gpuIds,
-      nodeId: this.#nodeId,
+      nodeId: this.#cluster.own.nodeId,
     } as const
     out.push({ is: 'send', to: request.owner, message })
   }

@@ -1,18 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tasks of one scheduling class that are ready and have no worker yet, first in first out, and the lanes leased for it.
 
-import type { SchedulingClass } from '../../wire/messages.js'
+import type { SchedulingClass, WorkerId } from '../../wire/messages.js'
 import type { Lane } from './lane.js'
 import type { Task } from './task.js'
+import { Wants } from './wants.js'
 
 export class ClassQueue {
   readonly lanes: Lane[] = []
-  /** How many more workers the node was last told this class could use. */
-  wanted = 0
+  /** How many more workers the nodes were last told this class could use. */
+  readonly wants: Wants
+  /** Nothing is sent to a worker before it has answered for what it has: it is used once, or the next worker is to be another. */
+  readonly isShallow: boolean
   private tasks: Task[] = []
   private head = 0
 
-  constructor(readonly scheduling: SchedulingClass) {}
+  constructor(
+    readonly scheduling: SchedulingClass,
+    node: WorkerId,
+  ) {
+    this.wants = new Wants(scheduling, node)
+    const { freshWorker, maxCalls, where } = scheduling
+    this.isShallow = freshWorker || maxCalls > 0 || where?.strategy.is === 'spread'
+  }
+
+  /** For who looks at what waits: the task that is next. */
+  get taskName(): string {
+    return this.peek()?.name ?? ''
+  }
 
   get length(): number {
     return this.tasks.length - this.head

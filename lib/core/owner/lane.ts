@@ -23,6 +23,8 @@ const CLAIM_WORDS = 256
  */
 export class Lane {
   leaseId = 0
+  /** Of the node that granted the lease. */
+  daemon: WorkerId = ''
   queue: ClassQueue | null = null
   gpuIds: string[] = []
   /** Whether the worker has been told of the lease. */

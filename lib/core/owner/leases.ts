@@ -8,7 +8,7 @@
 
 import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { Grant, NodeId, SchedulingClass, WorkerId } from '../../wire/messages.js'
+import type { Grant, NodeId, SchedulingClass, Spill, WantRefused, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 import { ClassQueue } from './class-queue.js'
@@ -27,7 +27,7 @@ export class Leases {
 
   classQueue(scheduling: SchedulingClass): ClassQueue {
     let queue = this.classes.get(scheduling.key)
-    if (queue === undefined) this.classes.set(scheduling.key, (queue = new ClassQueue(scheduling)))
+    if (queue === undefined) this.classes.set(scheduling.key, (queue = new ClassQueue(scheduling, this.node)))
     return queue
   }
 
@@ -50,18 +50,18 @@ export class Leases {
     return this.classes.get(task.scheduling.key)?.remove(task) ?? false
   }
 
-  granted(grant: Grant, now: Millis, out: Effect[]): void {
+  granted(daemon: WorkerId, grant: Grant, now: Millis, out: Effect[]): void {
     const queue = this.classes.get(grant.classKey)
-    if (queue === undefined || queue.length + (queue.want as number) === 0) {
-      out.push({ is: 'send', to: this.node, message: { is: 'leaseReturn', leaseId: grant.leaseId, retire: false } })
-      if (queue !== undefined) queue.wanted = 0
+    queue?.wants.granted(daemon)
+    if (queue === undefined || queue.length + queue.want === 0) {
+      out.push({ is: 'send', to: daemon, message: { is: 'leaseReturn', leaseId: grant.leaseId, retire: false } })
       return
     }
-    queue.wanted = Math.max(0, queue.wanted - 1)
     let lane = this.lanes.get(grant.workerId)
     if (lane === undefined) this.lanes.set(grant.workerId, (lane = new Lane(grant.workerId, this.isRemote(grant.workerId))))
     assert(lane.leaseId === 0, 'a worker was granted twice')
     lane.leaseId = grant.leaseId
+    lane.daemon = daemon
     lane.gpuIds = grant.gpuIds
     lane.queue = queue
     lane.announced = lane.blocked = lane.returning = false
@@ -120,10 +120,33 @@ export class Leases {
     this.takeBack(lane, lane.newestFirst(), out)
   }
 
-  /** Others wait: idle leases go back, and busy ones that have had their turn as soon as what runs has ended. */
-  reclaim(now: Millis, out: Effect[]): void {
+  /** Another node is to be asked for some of the workers that were wanted of the own one. */
+  spilled({ classKey, to, counts }: Spill, out: Effect[]): void {
+    const queue = this.classes.get(classKey)
+    queue?.wants.spilled(to, counts, queue.taskName, out)
+  }
+
+  refused(daemon: WorkerId, { classKey, count }: WantRefused, out: Effect[]): void {
+    const queue = this.classes.get(classKey)
+    queue?.wants.refused(daemon, count, queue.taskName, out)
+  }
+
+  nodeDied(nodeId: NodeId, out: Effect[]): void {
+    for (const queue of this.classes.values()) queue.wants.nodeDied(nodeId, queue.taskName, out)
+  }
+
+  /** The daemon of that worker's node; of one never leased, the own. */
+  daemonOf(worker: WorkerId): WorkerId {
+    return this.lanes.get(worker)?.daemon ?? this.node
+  }
+
+  /**
+   * Others wait on that node (null: on all): idle leases go back, and busy ones that have had their turn as soon as what runs
+   * has ended.
+   */
+  reclaim(daemon: WorkerId | null, now: Millis, out: Effect[]): void {
     for (const lane of this.lanes.values()) {
-      if (lane.leaseId === 0) continue
+      if (lane.leaseId === 0 || (daemon !== null && lane.daemon !== daemon)) continue
       if (lane.outstanding === 0) this.giveBack(lane, out)
       else if (now - lane.grantedAt >= limits.leaseQuantumMs && !lane.returning) {
         lane.returning = true
@@ -164,21 +187,19 @@ export class Leases {
   }
 
   /** A class that cannot be placed: gives the tasks that waited for it. */
-  unplaceable(classKey: string): Task[] {
+  unplaceable(classKey: string, out: Effect[]): Task[] {
     const queue = this.classes.get(classKey)
     if (queue === undefined) return []
-    queue.wanted = 0
+    queue.wants.forget(out)
     return queue.drain()
   }
 
   flush(out: Effect[]): void {
     for (const queue of this.classes.values()) {
       const want = Math.min(limits.wantMax, queue.want)
-      if (want === queue.wanted || (want !== 0 && want < queue.wanted) || (queue.wanted !== 0 && want < 2 * queue.wanted && want !== 0))
-        continue
-      queue.wanted = want
-      const taskName = queue.peek()?.name ?? ''
-      out.push({ is: 'send', to: this.node, message: { is: 'want', class: queue.scheduling, count: want, taskName } })
+      const wanted = queue.wants.total
+      if (want === wanted || (want !== 0 && want < 2 * wanted)) continue
+      queue.wants.set(want, queue.taskName, out)
     }
   }
 
@@ -199,6 +220,7 @@ export class Leases {
   }
 
   invariants(): void {
+    for (const { wants } of this.classes.values()) wants.invariants()
     for (const lane of this.lanes.values()) {
       lane.invariants()
       assert((lane.leaseId !== 0) === (lane.queue?.lanes.includes(lane) ?? false), 'a lane and its class disagree')
@@ -207,12 +229,11 @@ export class Leases {
 
   /** Spreads queued tasks over the lanes with room, the least loaded first. */
   private pump(queue: ClassQueue, now: Millis, out: Effect[]): void {
-    const shallow = queue.scheduling.freshWorker || queue.scheduling.maxCalls > 0
     while (queue.length > 0) {
       const task = queue.peek() as Task
       let best: Lane | null = null
       for (const lane of queue.lanes) {
-        const depth = shallow ? 1 : lane.isRemote ? remoteDepth(lane, task) : limits.pipelineDepthMax
+        const depth = queue.isShallow ? 1 : lane.isRemote ? remoteDepth(lane, task) : limits.pipelineDepthMax
         if (lane.room(depth) && !this.wornOut(lane) && (best === null || lane.outstanding < best.outstanding)) best = lane
       }
       if (best === null) return
@@ -243,7 +264,7 @@ export class Leases {
 
   private giveBack(lane: Lane, out: Effect[]): void {
     const retire = this.wornOut(lane)
-    out.push({ is: 'send', to: this.node, message: { is: 'leaseReturn', leaseId: lane.leaseId, retire } })
+    out.push({ is: 'send', to: lane.daemon, message: { is: 'leaseReturn', leaseId: lane.leaseId, retire } })
     this.detach(lane)
   }
 

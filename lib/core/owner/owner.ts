@@ -58,7 +58,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
     this.values = new Values(this.references)
     this.leases = new Leases(node)
     this.lineage = new Lineage(this.references)
-    this.tasks = new Tasks(this.references, this.values, this.leases, this.lineage, node, decodeError)
+    this.tasks = new Tasks(this.references, this.values, this.leases, this.lineage, decodeError)
     this.calls = new ActorCalls(this.references, this.values, this.lineage, node, decodeError)
     this.recovery = new Recovery(this.references, this.values, this.lineage, this.tasks, this.calls)
   }
@@ -194,9 +194,13 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   private message(from: WorkerId, message: Control, now: Millis, out: Effect[]): void {
     switch (message.is) {
       case 'grant':
-        return this.leases.granted(message, now, out)
+        return this.leases.granted(from, message, now, out)
       case 'reclaim':
-        return this.leases.reclaim(now, out)
+        return this.leases.reclaim(from === this.self ? null : from, now, out)
+      case 'spill':
+        return this.leases.spilled(message, out)
+      case 'wantRefused':
+        return this.leases.refused(from, message, out)
       case 'unplaceable':
         if (message.final) this.tasks.unplaceable(message.classKey, message.message, now, out)
         return
@@ -261,6 +265,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   }
 
   private nodeDied(nodeId: NodeId, why: string, now: Millis, out: Effect[]): void {
+    this.leases.nodeDied(nodeId, out)
     this.tasks.nodeDied(nodeId, why, now, out)
     const error = new OwnerDiedError(`the process that owned the object was on the node ${nodeId}, which died: ${why}`)
     for (const worker of this.references.nodeDied(nodeId, error)) this.ownerDied(worker, error, out)

@@ -67,7 +67,6 @@ export class Tasks {
     private readonly values: Values,
     private readonly leases: Leases,
     private readonly lineage: Lineage,
-    private readonly node: WorkerId,
     private readonly decodeError: (bytes: Uint8Array) => Error,
   ) {
     leases.isReady = (task, now, out) => this.isReady(task, now, out)
@@ -179,7 +178,11 @@ export class Tasks {
   }
 
   private endWorker(task: Task, workerId: WorkerId, out: Effect[]): void {
-    out.push({ is: 'send', to: this.node, message: { is: 'killWorker', workerId, reason: `${task.name} was cancelled by force` } })
+    out.push({
+      is: 'send',
+      to: this.leases.daemonOf(workerId),
+      message: { is: 'killWorker', workerId, reason: `${task.name} was cancelled by force` },
+    })
   }
 
   /** The shell tried to take a task back; a forced cancel that came too late for that ends the worker. */
@@ -245,13 +248,13 @@ export class Tasks {
   }
 
   unplaceable(classKey: string, message: string, now: Millis, out: Effect[]): void {
-    for (const task of this.leases.unplaceable(classKey)) {
+    for (const task of this.leases.unplaceable(classKey, out)) {
       this.fail(task, new TaskUnschedulableError(`${task.name} cannot be scheduled: ${message}`), now, out)
     }
   }
 
   environmentBroken(classKey: string, field: string, message: string, now: Millis, out: Effect[]): void {
-    for (const task of this.leases.unplaceable(classKey)) {
+    for (const task of this.leases.unplaceable(classKey, out)) {
       this.fail(task, new RuntimeEnvError(describeFailure(task.name, field, message)), now, out)
     }
   }

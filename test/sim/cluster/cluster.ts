@@ -13,6 +13,7 @@ import { Random } from '../random.js'
 import { Agenda } from './agenda.js'
 import type { Skew } from './life.js'
 import { nodeIdOf } from './names.js'
+import { plan } from './nemesis.js'
 import { SimNode } from './node.js'
 import type { Settings } from './settings.js'
 
@@ -36,6 +37,7 @@ export class SimCluster implements Observed {
     for (let i = 0; i < settings.nodes; i++) this.join()
     const nodes = [...this.byId.values()]
     for (const [i, each] of seeds.entries()) this.#drive(nodes[i % nodes.length] as SimNode, each)
+    plan(this, new Random(seed ^ 0x4e3e))
   }
 
   /** A new machine joins. */

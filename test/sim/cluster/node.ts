@@ -63,10 +63,9 @@ export class SimNode implements Surroundings {
       job: null,
       founded: false,
     }
-    this.daemon = new Daemon(
-      new Node({ ...common, ...options }),
-      new Head({ ...common, encodeError: error => new TextEncoder().encode(error.message) }),
-    )
+    const place = { nodeId, address: '127.0.0.1', labels: {}, resources: () => this.daemon.node.resources() }
+    const head = Head.embedded({ encodeError: error => new TextEncoder().encode(error.message) }, place)
+    this.daemon = new Daemon(new Node({ ...common, ...options }), head)
     this.children = new Children(
       this.life,
       cluster.random,

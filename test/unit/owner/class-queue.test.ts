@@ -6,7 +6,7 @@ import { ClassQueue } from '#lib/core/owner/class-queue.js'
 import { Lane } from '#lib/core/owner/lane.js'
 import { TASK, Task } from '#lib/core/owner/task.js'
 import { workerIdOf } from '../../fakes/cluster.js'
-import { CODE, CPU } from '../../fakes/owner.js'
+import { CODE, CPU, NODE } from '../../fakes/owner.js'
 
 let lastSeq = 0
 const taskOf = (): Task => new Task(++lastSeq, 'f', CODE, CPU, new Uint8Array(0), 0, 1, 0, false, [], null)
@@ -16,7 +16,7 @@ suite('class queue', () => {
     const step = fc.oneof(fc.constantFrom('push', 'push', 'unshift', 'shift', 'shift', 'drain'), fc.nat(20))
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), steps => {
-        const queue = new ClassQueue(CPU)
+        const queue = new ClassQueue(CPU, NODE)
         let model: Task[] = []
         for (const each of steps) {
           if (each === 'push' || each === 'unshift') {
@@ -40,7 +40,7 @@ suite('class queue', () => {
   })
 
   test('thousands go in and out in order', () => {
-    const queue = new ClassQueue(CPU)
+    const queue = new ClassQueue(CPU, NODE)
     const tasks = Array.from({ length: 20_000 }, taskOf)
     for (const task of tasks) queue.push(task)
     for (const task of tasks) assert.equal(queue.shift(), task)

@@ -61,6 +61,8 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   query: { is: 'query', request: 1, what: 'nodes', argument: '' },
   told: { is: 'told', request: 1, rows: [{ a: 1 }] },
   killWorker: { is: 'killWorker', workerId: W, reason: 'r' },
+  spill: { is: 'spill', classKey: 'k', to: [W], counts: [1] },
+  wantRefused: { is: 'wantRefused', classKey: 'k', count: 2 },
   corrupt: { is: 'corrupt', workerId: W, detail: 'd' },
   collect: { is: 'collect' },
   endJob: { is: 'endJob' },
@@ -100,6 +102,10 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   cancelObject: { is: 'cancelObject', seq: 1, force: false, recursive: true },
   leaseBlocked: { is: 'leaseBlocked', leaseId: 1 },
   takeBack: { is: 'takeBack', claims: [0, 255] },
+
+  linkHello: { is: 'linkHello', protocol: 3, nodeId: 'n', daemonId: W, address: 'tcp://127.0.0.1:1' },
+  linkRefused: { is: 'linkRefused', message: 'm' },
+  routeHold: { is: 'routeHold', nodeId: 'n', held: true },
 
   register: { is: 'register', clusterId: null, node },
   synced: {

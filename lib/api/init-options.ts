@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options of init(): what they are, what is refused at the call, and which cluster they mean.
+
+import { limits } from '../options.js'
+import type { NodeRecord } from '../run/cluster-home.js'
+import { nodeFor } from '../run/cluster-lookup.js'
+import { checkName, count, flag, refuseUnknown } from '../run/option-checks.js'
+import type { RuntimeEnv } from './runtime-env.js'
+import { checkLabels } from './strategy.js'
+import { checkResources } from './task-options.js'
+
+export interface InitOptions {
+  /**
+   * 'local' starts a cluster on this machine. 'auto' attaches to the one that runs here, "host:port" to the one whose head listens there
+   * and that has a node on this machine. Left out: EAGLERAY_ADDRESS, else a cluster that runs here, else 'local'.
+   */
+  address?: string
+  /** CPUs the node offers. Default: those this process may use. */
+  numCpus?: number
+  /** GPUs the node offers. Default: those of CUDA_VISIBLE_DEVICES, else those of the machine. May exceed the real number where that variable is not set. */
+  numGpus?: number
+  /** Bytes of memory the node offers for `memoryBytes`. */
+  memoryBytes?: number
+  /** Custom resources by name. */
+  resources?: Record<string, number>
+  labels?: Record<string, string>
+  /** Size of the object store in bytes. Default: 30 % of memory. */
+  objectStoreBytes?: number
+  /** Whether objects go to disk when memory is short. Default true. */
+  spill?: boolean
+  /** Directory for that, made if it is not there. Default: in the session directory. */
+  spillDir?: string
+  /** Where the names of actors live. Default: a namespace of this driver's own. */
+  namespace?: string
+  /** Whether what workers print comes out here, prefixed "(name pid=…)". Default true. */
+  logToDriver?: boolean
+  /** What all workers of this driver are started in, unless a task or actor says otherwise. */
+  runtimeEnv?: RuntimeEnv
+  dashboard?: boolean | { host?: string; port?: number }
+  /** Whether a second init() is ignored rather than an error. Default false. */
+  ignoreReinitError?: boolean
+}
+
+const KEYS = [
+  'address',
+  'numCpus',
+  'numGpus',
+  'memoryBytes',
+  'resources',
+  'labels',
+  'objectStoreBytes',
+  'spill',
+  'spillDir',
+  'namespace',
+  'logToDriver',
+  'runtimeEnv',
+  'dashboard',
+  'ignoreReinitError',
+]
+
+/** Refuses what cannot be, before anything is looked for or started. */
+export function checkInit(options: InitOptions): void {
+  refuseUnknown('init()', options, KEYS)
+  flag('init()', 'spill', options.spill)
+  if (options.spillDir !== undefined && (typeof options.spillDir !== 'string' || options.spillDir === ''))
+    throw new TypeError('init(): spillDir must be the path of a directory')
+  if (options.spillDir !== undefined && options.spill === false) throw new TypeError('init(): spillDir is given, and spill is false')
+  checkResources('init()', options)
+  checkName('init()', options.namespace, 'namespace')
+  flag('init()', 'logToDriver', options.logToDriver)
+  flag('init()', 'ignoreReinitError', options.ignoreReinitError)
+  checkLabels('init()', options.labels)
+  if (options.address !== undefined && typeof options.address !== 'string') throw new TypeError('init(): address must be a string')
+  const address = options.address ?? fromEnvironment()
+  if (address !== undefined && address !== 'local') refuseOwn(options, address)
+  const bytes = options.objectStoreBytes
+  count('init()', 'objectStoreBytes', bytes, limits.storeBytesMin, limits.storeBytesMax)
+}
+
+function fromEnvironment(): string | undefined {
+  return process.env.EAGLERAY_ADDRESS || undefined
+}
+
+/** What a node offers was decided when it was started. */
+function refuseOwn(options: InitOptions, address: string): void {
+  const own = DECIDED_AT_START.find(key => options[key] !== undefined)
+  if (own === undefined) return
+  throw new TypeError(
+    `init(): ${own} is decided where a cluster is started, not when attaching to ${address}; with address: 'local' this program starts one of its own`,
+  )
+}
+
+const DECIDED_AT_START = ['numCpus', 'numGpus', 'memoryBytes', 'resources', 'labels', 'objectStoreBytes', 'spill', 'spillDir'] as const
+
+/** The node to attach to; null: one is to be started. Throws ClusterConnectionError, and TypeError for options that are decided there. */
+export function nodeToAttach(options: InitOptions): NodeRecord | null {
+  const address = options.address ?? fromEnvironment()
+  const node = address === 'local' ? null : nodeFor(address)
+  if (node !== null) refuseOwn(options, node.address)
+  return node
+}

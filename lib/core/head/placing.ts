@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds nodes for actors. One that fits nowhere now waits, in the order of arrival, and is tried again when something
+// changed; one that could fit on no node at all, however empty, is given up after a while.
+
+import { nodeOf } from '../../ids.js'
+import { limits } from '../../options.js'
+import type { NodeId, NodeView } from '../../wire/messages.js'
+import { assert } from '../assert.js'
+import type { Millis } from '../machine.js'
+import { whyNot } from '../policy/explain.js'
+import { type Demand, feasibleNodes, pick } from '../policy/pick.js'
+import { describeAmounts } from '../resources.js'
+import type { Actor } from './actor.js'
+import type { HeadEffect, HeadOptions } from './events.js'
+import type { Nodes } from './nodes.js'
+
+export class Placing {
+  readonly #options: HeadOptions
+  readonly #nodes: Nodes
+  readonly #waiting = new Set<Actor>()
+  #turn = 0
+
+  constructor(options: HeadOptions, nodes: Nodes) {
+    this.#options = options
+    this.#nodes = nodes
+  }
+
+  /** Gives false when it waits. */
+  place(actor: Actor, now: Millis, out: HeadEffect[]): boolean {
+    const nodeId = this.#pick(actor)
+    if (nodeId === null) {
+      this.#waiting.add(actor)
+      this.#judge(actor, now, out)
+      return false
+    }
+    this.#waiting.delete(actor)
+    actor.nodeId = nodeId
+    actor.impossibleSince = null
+    this.#nodes.reserve(nodeId, actor.spec.actorId, actor.spec.held)
+    this.ask(actor, out)
+    return true
+  }
+
+  /** Tells its node to place it; once more, where the node may not have got it. */
+  ask({ spec, incarnation, nodeId }: Actor, out: HeadEffect[]): void {
+    const { actorId, className, name, placement, held, environment, job, where } = spec
+    const event = { is: 'place', actorId, incarnation, name: name ?? className, placement, held, environment, job, where } as const
+    out.push({ is: 'toNode', nodeId: nodeId as string, event })
+  }
+
+  /** It need not be placed any more, or not there. */
+  withdraw(actor: Actor, out: HeadEffect[]): void {
+    this.#waiting.delete(actor)
+    const { nodeId, spec } = actor
+    if (nodeId === null || actor.workerId !== null) return
+    out.push({ is: 'toNode', nodeId, event: { is: 'unplace', actorId: spec.actorId } })
+    this.#nodes.answered(nodeId, spec.actorId, false)
+    actor.nodeId = null
+  }
+
+  placed(actor: Actor): void {
+    this.#nodes.answered(actor.nodeId as string, actor.spec.actorId, true)
+    actor.refusedBy.clear()
+  }
+
+  refused(actor: Actor, now: Millis, out: HeadEffect[]): boolean {
+    const nodeId = actor.nodeId as string
+    this.#nodes.answered(nodeId, actor.spec.actorId, false)
+    actor.refusedBy.add(nodeId)
+    actor.nodeId = null
+    return this.place(actor, now, out)
+  }
+
+  /** Something changed on the nodes. Gives those that were placed. */
+  retry(now: Millis, out: HeadEffect[]): Actor[] {
+    const placed: Actor[] = []
+    const hopeless = new Set<string>()
+    for (const actor of [...this.#waiting]) {
+      const { held, placement, where } = actor.spec
+      const need = `${describeAmounts(held)} ${describeAmounts(placement)} ${JSON.stringify(where)}`
+      if (hopeless.has(need)) continue
+      actor.refusedBy.clear()
+      if (this.place(actor, now, out)) placed.push(actor)
+      else hopeless.add(need)
+    }
+    return placed
+  }
+
+  /** Those that have waited long enough for a node that could hold them, with why it is none. */
+  expired(now: Millis): [Actor, string][] {
+    const due = [...this.#waiting].filter(
+      ({ impossibleSince }) => impossibleSince !== null && now >= impossibleSince + limits.infeasibleAfterMs,
+    )
+    return due.map(actor => [actor, this.#describe(actor)])
+  }
+
+  deadline(): Millis | null {
+    let next: Millis | null = null
+    for (const { impossibleSince } of this.#waiting) {
+      if (impossibleSince !== null && (next === null || impossibleSince < next)) next = impossibleSince
+    }
+    return next === null ? null : next + limits.infeasibleAfterMs
+  }
+
+  /** Of an actor that waits for a node: why. */
+  reason(actor: Actor): string | null {
+    if (!this.#waiting.has(actor)) return null
+    return this.#describe(actor)
+  }
+
+  restore(actor: Actor): void {
+    if (actor.nodeId === null) this.#waiting.add(actor)
+  }
+
+  invariants(): void {
+    for (const { phase, nodeId, spec } of this.#waiting) {
+      assert(phase === 'pending' || phase === 'restarting', `a ${phase} actor waits for a node`)
+      assert(nodeId === null, `actor ${spec.actorId} waits for a node and has one`)
+    }
+  }
+
+  /** The node in the same process judges for itself; of many, the policy chooses. */
+  #pick(actor: Actor): NodeId | null {
+    if (this.#options.nodeId !== null) return this.#options.nodeId
+    const open = this.#nodes.open().filter(view => !actor.refusedBy.has(view.nodeId))
+    return pick(demandOf(actor), open, { local: nodeOf(actor.creator), turn: this.#turn++ })?.nodeId ?? null
+  }
+
+  /** Nodes that are away after a restart of the head count: they may come back. */
+  #judge(actor: Actor, now: Millis, out: HeadEffect[]): void {
+    const isPossible = feasibleNodes(demandOf(actor), this.#views()).length > 0
+    if (isPossible) actor.impossibleSince = null
+    else if (actor.impossibleSince === null) {
+      actor.impossibleSince = now
+      out.push({ is: 'send', to: actor.creator, message: { is: 'warning', text: this.#describe(actor) } })
+    }
+  }
+
+  #describe(actor: Actor): string {
+    return `Actor ${actor.spec.name ?? actor.spec.className} ${whyNot(demandOf(actor), this.#views())}`
+  }
+
+  *#views(): Generator<NodeView> {
+    for (const { view } of this.#nodes.living()) yield view
+  }
+}
+
+function demandOf({ spec: { held, placement, where } }: Actor): Demand {
+  return { need: held, placement, where }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Work that finds another node. What an owner of this node wants stays here while the node is less than half full, and
+// goes where there is room after that: its owner is told whom to ask. What an owner of another node wants waits here a
+// moment; then, if there is room elsewhere, it is refused, and its own node decides again.
+//
+// So nothing is sent round in circles: only the owner's node sends work away, a node that has none of it refuses only
+// after a while, and what was sent to a node counts as taken there until that node has told of it.
+
+import { nodeOf } from '../../ids.js'
+import { limits } from '../../options.js'
+import type { Amounts, WorkerId } from '../../wire/messages.js'
+import type { Millis } from '../machine.js'
+import type { NodeState } from '../policy/node-state.js'
+import { feasibleNodes, pickMany } from '../policy/pick.js'
+import { fits, subtract } from '../resources.js'
+import type { ClusterView } from './cluster-view.js'
+import type { NodeEffect } from './events.js'
+import { demandOf } from './impossible.js'
+import type { Ledger } from './ledger.js'
+import type { Request, Requests } from './requests.js'
+
+export class Spillover {
+  readonly #cluster: ClusterView
+  readonly #requests: Requests
+  readonly #ledger: Ledger
+  #turn = 0
+  #deadline: Millis = Number.POSITIVE_INFINITY
+
+  constructor(cluster: ClusterView, requests: Requests, ledger: Ledger) {
+    this.#cluster = cluster
+    this.#requests = requests
+    this.#ledger = ledger
+  }
+
+  /** Sends away what is better served elsewhere, and refuses what has waited here for others long enough. To be called before each round of grants. */
+  pass(now: Millis, out: NodeEffect[]): void {
+    this.#deadline = Number.POSITIVE_INFINITY
+    if (this.#cluster.alone) return
+    const left = { ...this.#ledger.available }
+    for (const request of [...this.#requests.all()]) {
+      if (request.class === null || request.where?.strategy.is === 'group') continue
+      if (this.isForeign(request.owner)) this.#guest(request, left, now, out)
+      else this.#own(request, left, now, out)
+    }
+  }
+
+  /** Whether it is a process of another node. */
+  isForeign(owner: WorkerId): boolean {
+    return nodeOf(owner) !== this.#cluster.own.nodeId
+  }
+
+  deadline(): Millis | null {
+    return this.#deadline === Number.POSITIVE_INFINITY ? null : this.#deadline
+  }
+
+  /** Takes what stays here off `left`. */
+  #own(request: Request, left: Amounts, now: Millis, out: NodeEffect[]): void {
+    const { need } = request
+    const { own } = this.#cluster
+    const open = own.state === 'alive' && !request.notHere && this.#ledger.devices.fits(need.GPU ?? 0)
+    // What was asked for anew is looked at as a whole, the rest only as far as this node cannot serve it now.
+    const staying = request.isNew || !open ? 0 : take(need, request.count, left)
+    const rest = request.count - staying
+    request.isNew = false
+    if (rest === 0) return
+    const here: NodeState = { ...own, available: open ? { ...left } : {} }
+    const [, ...others] = this.#cluster.states(now)
+    const spill = new Spill(request)
+    const near = spill.add(others, request.class?.near ?? null, rest)
+    const choice = pickMany(demandOf(request), rest - near, [here, ...spill.after(others)], { local: own.nodeId, turn: this.#turn++ })
+    for (const [node, count] of choice.counts) if (node !== here) spill.to(node, count)
+    take(need, choice.counts.get(here) ?? 0, left)
+    const waitsHere = !request.notHere && own.state === 'alive' && choice.feasible.includes(here)
+    if (choice.left > 0 && !waitsHere)
+      spill.round(
+        choice.feasible.filter(node => node !== here),
+        choice.left,
+        this.#turn,
+      )
+    this.#send(request, spill, now, out)
+  }
+
+  #send(request: Request, { counts }: Spill, now: Millis, out: NodeEffect[]): void {
+    if (counts.size === 0) return
+    for (const [node, count] of counts) {
+      request.count -= count
+      this.#cluster.sent(node.nodeId, request.need, count, now)
+    }
+    if (request.count === 0) this.#requests.remove(request.owner, request.key)
+    const to = [...counts.keys()].map(node => node.daemonId)
+    out.push({ is: 'send', to: request.owner, message: { is: 'spill', classKey: request.key, to, counts: [...counts.values()] } })
+  }
+
+  #guest(request: Request, left: Amounts, now: Millis, out: NodeEffect[]): void {
+    const closed = this.#cluster.own.state !== 'alive' || request.notHere
+    const staying = closed ? 0 : take(request.need, request.count, left)
+    const count = request.count - staying
+    if (count === 0) return
+    const at = closed ? now : request.waitingSince + limits.guestWaitMs
+    if (now < at) this.#deadline = Math.min(this.#deadline, at)
+    else if (!closed && !this.#hasRoomElsewhere(request, now)) this.#deadline = Math.min(this.#deadline, now + limits.guestWaitMs)
+    else {
+      request.count = staying
+      if (staying === 0) this.#requests.remove(request.owner, request.key)
+      out.push({ is: 'send', to: request.owner, message: { is: 'wantRefused', classKey: request.key, count } })
+    }
+  }
+
+  #hasRoomElsewhere(request: Request, now: Millis): boolean {
+    const feasible = feasibleNodes(demandOf(request), this.#cluster.states(now))
+    return feasible.some(node => node !== this.#cluster.own && fits(request.need, node.available))
+  }
+}
+
+/** Takes the need off `left` up to `count` times; gives how often. */
+function take(need: Amounts, count: number, left: Amounts): number {
+  let times = 0
+  for (; times < count && fits(need, left); times++) subtract(left, need)
+  return times
+}
+
+/** How many of the workers that a request wants are to be asked of each other node. */
+class Spill {
+  readonly counts = new Map<NodeState, number>()
+
+  constructor(private readonly request: Request) {}
+
+  to(node: NodeState, count: number): void {
+    this.counts.set(node, (this.counts.get(node) ?? 0) + count)
+  }
+
+  /** To that node as many as it has room for; gives how many. */
+  add(others: readonly NodeState[], nodeId: string | null, count: number): number {
+    const node = nodeId === null ? undefined : others.find(each => each.nodeId === nodeId)
+    if (node === undefined || feasibleNodes(demandOf(this.request), [node]).length === 0) return 0
+    const times = take(this.request.need, count, { ...node.available })
+    if (times > 0) this.to(node, times)
+    return times
+  }
+
+  /** The others, less what goes to them. */
+  after(others: readonly NodeState[]): NodeState[] {
+    return others.map(node => {
+      const count = this.counts.get(node) ?? 0
+      if (count === 0) return node
+      const available = { ...node.available }
+      take(this.request.need, count, available)
+      return { ...node, available }
+    })
+  }
+
+  /** One to each in turn: they wait there. */
+  round(nodes: readonly NodeState[], count: number, turn: number): void {
+    if (nodes.length === 0) return
+    for (let i = 0; i < count; i++) this.to(nodes[(turn + i) % nodes.length] as NodeState, 1)
+  }
+}

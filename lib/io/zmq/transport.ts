@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// The transport over ZeroMQ: a ROUTER that others dial, and a DEALER for each peer that this process dials. All sends are
+// taken at once or lost; the links above send again. Only for main threads: ZeroMQ's addon aborts a process whose worker
+// thread ends with a receive in flight.
+
+import { randomInt } from 'node:crypto'
+import { limits } from '../../options.js'
+import type { NodeId, WorkerId } from '../../wire/messages.js'
+import { type Clock, type Connection, LinkTable } from '../link-table.js'
+import type { Transport, TransportListener } from '../transport.js'
+import { type Zmq, type ZmqContext, zmqContext } from './context.js'
+
+export interface ZmqOptions {
+  id: NodeId
+  daemonId: WorkerId
+  /** The cluster's secret. Null: neither encrypted nor guarded, for measurements. */
+  token: string | null
+  /** The interface that is listened on, and the port; 0: any. The default is '127.0.0.1' and any. */
+  host?: string
+  port?: number
+  listener: TransportListener
+}
+
+const clock: Clock = {
+  now: () => performance.now(),
+  after: (ms, run) => {
+    const timer = setTimeout(run, Math.ceil(ms))
+    timer.unref()
+    return () => clearTimeout(timer)
+  },
+}
+
+export async function zmqTransport(options: ZmqOptions): Promise<Transport> {
+  const shared = await zmqContext(options.token)
+  const { host = '127.0.0.1', port = 0 } = options
+  const router = new shared.zmq.Router({ ...shared.server, mandatory: true })
+  try {
+    await router.bind(`tcp://${host.includes(':') ? `[${host}]` : host}:${port === 0 ? '*' : port}`)
+  } catch (error) {
+    router.close()
+    shared.close()
+    throw error
+  }
+  return new ZmqTransport(options, shared, router)
+}
+
+/** A peer that dialled us, by the name ROUTER gave the connection. */
+class Accepted implements Connection {
+  readonly address = ''
+  readonly name: string
+
+  constructor(
+    private readonly owner: ZmqTransport,
+    private readonly routingId: Buffer,
+  ) {
+    this.name = routingId.toString('latin1')
+  }
+
+  send(bytes: Uint8Array): void {
+    this.owner.sendTo(this, this.routingId, bytes)
+  }
+
+  close(): void {
+    this.owner.dropped(this)
+  }
+}
+
+class Dialled implements Connection {
+  closed = false
+
+  constructor(
+    readonly address: string,
+    readonly dealer: Zmq.Dealer,
+  ) {}
+
+  send(bytes: Uint8Array): void {
+    if (!this.closed) this.dealer.send(bytes).catch(ignore)
+  }
+
+  close(): void {
+    this.closed = true
+    this.dealer.close()
+  }
+}
+
+const ignore = (): void => {}
+
+class ZmqTransport implements Transport {
+  readonly address: string
+  readonly #table: LinkTable
+  readonly #accepted = new Map<string, Accepted>()
+  #closed = false
+
+  constructor(
+    private readonly options: ZmqOptions,
+    private readonly shared: ZmqContext,
+    private readonly router: Zmq.Router,
+  ) {
+    this.address = router.lastEndpoint ?? ''
+    const { id, daemonId, listener } = options
+    const dialler = { dial: (address: string) => this.#dial(address) }
+    this.#table = new LinkTable({ id, daemonId, address: this.address }, listener, dialler, clock, () => randomInt(1, 2 ** 32))
+    router.events.on('handshake:error:auth', ({ address, error }) =>
+      this.#refused(address, `the key is not the cluster's (${error.message})`),
+    )
+    router.events.on('handshake:error:protocol', ({ address, error }) => this.#refused(address, `no such handshake (${error.message})`))
+    router.events.on('handshake:error:other', ({ address, error }) => this.#refused(address, `the handshake failed (${error.message})`))
+    void this.#receive()
+  }
+
+  open(peer: { id: NodeId; address: string }): void {
+    this.#table.open(peer)
+  }
+
+  send(id: NodeId, packet: Uint8Array): boolean {
+    return this.#table.send(id, packet)
+  }
+
+  isFull(id: NodeId): boolean {
+    return this.#table.isFull(id)
+  }
+
+  unacknowledged(id: NodeId): number {
+    return this.#table.unacknowledged(id)
+  }
+
+  forget(id: NodeId): void {
+    this.#table.forget(id)
+  }
+
+  async close(drainMs: number): Promise<void> {
+    if (this.#closed) return
+    const until = clock.now() + drainMs
+    while (!this.#table.settled && clock.now() < until) await new Promise(resolve => setTimeout(resolve, limits.linkAckMs))
+    this.#closed = true
+    this.#table.close()
+    this.router.close()
+    this.shared.close()
+  }
+
+  sendTo(connection: Accepted, routingId: Buffer, bytes: Uint8Array): void {
+    if (this.#closed) return
+    this.router.send([routingId, bytes]).catch((error: NodeJS.ErrnoException) => {
+      // EAGAIN: more is queued for it than a link has in flight. The link sends again.
+      if (error.code !== 'EHOSTUNREACH') return
+      this.#table.disconnected(connection, 'its connection ended')
+    })
+  }
+
+  async #receive(): Promise<void> {
+    for await (const parts of this.router) {
+      const [routingId, bytes] = parts as [Buffer, Buffer]
+      if (parts.length !== 2) this.#refused('', `it sent a message of ${parts.length} parts`)
+      else this.#heard(routingId, bytes)
+    }
+  }
+
+  #heard(routingId: Buffer, bytes: Buffer): void {
+    const known = this.#accepted.get(routingId.toString('latin1'))
+    const connection = known ?? new Accepted(this, Buffer.from(routingId))
+    this.#table.heard(connection, bytes)
+    if (known === undefined && this.#table.knows(connection)) this.#accepted.set(connection.name, connection)
+  }
+
+  /** Nothing is sent over it any more. */
+  dropped(connection: Accepted): void {
+    this.#accepted.delete(connection.name)
+  }
+
+  #dial(address: string): Connection {
+    const { zmq, client } = this.shared
+    const reconnect = { reconnectInterval: limits.reconnectMs[0], reconnectMaxInterval: limits.reconnectMs[1] }
+    // Nothing is queued for a connection that is not there.
+    const dealer = new zmq.Dealer({ ...client, ...reconnect, immediate: true })
+    const connection = new Dialled(address, dealer)
+    dealer.events.on('handshake', () => this.#table.connected(connection))
+    dealer.events.on('disconnect', () => this.#table.disconnected(connection, 'the connection ended'))
+    dealer.events.on('handshake:error:auth', ({ error }) => this.#refused(address, `it does not admit our key (${error.message})`))
+    dealer.events.on('handshake:error:protocol', ({ error }) =>
+      this.#refused(address, `it does not shake hands as we do (${error.message})`),
+    )
+    try {
+      dealer.connect(address)
+    } catch (error) {
+      this.#refused(address, `it is no address (${(error as Error).message})`)
+    }
+    void this.#listenTo(connection)
+    return connection
+  }
+
+  async #listenTo(connection: Dialled): Promise<void> {
+    for await (const parts of connection.dealer) {
+      if (parts.length === 1) this.#table.heard(connection, parts[0] as Buffer)
+    }
+  }
+
+  #refused(address: string, why: string): void {
+    if (!this.#closed) this.options.listener.onRefused({ why, address, id: null })
+  }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages between a node and a head that is a process of its own, and those of processes to the head that have nothing
+// to do with actors. N, H and P as in messages.ts.
+
+import type { HeadToNode, NodeToHead } from '../core/node/events.js'
+import type { Amounts, Control, NodeId, WorkerId } from './messages.js'
+
+// N -> H ------------------------------------------------------------------------------------------------------------
+/** A node as all others see it. */
+export interface NodeView {
+  nodeId: NodeId
+  /** The process that messages to the node go to. */
+  daemonId: WorkerId
+  hostname: string
+  /** Of its links, and of its data channel. */
+  address: string
+  dataAddress: string
+  state: 'alive' | 'draining' | 'dead'
+  labels: Record<string, string>
+  gpuIds: string[]
+  total: Amounts
+  available: Amounts
+  /** Why, when dead; else null. */
+  deathCause: string | null
+}
+/** What waits on a node for resources. */
+export interface Demand {
+  resources: Amounts
+  count: number
+}
+/** The first message of a node, and again whenever the head asks for it. Answered by `registered` or `fenced`. */
+export interface Register {
+  is: 'register'
+  /** The cluster it belonged to until now; null when it comes anew. */
+  clusterId: string | null
+  node: NodeView
+}
+/** After `registered`, and after what the head had not acknowledged was sent again: what lives on the node now. */
+export interface Synced {
+  is: 'synced'
+  actors: ActorSeat[]
+  /** Actors that it was asked to place and still has to. */
+  placing: string[]
+  /** Processes that are to hear of actors: actor and process. */
+  watches: [string, WorkerId][]
+  /** Jobs that have processes here. */
+  jobs: string[]
+}
+/** Where an actor lives on a node. */
+export interface ActorSeat {
+  actorId: string
+  incarnation: number
+  workerId: WorkerId
+  pid: number
+  gpuIds: string[]
+}
+/** That it lives, and what is free. */
+export interface Beat {
+  is: 'beat'
+  available: Amounts
+  demand: Demand[]
+}
+/** From a process of the node. `seq` counts `forHead` and `toHead` of the node together, from 1. */
+export interface ForHead {
+  is: 'forHead'
+  seq: number
+  from: WorkerId
+  message: Control
+}
+/** From the node itself. */
+export interface ToHead {
+  is: 'toHead'
+  seq: number
+  event: NodeToHead
+}
+
+// H -> N ------------------------------------------------------------------------------------------------------------
+export interface Registered {
+  is: 'registered'
+  clusterId: string
+  /** Names this run of the head. */
+  epoch: string
+  /** The last `seq` of this node whose effects the head has kept. */
+  seen: number
+  /** How long a node may be silent before it is dead (ms). */
+  nodeDeadAfterMs: number
+}
+/** The head does not know the sender (it was restarted): it is to register. */
+export interface RegisterAgain {
+  is: 'registerAgain'
+}
+/** Everything up to this `seq` is kept, also if the head dies now. */
+export interface HeadAck {
+  is: 'headAck'
+  seq: number
+}
+/** The nodes of the cluster; without `full`, those that changed since the last. */
+export interface View {
+  is: 'view'
+  full: boolean
+  nodes: NodeView[]
+}
+/** From the head to every node, and from each to its processes: all that was there is gone. */
+export interface NodeDied {
+  is: 'nodeDied'
+  nodeId: NodeId
+  why: string
+}
+/** The node counts as dead: it ends what it runs. It may register as a new one. */
+export interface Fenced {
+  is: 'fenced'
+  why: string
+}
+/** For a process of the node. */
+export interface Deliver {
+  is: 'deliver'
+  to: WorkerId
+  message: Control
+}
+export interface ToNode {
+  is: 'toNode'
+  event: HeadToNode
+}
+
+// P -> H ------------------------------------------------------------------------------------------------------------
+/** The node takes no new work and leaves when it has none. Answered by `answer` with its row, or none. */
+export interface DrainNode {
+  is: 'drainNode'
+  request: number
+  nodeId: NodeId
+}
+export interface KvPut {
+  is: 'kvPut'
+  request: number
+  namespace: string
+  key: string
+  value: Uint8Array
+  overwrite: boolean
+}
+export interface KvGet {
+  is: 'kvGet'
+  request: number
+  namespace: string
+  key: string
+}
+export interface KvDelete {
+  is: 'kvDelete'
+  request: number
+  namespace: string
+  key: string
+}
+/** The keys that start so, in order. */
+export interface KvList {
+  is: 'kvList'
+  request: number
+  namespace: string
+  prefix: string
+}
+export interface KvAnswer {
+  is: 'kvAnswer'
+  request: number
+  /** Put: it is stored as asked. Get and delete: there was one. */
+  done: boolean
+  value: Uint8Array | null
+  keys: string[]
+  /** Why it was refused. */
+  error: string | null
+}
+
+export type HeadMessage =
+  | Register
+  | Synced
+  | Beat
+  | ForHead
+  | ToHead
+  | Registered
+  | RegisterAgain
+  | HeadAck
+  | View
+  | NodeDied
+  | Fenced
+  | Deliver
+  | ToNode
+  | DrainNode
+  | KvPut
+  | KvGet
+  | KvDelete
+  | KvList
+  | KvAnswer

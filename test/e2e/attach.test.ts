@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drivers that attach to a running node: several at once, one after the other, and what is left of each that ended.
+
+import assert from 'node:assert/strict'
+import { existsSync, realpathSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { AuthenticationError, ClusterConnectionError, get, init, NodeDiedError, remote, shutdown, state } from 'eagleray'
+import { clusterHome, liveNodes, writeRecord } from '#lib/run/cluster-home.js'
+import { type RunningNode, startNode } from '#lib/run/cluster-start.js'
+import { endPrograms, isAlive, type Program, processGone, startProgram, waitFor } from './support.js'
+
+const ADDRESS = '127.0.0.1:6399'
+
+suite('attaching', () => {
+  let node: RunningNode
+  const start = (): Promise<RunningNode> => {
+    const joining = { head: ADDRESS, host: '127.0.0.1', token: 'secret', home: clusterHome(), listed: true, withHead: true }
+    return startNode({ numCpus: 2, objectStoreBytes: 64 << 20 }, joining, 'stdin')
+  }
+
+  suiteSetup(async () => {
+    node = await start()
+  })
+  teardown(async () => {
+    await shutdown()
+    endPrograms()
+  })
+  suiteTeardown(() => node.stop())
+
+  async function driver(name: string, options: Parameters<typeof startProgram>[1] = {}): Promise<Program & { jobId: string }> {
+    const program = startProgram('attached.mjs', { args: [name], ...options })
+    const [, text] = await program.line(/attached (.*)\n/)
+    const { jobId, nodeId, address } = JSON.parse(text as string)
+    assert.deepEqual([nodeId, address], [node.nodeId, ADDRESS])
+    return { ...program, jobId }
+  }
+
+  /** Tells the program to do something, and gives its answer. */
+  async function ask<T>(program: Program, what: string): Promise<T> {
+    program.say(what)
+    const [, text] = await program.line(new RegExp(`${what.split(' ')[0]} (.*)\n`))
+    return JSON.parse(text as string)
+  }
+
+  test('by address, by auto, by EAGLERAY_ADDRESS, and because a cluster runs here; shutdown leaves it alone', async () => {
+    const jobs = new Set<string>()
+    for (const options of [{ address: ADDRESS }, { address: 'tcp://localhost:6399' }, { address: 'auto' }, {}]) {
+      const context = await init(options)
+      assert.deepEqual([context.address, context.nodeId, context.sessionDir], [ADDRESS, node.nodeId, node.sessionDir])
+      assert.equal(await get(remote((a: number) => a + 1).remote(1)), 2)
+      jobs.add(context.jobId)
+      await context[Symbol.asyncDispose]()
+      assert.ok(existsSync(node.sessionDir) && isAlive(node.pid))
+    }
+    assert.equal(jobs.size, 4)
+    await init()
+    const states = new Map((await state.listJobs()).map(job => [job.jobId, job.state]))
+    for (const job of jobs) assert.equal(states.get(job), 'ENDED')
+    assert.deepEqual([...states.values()].filter(each => each === 'RUNNING').length, 1)
+  })
+
+  test('what was decided at its start is refused; so is what is no address, or that of no cluster', async () => {
+    await assert.rejects(init({ numCpus: 1 }), { name: 'TypeError', message: /numCpus is decided where a cluster is started.*6399/ })
+    await assert.rejects(init({ address: 'auto', resources: { x: 1 } }), TypeError)
+    await assert.rejects(init({ address: 'somewhere' }), { name: 'TypeError', message: /host:port/ })
+    const none = { name: 'ClusterConnectionError', message: /no node of a cluster at 127.0.0.1:1 .*eagleray start --address 127.0.0.1:1/ }
+    await assert.rejects(init({ address: '127.0.0.1:1' }), none)
+    const [record] = liveNodes(clusterHome())
+    assert.ok(record !== undefined)
+    writeRecord(clusterHome(), 'nodes', 'liar', { ...record, address: '127.0.0.1:2', token: 'guess' })
+    await assert.rejects(init({ address: '127.0.0.1:2' }), AuthenticationError)
+    await assert.rejects(init({ address: 'auto' }), { name: 'ClusterConnectionError', message: /2 clusters run on this machine/ })
+    writeRecord(clusterHome(), 'nodes', 'liar', { ...record, address: '127.0.0.1:2', startTime: '1' })
+    await assert.rejects(init({ address: '127.0.0.1:2' }), ClusterConnectionError, 'another process has that number now')
+  })
+
+  test('two at once: workers, output and directories of their own', async () => {
+    const [a, b] = await Promise.all([driver('a'), driver('b', { cwd: realpathSync(tmpdir()) })])
+    const [ofA, ofB] = [await ask<{ pid: number; cwd: string }>(a, 'where'), await ask<{ pid: number; cwd: string }>(b, 'where')]
+    assert.deepEqual([ofA.cwd, ofB.cwd], [process.cwd(), realpathSync(tmpdir())])
+    assert.notEqual(ofA.pid, ofB.pid)
+    await Promise.all([ask(a, 'say mine'), ask(b, 'say yours')])
+    a.say('leave')
+    b.say('leave')
+    const [endA, endB] = [await a.ended, await b.ended]
+    assert.match(endA.stdout, /^\(\S+ pid=\d+\) mine$/m)
+    assert.doesNotMatch(endA.stdout, /yours/)
+    assert.match(endB.stdout, /^\(\S+ pid=\d+\) yours$/m)
+    assert.doesNotMatch(endB.stdout, /mine/)
+    await processGone(ofA.pid)
+  })
+
+  test('kill -9 of a driver ends its tasks and actors, and nothing else', async () => {
+    const [a, b] = await Promise.all([driver('a'), driver('b')])
+    const actor = await ask<number>(a, 'actor')
+    const detached = await ask<number>(a, 'detached')
+    await ask(a, 'run')
+    const other = await ask<number>(b, 'actor')
+    a.kill('SIGKILL')
+    await processGone(actor)
+    assert.ok(isAlive(detached) && isAlive(other))
+    await init({ namespace: 'a' })
+    const stateOf = async (jobId: string) => (await state.listJobs()).find(job => job.jobId === jobId)?.state
+    await waitFor(async () => (await stateOf(a.jobId)) === 'ENDED', 'the job of the killed driver has ended')
+    assert.equal(await stateOf(b.jobId), 'RUNNING')
+    await waitFor(async () => (await state.listWorkers()).every(each => each.state !== 'leased'), 'its lease is over')
+    const again = await driver('a')
+    assert.equal(await ask<number>(again, 'named'), detached)
+  })
+
+  test('kill -9 of the node: its drivers hear of it', async () => {
+    await init({ address: 'auto' })
+    const ref = remote(() => new Promise(() => {})).remote()
+    await node.kill()
+    await assert.rejects(get(ref), NodeDiedError)
+    assert.throws(() => remote(() => 1).remote(), NodeDiedError)
+    await shutdown()
+    await assert.rejects(init({ address: ADDRESS }), ClusterConnectionError)
+    node = await start()
+    await init({ address: ADDRESS })
+  })
+})

@@ -1,0 +1,42 @@
+// Attaches to a running cluster, and does what it is told, line by line, until it is told to leave.
+import { createInterface } from 'node:readline'
+import { get, getActor, init, remote, shutdown } from 'eagleray'
+
+const [name] = process.argv.slice(2)
+const { nodeId, jobId, address } = await init({ namespace: name })
+console.log(`attached ${JSON.stringify({ nodeId, jobId, address })}`)
+
+class Keeper {
+  pid() {
+    return process.pid
+  }
+}
+const where = remote(() => ({ pid: process.pid, cwd: process.cwd() }))
+const say = remote(text => console.log(text))
+const forever = remote(() => new Promise(() => {}))
+const kept = []
+
+const does = {
+  where: async () => get(where.remote()),
+  say: async text => get(say.remote(text)),
+  actor: async () => {
+    kept.push(remote(Keeper).remote())
+    return get(kept.at(-1).pid.remote())
+  },
+  detached: async () => get(remote(Keeper, { name: 'kept', lifetime: 'detached' }).remote().pid.remote()),
+  named: async () => get((await getActor('kept')).pid.remote()),
+  run: async () => {
+    kept.push(forever.remote())
+    return 'running'
+  },
+  leave: async () => {
+    await shutdown()
+    process.exit(0)
+  },
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [what, ...rest] = line.split(' ')
+  const answer = await does[what](...rest).catch(error => ({ error: `${error.name}: ${error.message}` }))
+  console.log(`${what} ${JSON.stringify(answer ?? null)}`)
+}

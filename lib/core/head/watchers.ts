@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who is to hear of which actor, both ways round. Kept in memory only: nodes tell it again after the head was restarted.
+// Who is to hear of which actor, both ways round. The head has all, each node those of its own processes, which it tells
+// the head again after that was restarted.
 
 import { nodeOf } from '../../ids.js'
 import type { NodeId, WorkerId } from '../../wire/messages.js'
@@ -17,6 +18,15 @@ export class Watchers {
 
   of(actorId: string): Iterable<WorkerId> {
     return this.#byActor.get(actorId) ?? []
+  }
+
+  *all(): Generator<[string, WorkerId]> {
+    for (const [actorId, processes] of this.#byActor) for (const process of processes) yield [actorId, process]
+  }
+
+  remove(actorId: string, process: WorkerId): void {
+    removeFrom(this.#byActor, actorId, process)
+    removeFrom(this.#byProcess, process, actorId)
   }
 
   /** Nothing changes any more for those who asked about that id. */

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node's side of a head that is another process: it registers, says that it lives, and brings what its processes and the
+// node itself have for the head. While the head is away everything here goes on, and what is for the head waits.
+//
+//   away --up--> registering --registered, the rest sent again, synced--> joined --restarted, registerAgain--> registering
+//     \________________________________ fenced (final) __________________________________________/
+//
+// Invariants: nothing is sent before `registered` but `register`; what the head has not kept is sent again to the next
+// one, before `synced`, which tells what lives here as it is after all that; whoever watches an actor is told to each head.
+
+import { ActorUnschedulableError, type EaglerayError } from '../../errors.js'
+import { limits } from '../../options.js'
+import type {
+  ActorSeat,
+  ActorView,
+  Amounts,
+  Control,
+  Demand,
+  HeadMessage,
+  KvAnswer,
+  NodeDied,
+  NodeView,
+  Registered,
+  View,
+  WorkerId,
+} from '../../wire/messages.js'
+import { assert } from '../assert.js'
+import { viewOfNone } from '../head/actor.js'
+import { Watchers } from '../head/watchers.js'
+import type { Machine, Millis } from '../machine.js'
+import type { HeadToNode, NodeToHead } from './events.js'
+import { Outbox } from './outbox.js'
+
+export interface Membership {
+  /** Who this node is. `available` is filled in. */
+  readonly node: Omit<NodeView, 'available' | 'state' | 'deathCause'>
+  /** What is free now, and what waits for more. */
+  readonly load: () => { available: Amounts; demand: Demand[] }
+  readonly lives: () => { actors: ActorSeat[]; placing: string[]; jobs: string[] }
+  readonly encodeError: (error: EaglerayError) => Uint8Array
+}
+
+export type HeadLinkEvent =
+  /** There is a link to the head. */
+  | { is: 'headUp' }
+  | { is: 'headDown' }
+  /** Behind the link is another process than before. What was sent last may be lost. */
+  | { is: 'headRestarted' }
+  | { is: 'fromHead'; message: Control }
+  /** From a process of this node. */
+  | { is: 'forHead'; from: WorkerId; message: Control }
+  | { is: 'toHead'; event: NodeToHead }
+  | { is: 'tick' }
+
+export type HeadLinkEffect =
+  | { is: 'sendHead'; message: HeadMessage }
+  | { is: 'send'; to: WorkerId; message: Control }
+  | { is: 'headToNode'; event: HeadToNode }
+  | { is: 'cluster'; message: View | NodeDied }
+  /** Part of the cluster (again). */
+  | { is: 'joined'; clusterId: string; nodeDeadAfterMs: number }
+  | { is: 'fenced'; why: string }
+
+export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
+  readonly #membership: Membership
+  readonly #outbox = new Outbox()
+  #state: 'away' | 'registering' | 'joined' | 'fenced' = 'away'
+  #isUp = false
+  #clusterId: string | null = null
+  /** The head has heard of it, so it hears of its end. */
+  readonly #known = new Set<WorkerId>()
+  readonly #watches = new Watchers()
+  #idleMs: number = limits.beatIdleMs
+  #lastBeat: Millis = 0
+  #told = ''
+  /** Something may have changed since the last beat. */
+  #isDirty = false
+
+  constructor(membership: Membership) {
+    this.#membership = membership
+  }
+
+  get isJoined(): boolean {
+    return this.#state === 'joined'
+  }
+
+  handle(event: HeadLinkEvent, now: Millis, out: HeadLinkEffect[]): void {
+    if (this.#state === 'fenced') return
+    switch (event.is) {
+      case 'headUp':
+        this.#isUp = true
+        return this.#state === 'away' ? this.#register(out) : undefined
+      case 'headDown':
+        this.#isUp = false
+        return
+      case 'headRestarted':
+        this.#state = 'away'
+        return this.#isUp ? this.#register(out) : undefined
+      case 'fromHead':
+        return this.#fromHead(event.message as HeadMessage, now, out)
+      case 'forHead':
+        return this.#forHead(event.from, event.message, out)
+      case 'toHead':
+        return this.#toHead(event.event, out)
+      case 'tick':
+        return this.#beat(now, out)
+    }
+  }
+
+  /** What is free may have changed. */
+  touch(): void {
+    this.#isDirty = true
+  }
+
+  deadline(): Millis | null {
+    if (this.#state !== 'joined' || !this.#isUp) return null
+    return this.#lastBeat + (this.#isDirty ? limits.beatMs : this.#idleMs)
+  }
+
+  invariants(): void {
+    this.#watches.invariants()
+    let last = 0
+    for (const { seq } of this.#outbox.all()) {
+      assert(seq > last, 'what waits for the head is out of order')
+      last = seq
+    }
+  }
+
+  #register(out: HeadLinkEffect[]): void {
+    this.#state = 'registering'
+    const node: NodeView = { ...this.#membership.node, available: this.#membership.load().available, state: 'alive', deathCause: null }
+    out.push({ is: 'sendHead', message: { is: 'register', clusterId: this.#clusterId, node } })
+  }
+
+  #fromHead(message: HeadMessage, now: Millis, out: HeadLinkEffect[]): void {
+    switch (message.is) {
+      case 'registered':
+        return this.#state === 'registering' ? this.#registered(message, now, out) : undefined
+      case 'registerAgain':
+        return this.#state === 'joined' ? this.#register(out) : undefined
+      case 'headAck':
+        return this.#outbox.kept(message.seq)
+      case 'deliver':
+        return this.#deliver(message.to, message.message, out)
+      case 'toNode':
+        if (message.event.is === 'watchProcess') this.#known.add(message.event.workerId)
+        out.push({ is: 'headToNode', event: message.event })
+        return
+      case 'view':
+      case 'nodeDied':
+        out.push({ is: 'cluster', message })
+        return
+      case 'fenced':
+        this.#state = 'fenced'
+        out.push({ is: 'fenced', why: message.why })
+    }
+  }
+
+  #registered({ clusterId, seen, nodeDeadAfterMs }: Registered, now: Millis, out: HeadLinkEffect[]): void {
+    this.#clusterId = clusterId
+    this.#idleMs = Math.min(limits.beatIdleMs, nodeDeadAfterMs / 4)
+    this.#state = 'joined'
+    this.#outbox.kept(seen)
+    for (const message of this.#outbox.all()) out.push({ is: 'sendHead', message })
+    out.push({ is: 'sendHead', message: { is: 'synced', ...this.#membership.lives(), watches: [...this.#watches.all()] } })
+    this.#told = ''
+    out.push({ is: 'joined', clusterId, nodeDeadAfterMs })
+    this.#beat(now, out)
+  }
+
+  #forHead(from: WorkerId, message: Control, out: HeadLinkEffect[]): void {
+    if (this.#isFull && this.#refuse(from, message, out)) return
+    this.#known.add(from)
+    if (message.is === 'actorCreate') this.#watches.add(message.spec.actorId, from)
+    if (message.is === 'actorWatch') this.#watches.add(message.actorId, from)
+    const numbered = this.#outbox.forHead(from, message)
+    if (this.#state === 'joined') out.push({ is: 'sendHead', message: numbered })
+  }
+
+  #toHead(event: NodeToHead, out: HeadLinkEffect[]): void {
+    if (event.is === 'placed') this.#known.add(event.workerId)
+    if (event.is === 'processDied') {
+      this.#outbox.processGone(event.workerId)
+      this.#watches.processGone(event.workerId)
+      // Most processes run tasks and are nothing to the head.
+      if (!this.#known.delete(event.workerId)) return
+    }
+    const numbered = this.#outbox.toHead(event)
+    if (this.#state === 'joined') out.push({ is: 'sendHead', message: numbered })
+  }
+
+  #deliver(to: WorkerId, message: Control, out: HeadLinkEffect[]): void {
+    if ('request' in message) this.#outbox.answered(to, message.request)
+    if (message.is === 'actorState' && message.view.phase === 'dead') this.#watches.remove(message.actorId, to)
+    out.push({ is: 'send', to, message })
+  }
+
+  #beat(now: Millis, out: HeadLinkEffect[]): void {
+    const due = this.deadline()
+    if (due === null || (now < due && this.#told !== '')) return
+    const load = this.#membership.load()
+    const told = JSON.stringify(load)
+    const isNews = told !== this.#told
+    this.#isDirty = false
+    if (!isNews && now < this.#lastBeat + this.#idleMs) return
+    this.#told = told
+    this.#lastBeat = now
+    out.push({ is: 'sendHead', message: { is: 'beat', ...load } })
+  }
+
+  get #isFull(): boolean {
+    return this.#outbox.size >= limits.headQueueMax || this.#outbox.bytes >= limits.headQueueBytesMax
+  }
+
+  /** Gives false for what is small and must not be lost. */
+  #refuse(from: WorkerId, message: Control, out: HeadLinkEffect[]): boolean {
+    const why = `the head of the cluster is away, and ${this.#outbox.size} messages wait for it already`
+    if (message.is === 'actorCreate') {
+      const { actorId, className } = message.spec
+      const error = new ActorUnschedulableError(`Actor ${className} cannot be created: ${why}`)
+      const view: ActorView = viewOfNone(actorId, this.#membership.encodeError(error))
+      out.push({ is: 'send', to: from, message: { is: 'actorState', actorId, view } })
+    } else if (message.is === 'query' || message.is === 'drainNode') {
+      out.push({ is: 'send', to: from, message: { is: 'answer', request: message.request, rows: [] } })
+    } else if (message.is === 'actorByName') {
+      out.push({ is: 'send', to: from, message: { is: 'actorNamed', request: message.request, view: null } })
+    } else if (message.is === 'kvPut' || message.is === 'kvGet' || message.is === 'kvDelete' || message.is === 'kvList') {
+      const answer: KvAnswer = { is: 'kvAnswer', request: message.request, done: false, value: null, keys: [], error: why }
+      out.push({ is: 'send', to: from, message: answer })
+    } else return false
+    return true
+  }
+}

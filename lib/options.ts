@@ -135,6 +135,10 @@ export const limits = {
   /** How often the head tells the nodes what changed on the others, for so many nodes; with more of them less often (ms). */
   viewEveryMs: 100,
   viewNodesPerInterval: 100,
+  /** How long an actor may wait for room on a node before that gives it back to the head, where there are other nodes (ms). */
+  placeWaitMs: 2_000,
+  /** Kinds of what waits on a node that it tells the head of. */
+  demandsTold: 100,
   /** Bytes of all key-values of a cluster. */
   kvBytesMax: 64 << 20,
   /** Messages and bytes for the head that a node keeps while it is away; beyond it actors cannot be created there, and questions are answered with nothing. */

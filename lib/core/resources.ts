@@ -36,6 +36,10 @@ export function add(to: Amounts, given: Amounts): void {
   for (const name in given) to[name] = (to[name] ?? 0) + (given[name] as number)
 }
 
+export function isEqual(a: Amounts, b: Amounts): boolean {
+  return fits(a, b) && fits(b, a)
+}
+
 /** For people: "1.5 GB". */
 export function describeBytes(bytes: number): string {
   for (const [unit, size] of [

@@ -193,7 +193,8 @@ export class Actors {
   /** Everything that ran there is gone. */
   nodeDied(nodeId: NodeId, why: string, now: Millis, out: HeadEffect[]): void {
     for (const creator of this.#table.creatorsOn(nodeId)) this.#creatorGone(creator, out)
-    for (const actorId of [...this.#unborn.keys()]) if (nodeOf(ownerOf(actorId)) === nodeId) this.#never(actorId, this.#none(actorId), out)
+    for (const actorId of [...this.#unborn.keys()])
+      if (nodeOf(ownerOf(actorId)) === nodeId) this.#never(actorId, this.#none(actorId, false), out)
     this.#watchers.nodeGone(nodeId)
     this.#table.nodeGone(nodeId)
     for (const actor of [...this.#table.all()]) {
@@ -372,14 +373,14 @@ export class Actors {
     for (const actor of this.#table.createdBy(creator)) {
       for (const [actorId, by] of [...actor.aliases]) {
         if (by !== creator) continue
-        if (actor.phase !== 'dead') this.#tell(actorId, this.#none(actorId), out)
+        if (actor.phase !== 'dead') this.#tell(actorId, this.#none(actorId, false), out)
         this.#dropAlias(actor, actorId)
         this.#table.save(actor, out)
       }
       if (actor.creator === creator && !actor.spec.detached) this.#end(actor, 'died with its owner: the process that created it ended', out)
     }
     this.#table.creatorGone(creator)
-    for (const actorId of [...this.#unborn.keys()]) if (ownerOf(actorId) === creator) this.#never(actorId, this.#none(actorId), out)
+    for (const actorId of [...this.#unborn.keys()]) if (ownerOf(actorId) === creator) this.#never(actorId, this.#none(actorId, false), out)
   }
 
   /** What its process may not have been told. */
@@ -417,7 +418,7 @@ export class Actors {
     out.push({ is: 'toNode', nodeId: nodeOf(workerId), event: { is: 'endWorker', workerId, reason } })
   }
 
-  #none(actorId: string): ActorView {
-    return viewOfNone(actorId, this.#options.encodeError(causes.gone(actorId, this.#lives(ownerOf(actorId)))))
+  #none(actorId: string, creatorLives = this.#lives(ownerOf(actorId))): ActorView {
+    return viewOfNone(actorId, this.#options.encodeError(causes.gone(actorId, creatorLives)))
   }
 }

@@ -104,6 +104,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
     switch (message.is) {
       case 'beat':
         this.nodes.beat(entry, message, now)
+        // Also where nothing changed: whoever was refused tries again.
         return this.actors.retry(now, out)
       case 'synced':
         return this.#synced(entry, message, now, out)

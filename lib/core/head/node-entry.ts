@@ -23,6 +23,8 @@ export interface NodeEntry {
   unacknowledged: boolean
   /** What it told of last. */
   told: Amounts
+  /** What of it the others have been told of, or will be. */
+  shown: Amounts
   demand: Demand[]
   /** By actor: placed there, and not answered yet. */
   readonly reserved: Map<string, Amounts>
@@ -46,6 +48,7 @@ export function newEntry(view: NodeView, now: Millis): NodeEntry {
     seen: 0,
     unacknowledged: false,
     told: view.available,
+    shown: view.available,
     demand: [],
     reserved: new Map(),
     version: 0,
@@ -64,8 +67,8 @@ export function copyOf(view: NodeView): NodeView {
 }
 
 /** A row of the state API. */
-export function rowOfNode({ view, demand }: NodeEntry): Record<string, unknown> {
-  const { nodeId, hostname, address, dataAddress, state, labels, total, available, deathCause } = view
+export function rowOfNode({ view, told, demand }: NodeEntry): Record<string, unknown> {
+  const { nodeId, hostname, address, dataAddress, state, labels, total, deathCause } = view
   const resources = fromAmounts(total)
   const waiting = demand.map(each => ({ resources: fromAmounts(each.resources), count: each.count }))
   return {
@@ -74,7 +77,7 @@ export function rowOfNode({ view, demand }: NodeEntry): Record<string, unknown> 
       address: addressOf(address),
       alive: state !== 'dead',
       resources,
-      available: state === 'dead' ? {} : fromAmounts(available),
+      available: state === 'dead' ? {} : fromAmounts(told),
       labels,
     },
     ...{ state, hostname, dataAddress, demand: waiting, deathCause },

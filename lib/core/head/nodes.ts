@@ -9,6 +9,7 @@ import { limits } from '../../options.js'
 import type { Beat, NodeId, NodeView, Register } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
+import { isEqual } from '../resources.js'
 import type { HeadEffect, HeadOptions } from './events.js'
 import { copyOf, type Lost, type NodeEntry, newEntry, recount, rowOfNode } from './node-entry.js'
 import { rowsOf, type Tables } from './tables.js'
@@ -106,10 +107,12 @@ export class Nodes {
     out.push({ is: 'toDaemon', nodeId: entry.view.nodeId, message: { is: 'view', full: true, nodes: this.#changedSince(-1) } })
   }
 
-  beat(entry: NodeEntry, beat: Beat, now: Millis): void {
-    entry.told = beat.available
-    entry.demand = beat.demand
+  beat(entry: NodeEntry, { available, demand }: Beat, now: Millis): void {
+    entry.demand = demand
+    entry.told = available
     recount(entry)
+    if (isEqual(entry.shown, available)) return
+    entry.shown = available
     this.changed(entry, now)
   }
 

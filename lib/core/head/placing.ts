@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds nodes for actors. One that fits nowhere now waits, in the order of arrival, and is tried again when something
-// changed; one that could fit on no node at all, however empty, is given up after a while.
+// Finds nodes for actors: one with room, else one that could have room, where it queues until it is given back. One that
+// no node takes waits here until something changes; one that could fit on no node at all is given up after a while.
 
 import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
@@ -123,7 +123,12 @@ export class Placing {
   #pick(actor: Actor): NodeId | null {
     if (this.#options.nodeId !== null) return this.#options.nodeId
     const open = this.#nodes.open().filter(view => !actor.refusedBy.has(view.nodeId))
-    return pick(demandOf(actor), open, { local: nodeOf(actor.creator), turn: this.#turn++ })?.nodeId ?? null
+    const turn = this.#turn++
+    const free = pick(demandOf(actor), open, { local: nodeOf(actor.creator), turn })
+    if (free !== null) return free.nodeId
+    // It queues where it could be: only that node can make room, between the tasks there.
+    const able = feasibleNodes(demandOf(actor), open)
+    return able[turn % able.length]?.nodeId ?? null
   }
 
   /** Nodes that are away after a restart of the head count: they may come back. */

@@ -148,6 +148,9 @@ export type NodeEvent =
   | { is: 'remoteDied'; workerId: WorkerId; death: Death }
   | { is: 'tick' }
   | HeadToNode
+  /** Of the other nodes, from the head. */
+  | View
+  | NodeDied
 
 export type Send = { is: 'send'; to: WorkerId; message: Control }
 

@@ -13,7 +13,10 @@ import type { Node } from './node.js'
 type FromLink = 'headUp' | 'headDown' | 'headRestarted' | 'fromHead'
 export type MemberEvent = DaemonEvent | Extract<HeadLinkEvent, { is: FromLink }>
 
-export type MemberEffect = DaemonEffect | Extract<HeadLinkEffect, { is: 'sendHead' | 'joined' | 'fenced' }> | { is: 'cluster'; message: View | NodeDied }
+export type MemberEffect =
+  | DaemonEffect
+  | Extract<HeadLinkEffect, { is: 'sendHead' | 'joined' | 'fenced' }>
+  | { is: 'cluster'; message: View | NodeDied }
 
 export interface MemberOptions {
   /** Who this node is for others. */

@@ -19,16 +19,18 @@ import {
 import { assert } from '../assert.js'
 import type { Machine, Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
+import { actorLease } from './actor-lease.js'
 import { ClusterView } from './cluster-view.js'
 import { Environments } from './environments.js'
 import type { NodeEffect, NodeEvent, NodeOptions, Place } from './events.js'
 import * as impossible from './impossible.js'
-import { type Lease, Leases } from './leases.js'
+import { Leases } from './leases.js'
 import { type Holding, Ledger } from './ledger.js'
 import { MemoryMonitor } from './memory.js'
 import { Questions } from './questions.js'
 import { refusal } from './refusals.js'
 import { HEAD, newRequest, type Request, Requests } from './requests.js'
+import { Residents } from './residents.js'
 import { waitingRows, workerRows } from './rows.js'
 import { Scheduler } from './scheduler.js'
 import { Starts } from './starts.js'
@@ -51,6 +53,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #questions = new Questions()
   readonly #memory: MemoryMonitor
   readonly #environments = new Environments()
+  readonly #residents: Residents
   /** Drivers of this node that said hello and have not left, and their jobs. */
   readonly #drivers = new Map<WorkerId, JobSpec>()
   /** Drivers that are not welcomed yet: they are when the first warm worker is there, so that their first task finds one. */
@@ -68,9 +71,15 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#memory = new MemoryMonitor(options.nodeId, this.#workers, this.#leases)
     this.#starts = new Starts(this.#workers, this.#environments, this.#requests)
     this.#scheduler = new Scheduler(this.#cluster, this.#ledger, this.#leases, this.#workers, this.#requests, this.#environments)
+    this.#residents = new Residents(this.#workers, this.#requests, this.#leases, this.#ledger, this.#cluster)
   }
 
   handle(event: NodeEvent, now: Millis, out: NodeEffect[]): void {
+    this.#handle(event, now, out)
+    this.#residents.tellEmpty(this.#drivers.size, out)
+  }
+
+  #handle(event: NodeEvent, now: Millis, out: NodeEffect[]): void {
     switch (event.is) {
       case 'message':
         return this.#message(event.from, event.message, now, out)
@@ -94,6 +103,11 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         return this.#place(event, now, out)
       case 'unplace':
         return this.#requests.remove(HEAD, event.actorId)
+      case 'watchProcess':
+        return this.#residents.watch(event.workerId, this.knows(event.workerId), out)
+      case 'leave':
+        out.push({ is: 'end', reason: 'it was drained' })
+        return
       case 'endWorker':
         return this.#endWorker(event.workerId, event.reason, out)
       case 'jobEnded':
@@ -108,7 +122,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         this.#processGone(event.workerId, event.death, out)
         return this.#scheduler.pass(now, out)
       case 'drain':
-        this.#cluster.own.state = 'draining'
+        this.#residents.drain(out)
         return this.#clusterChanged(now, out)
       case 'tick':
         return this.#tick(now, out)
@@ -116,7 +130,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   deadline(): Millis | null {
-    const all = [this.#scheduler.deadline(), this.#workers.deadline(), this.#questions.deadline(), impossible.expiry(this.#requests)]
+    const parts = [this.#scheduler, this.#workers, this.#questions, this.#residents].map(part => part.deadline())
+    const all = [...parts, impossible.expiry(this.#requests)]
     return all.reduce((least, each) => (least === null || (each !== null && each < least) ? each : least), null)
   }
 
@@ -253,6 +268,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #place(place: Place, now: Millis, out: NodeEffect[]): void {
+    if (!this.#residents.accepts(place, out)) return
     const { actorId, incarnation, environment, job, where } = place
     // With GPUs, a process that no library has initialised them in. Otherwise a warm one, whatever it ran.
     const extra = { freshWorker: (place.held.GPU ?? 0) > 0, environment, where, actor: { actorId, incarnation } }
@@ -305,29 +321,11 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #wait(from: WorkerId, message: Blocked | Unblock, now: Millis, out: NodeEffect[]): void {
-    const lease = message.leaseId === ACTOR_LEASE ? this.#actorLease(from) : this.#leases.get(message.leaseId)
+    const lease = message.leaseId === ACTOR_LEASE ? actorLease(this.#workers.byId(from)) : this.#leases.get(message.leaseId)
     if (lease === undefined || (lease.workerId !== from && lease.owner !== from)) return
     if (message.is === 'blocked') this.#scheduler.block(lease)
     else this.#scheduler.unblock(lease)
     this.#scheduler.pass(now, out)
-  }
-
-  /** What an actor holds, as a lease, so that a method that waits gives its CPU back as a task does. */
-  #actorLease(workerId: WorkerId): Lease | undefined {
-    const worker = this.#workers.byId(workerId)
-    const actor = worker?.actor
-    if (actor === undefined || actor === null) return undefined
-    const { amounts } = actor.holding
-    const job = worker?.job as JobSpec
-    actor.lease ??= {
-      id: ACTOR_LEASE,
-      owner: HEAD,
-      workerId,
-      class: { key: actor.actorId, resources: amounts, freshWorker: false, maxCalls: 0, environment: null, job, where: null, near: null },
-      holding: actor.holding,
-      phase: 'running',
-    }
-    return actor.lease
   }
 
   #goodbye(from: WorkerId): void {
@@ -439,6 +437,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#environments.begin(this.#workers.warm, out)
     this.#workers.tick(now, out)
     this.#questions.tick(now, out)
+    this.#residents.tick(now, out)
     impossible.expire(this.#requests, this.#cluster, now, out)
     this.#scheduler.pass(now, out)
   }
@@ -452,6 +451,15 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     const workers = (): unknown[] => workerRows(this.#workers, this.#leases, this.#options.nodeId)
     const rows = what === 'workers' ? workers() : what === 'explain' ? this.#waitingRows(argument, now) : [this.resources()]
     out.push({ is: 'send', to: from, message: { is: 'answer', request, rows } })
+  }
+
+  /** For the head: what lives here, and what is free and what waits. */
+  lives(): ReturnType<Residents['lives']> {
+    return this.#residents.lives(this.#drivers.values())
+  }
+
+  load(): ReturnType<Residents['load']> {
+    return this.#residents.load()
   }
 
   /** What there is and what is free, as users write it. */

@@ -166,7 +166,7 @@ export class Scheduler {
     const workerId = worker.workerId as WorkerId
     this.#requests.served(request, now)
     if (request.actor !== null) {
-      worker.actor = { actorId: request.actor.actorId, holding }
+      worker.actor = { ...request.actor, holding }
       const placed = { is: 'placed', ...request.actor, workerId, pid: worker.pid as number, gpuIds: holding.gpuIds } as const
       out.push({ is: 'toHead', event: placed })
       return

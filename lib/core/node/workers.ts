@@ -46,7 +46,7 @@ export interface Worker {
   /** What it runs, for the prefix of its output. */
   name: string
   /** `lease`: made when it first waits with CPU held. */
-  actor: { readonly actorId: string; readonly holding: Holding; lease?: Lease } | null
+  actor: { readonly actorId: string; readonly incarnation: number; readonly holding: Holding; lease?: Lease } | null
 }
 
 /** What a worker is started as. */

@@ -39,7 +39,7 @@ export class FakeNode {
     const common = { nodeId, gpuIds: [], labels, total }
     const start = { nodeIp: '127.0.0.1', sessionDir: '/s', token: TOKEN, prestart: 1, environment: null, job: null, founded: false }
     this.node = new Node({ ...common, ...start })
-    const where = { daemonId: this.id(0), hostname: 'h', address: `tcp://127.0.0.1:${nodeId}`, dataAddress: '' }
+    const where = { daemonId: this.id(0), hostname: 'h', address: 'tcp://127.0.0.1:1', dataAddress: '' }
     this.member = new Member(this.node, { node: { ...common, ...where }, encodeError })
   }
 
@@ -196,6 +196,7 @@ export class FakeWorld {
   }
 
   onSent(node: FakeNode, to: WorkerId, message: Control): void {
+    if (message.is === 'actorStop') return node.die(to)
     if (message.is !== 'actorStart' || !this.constructs) return
     const { actorId } = message.spec
     node.from(to, { is: 'actorStarted', actorId, incarnation: message.incarnation, error: null })

@@ -18,6 +18,7 @@ import { actorRows } from './rows/actors.js'
 import { asyncActorRows } from './rows/async-actors.js'
 import { callRows } from './rows/calls.js'
 import { channelRows } from './rows/channel.js'
+import { linkRows } from './rows/links.js'
 import { objectRows } from './rows/objects.js'
 import { measureStartup, startupRowNames } from './rows/startup.js'
 import { storeRows } from './rows/store.js'
@@ -39,7 +40,7 @@ const peers: Record<string, { peer: Peer; groups: Group[] }> = {
 }
 
 /** Rows that need no cluster, and rows that share one. */
-const alone: Row[] = [...storeRows, ...channelRows]
+const alone: Row[] = [...storeRows, ...channelRows, ...linkRows]
 const inSession: Row[] = [...objectRows, ...taskRows, ...actorRows, ...asyncActorRows, ...callRows]
 
 function parse(args: string[]) {

@@ -14,7 +14,7 @@ export class RefusalLog {
   ) {}
 
   refused({ why, address, id }: Refusal): void {
-    const who = id === null ? (address === '' ? 'a peer' : `a peer of ${address}`) : `node ${id}`
+    const who = id === null ? (address === '' ? 'a peer' : `a peer at ${address}`) : `node ${id}`
     const key = `${who}: ${why}`
     const seen = this.#seen.get(key)
     const now = this.now()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node daemon by itself: real processes, a driver that speaks nothing but the node's messages.
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Mesh } from '#lib/io/mesh.js'
 import { type NativeStore, native } from '#lib/native.js'
@@ -57,6 +57,16 @@ suite('the node daemon', () => {
     driver?.close()
     await daemon?.stop()
     driver = daemon = null
+  })
+
+  test('loads ZeroMQ only where there are other nodes: neither driver, daemon nor worker of one node has it', async () => {
+    const { daemon, store } = await start()
+    const pids = await waitFor(() => {
+      const found = store.clients().map(client => client.pid)
+      return found.length >= 3 ? found : null
+    }, 'driver, daemon and worker')
+    assert.ok(daemon.nodeWorkerId === store.clients()[0]?.workerId)
+    for (const pid of pids) assert.doesNotMatch(readFileSync(`/proc/${pid}/maps`, 'utf8'), /zeromq/)
   })
 
   async function workerPids(): Promise<number[]> {

@@ -60,6 +60,11 @@ export async function zmqContext(token: string | null): Promise<ZmqContext> {
   }
 }
 
+/** A message as the plain bytes that everything else works on. */
+export function plainBytes({ buffer, byteOffset, length }: Buffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length)
+}
+
 async function watch(guard: Zmq.Reply, admitted: Uint8Array): Promise<void> {
   for await (const [version, request, domain, , , mechanism, key] of guard) {
     const known =

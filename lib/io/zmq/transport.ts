@@ -8,7 +8,8 @@ import { limits } from '../../options.js'
 import type { NodeId, WorkerId } from '../../wire/messages.js'
 import { type Clock, type Connection, LinkTable } from '../link-table.js'
 import type { Transport, TransportListener } from '../transport.js'
-import { type Zmq, type ZmqContext, zmqContext } from './context.js'
+import { plainBytes, type Zmq, type ZmqContext, zmqContext } from './context.js'
+import { Dialled } from './dialled.js'
 
 export interface ZmqOptions {
   id: NodeId
@@ -65,26 +66,6 @@ class Accepted implements Connection {
   }
 }
 
-class Dialled implements Connection {
-  closed = false
-
-  constructor(
-    readonly address: string,
-    readonly dealer: Zmq.Dealer,
-  ) {}
-
-  send(bytes: Uint8Array): void {
-    if (!this.closed) this.dealer.send(bytes).catch(ignore)
-  }
-
-  close(): void {
-    this.closed = true
-    this.dealer.close()
-  }
-}
-
-const ignore = (): void => {}
-
 class ZmqTransport implements Transport {
   readonly address: string
   readonly #table: LinkTable
@@ -100,12 +81,10 @@ class ZmqTransport implements Transport {
     const { id, daemonId, listener } = options
     const dialler = { dial: (address: string) => this.#dial(address) }
     this.#table = new LinkTable({ id, daemonId, address: this.address }, listener, dialler, clock, () => randomInt(1, 2 ** 32))
-    router.events.on('handshake:error:auth', ({ address, error }) =>
-      this.#refused(address, `the key is not the cluster's (${error.message})`),
-    )
-    router.events.on('handshake:error:protocol', ({ address, error }) => this.#refused(address, `no such handshake (${error.message})`))
-    router.events.on('handshake:error:other', ({ address, error }) => this.#refused(address, `the handshake failed (${error.message})`))
-    void this.#receive()
+    const strange = (error: Error): void => this.#refused('', `it has another token, or speaks no ZeroMQ (${error.message})`)
+    router.events.on('handshake:error:auth', ({ error }) => strange(error))
+    router.events.on('handshake:error:protocol', ({ error }) => strange(error))
+    void this.#receive().catch(this.#failed)
   }
 
   open(peer: { id: NodeId; address: string }): void {
@@ -158,7 +137,7 @@ class ZmqTransport implements Transport {
   #heard(routingId: Buffer, bytes: Buffer): void {
     const known = this.#accepted.get(routingId.toString('latin1'))
     const connection = known ?? new Accepted(this, Buffer.from(routingId))
-    this.#table.heard(connection, bytes)
+    this.#table.heard(connection, plainBytes(bytes))
     if (known === undefined && this.#table.knows(connection)) this.#accepted.set(connection.name, connection)
   }
 
@@ -168,30 +147,17 @@ class ZmqTransport implements Transport {
   }
 
   #dial(address: string): Connection {
-    const { zmq, client } = this.shared
-    const reconnect = { reconnectInterval: limits.reconnectMs[0], reconnectMaxInterval: limits.reconnectMs[1] }
-    // Nothing is queued for a connection that is not there.
-    const dealer = new zmq.Dealer({ ...client, ...reconnect, immediate: true })
-    const connection = new Dialled(address, dealer)
-    dealer.events.on('handshake', () => this.#table.connected(connection))
-    dealer.events.on('disconnect', () => this.#table.disconnected(connection, 'the connection ended'))
-    dealer.events.on('handshake:error:auth', ({ error }) => this.#refused(address, `it does not admit our key (${error.message})`))
-    dealer.events.on('handshake:error:protocol', ({ error }) =>
-      this.#refused(address, `it does not shake hands as we do (${error.message})`),
-    )
-    try {
-      dealer.connect(address)
-    } catch (error) {
-      this.#refused(address, `it is no address (${(error as Error).message})`)
-    }
-    void this.#listenTo(connection)
-    return connection
+    return new Dialled(address, this.shared, {
+      connected: connection => this.#table.connected(connection),
+      disconnected: (connection, why) => this.#table.disconnected(connection, why),
+      heard: (connection, bytes) => this.#table.heard(connection, bytes),
+      refused: why => this.#refused(address, why),
+    })
   }
 
-  async #listenTo(connection: Dialled): Promise<void> {
-    for await (const parts of connection.dealer) {
-      if (parts.length === 1) this.#table.heard(connection, parts[0] as Buffer)
-    }
+  /** The loop that reads ends with the socket; any other reason is a bug, and no node goes on without its links. */
+  readonly #failed = (error: Error): void => {
+    if (!this.#closed) throw error
   }
 
   #refused(address: string, why: string): void {

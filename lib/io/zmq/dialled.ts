@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// A peer that this process dials: a DEALER that connects by itself, and again after each break. Where the peer ends the
+// connection before a handshake (it has another token), it is tried ever more seldom.
+
+import { limits } from '../../options.js'
+import type { Connection } from '../link-table.js'
+import { plainBytes, type Zmq, type ZmqContext } from './context.js'
+
+export interface DialledListener {
+  connected(connection: Connection): void
+  disconnected(connection: Connection, why: string): void
+  heard(connection: Connection, bytes: Uint8Array): void
+  refused(why: string): void
+}
+
+export class Dialled implements Connection {
+  #dealer: Zmq.Dealer
+  /** The handshake of the connection that stands is done. */
+  #known = false
+  #turnedAway = 0
+  #timer: NodeJS.Timeout | null = null
+  #closed = false
+
+  constructor(
+    readonly address: string,
+    private readonly shared: ZmqContext,
+    private readonly listener: DialledListener,
+  ) {
+    this.#dealer = this.#dial()
+  }
+
+  send(bytes: Uint8Array): void {
+    // What cannot be sent now is lost: the link sends again.
+    if (!this.#dealer.closed) this.#dealer.send(bytes).catch(() => {})
+  }
+
+  close(): void {
+    this.#closed = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#dealer.close()
+  }
+
+  #dial(): Zmq.Dealer {
+    const { zmq, client } = this.shared
+    const reconnect = { reconnectInterval: limits.reconnectMs[0], reconnectMaxInterval: limits.reconnectMs[1] }
+    // Nothing is queued for a connection that is not there.
+    const dealer = new zmq.Dealer({ ...client, ...reconnect, immediate: true })
+    dealer.events.on('handshake', () => this.#connected())
+    dealer.events.on('disconnect', () => this.#disconnected(dealer))
+    try {
+      dealer.connect(this.address)
+    } catch (error) {
+      this.listener.refused(`it is no address (${(error as Error).message})`)
+    }
+    void this.#receive(dealer)
+    return dealer
+  }
+
+  #connected(): void {
+    if (this.#closed) return
+    this.#known = true
+    this.#turnedAway = 0
+    this.listener.connected(this)
+  }
+
+  #disconnected(dealer: Zmq.Dealer): void {
+    if (this.#closed || dealer !== this.#dealer) return
+    if (this.#known) {
+      this.#known = false
+      return this.listener.disconnected(this, 'the connection ended')
+    }
+    this.listener.refused('it ends the connection before a handshake: most likely its token is another')
+    const [first, last] = limits.reconnectMs
+    dealer.close()
+    this.#timer = setTimeout(
+      () => {
+        this.#dealer = this.#dial()
+      },
+      Math.min(last, first * 2 ** this.#turnedAway++),
+    )
+    this.#timer.unref()
+  }
+
+  async #receive(dealer: Zmq.Dealer): Promise<void> {
+    for await (const parts of dealer) {
+      if (parts.length === 1) this.listener.heard(this, plainBytes(parts[0] as Buffer))
+    }
+  }
+}

@@ -30,8 +30,8 @@ export class SimActor {
     return !this.#answering && this.queue.length === 0
   }
 
-  callerDied(caller: WorkerId): void {
-    for (let i = this.queue.length - 1; i >= 0; i--) if (this.queue[i]?.from === caller) this.queue.splice(i, 1)
+  callersDied(isDead: (caller: WorkerId) => boolean): void {
+    for (let i = this.queue.length - 1; i >= 0; i--) if (isDead(this.queue[i]?.from as WorkerId)) this.queue.splice(i, 1)
   }
 
   step(): void {

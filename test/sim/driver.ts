@@ -14,7 +14,7 @@ export class SimDriver {
 
   constructor(
     readonly process: SimProcess,
-    seed: number,
+    readonly seed: number,
     depth: number,
   ) {
     this.#steps = this.#main(seed, depth)

@@ -57,8 +57,8 @@ export class SimExecutor {
     }
   }
 
-  callerDied(worker: WorkerId): void {
-    for (let i = this.queue.length - 1; i >= 0; i--) if (this.queue[i]?.from === worker) this.queue.splice(i, 1)
+  callersDied(isDead: (caller: WorkerId) => boolean): void {
+    for (let i = this.queue.length - 1; i >= 0; i--) if (isDead(this.queue[i]?.from as WorkerId)) this.queue.splice(i, 1)
   }
 
   get runnable(): boolean {

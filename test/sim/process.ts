@@ -9,9 +9,9 @@ import type { Lane } from '#lib/core/owner/lane.js'
 import type { Outcome } from '#lib/core/owner/outcome.js'
 import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
 import { type Argument, TASK, Task } from '#lib/core/owner/task.js'
-import { objectId } from '#lib/ids.js'
+import { nodeOf, objectId } from '#lib/ids.js'
 import { NO_CLAIM } from '#lib/wire/frames.js'
-import type { Control, JobSpec, SchedulingClass, WorkerDied, WorkerId } from '#lib/wire/messages.js'
+import type { Control, JobSpec, NodeDied, SchedulingClass, WorkerDied, WorkerId } from '#lib/wire/messages.js'
 import { actorSpec, jobOf } from '../fakes/cluster.js'
 import { CPU } from '../fakes/owner.js'
 import { SimActor } from './actor.js'
@@ -215,10 +215,12 @@ export class SimProcess implements Context<Ref> {
     else if (frame.message.is === 'resumed') this.executor.resumed()
     else if (frame.message.is === 'actorStart') {
       this.#workFor(frame.message.spec.job)
-      this.actor = new SimActor(this, frame.message)
+      // A head that was restarted says so again.
+      this.actor ??= new SimActor(this, frame.message)
     } else if (frame.message.is === 'actorStop') (this.actor as SimActor).stopping = true
     else if (frame.message.is === 'retire') this.executor.retiring = true
     else if (frame.message.is === 'workerDied') this.#workerDied(frame.message)
+    else if (frame.message.is === 'nodeDied') this.#nodeDied(frame.message)
     else if (frame.message.is === 'cancelTask') this.executor.cancel(from, frame.message.task)
     else {
       if (frame.message.is === 'cancelObject') this.#cancelling(this.owner.references.owned.get(frame.message.seq))
@@ -253,9 +255,16 @@ export class SimProcess implements Context<Ref> {
 
   #workerDied({ workerId, death }: WorkerDied): void {
     const claims = this.world.claims(this.id, workerId).slice()
-    this.executor.callerDied(workerId)
-    this.actor?.callerDied(workerId)
+    this.executor.callersDied(each => each === workerId)
+    this.actor?.callersDied(each => each === workerId)
     this.act({ is: 'workerDied', workerId, death, begun: claim => claims[claim] === CLAIM.claimed })
+  }
+
+  #nodeDied({ nodeId, why }: NodeDied): void {
+    const isThere = (process: WorkerId): boolean => nodeOf(process) === nodeId
+    this.executor.callersDied(isThere)
+    this.actor?.callersDied(isThere)
+    this.act({ is: 'nodeDied', nodeId, why })
   }
 
   #ref(entry: Entry): Ref {

@@ -2,7 +2,7 @@
 // One seed from start to rest.
 
 import { checkReachable } from './checkers/references.js'
-import { allReturned, checkGranted } from './checkers/resources.js'
+import { checkGranted, granted } from './checkers/resources.js'
 import { leftovers } from './checkers/rest.js'
 import { checkResult } from './checkers/results.js'
 import { sequential, type Tree } from './program.js'
@@ -25,14 +25,17 @@ export function simulate(seed: number, { allowCancels = true, allowActors = true
   if (nodes(expected) > NODES_MAX) return 0
   const world = new World(seed, depth, { kills, cpus, cancels, actors })
   for (let steps = 0; ; steps++) {
-    if (steps > STEPS_MAX) throw new Error(`stuck: not at rest after ${steps} steps: ${leftovers(world).join('; ')}`)
+    if (steps > STEPS_MAX)
+      throw new Error(`stuck: not at rest after ${steps} steps: ${[...leftovers(world), ...granted(world)].join('; ')}`)
     if (!world.step()) {
-      if (world.driver.done && leftovers(world).length === 0 && allReturned(world)) {
+      if (world.driver.done && leftovers(world).length + granted(world).length === 0) {
         checkResult(world.driver.result, expected, world.killed > 0 || cancels)
         return steps
       }
       if (!world.skip())
-        throw new Error(`stuck: nothing can happen any more; driver done: ${world.driver.done}; ${leftovers(world).join('; ')}`)
+        throw new Error(
+          `stuck: nothing can happen any more; driver done: ${world.driver.done}; ${[...leftovers(world), ...granted(world)].join('; ')}`,
+        )
     }
     if (world.faults.length > 0) throw new Error(world.faults.join('; '))
     checkReachable(world)

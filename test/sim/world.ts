@@ -164,6 +164,7 @@ export class World implements Surroundings, Observed {
   nodes(): Iterable<ObservedNode> {
     return [
       {
+        name: 'the node',
         machine: this.daemon.node,
         total: this.total,
         stored: { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.keys() },

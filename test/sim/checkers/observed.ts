@@ -7,6 +7,7 @@ import type { WorkerId } from '#lib/wire/messages.js'
 import type { SimProcess } from '../process.js'
 
 export interface ObservedNode {
+  readonly name: string
   readonly machine: Node
   /** As users write it. */
   readonly total: Record<string, number>

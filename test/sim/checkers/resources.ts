@@ -4,19 +4,22 @@
 import type { Observed } from './observed.js'
 
 export function checkGranted(world: Observed): void {
-  for (const { machine, total } of world.nodes()) {
+  for (const { name: node, machine, total } of world.nodes()) {
     const { available } = machine.resources()
     for (const [name, most] of Object.entries(total)) {
       const left = available[name] ?? 0
-      if (left < 0 || left > most) throw new Error(`resources: ${left} of ${most} ${name} are left`)
+      if (left < 0 || left > most) throw new Error(`resources: ${left} of ${most} ${name} are left on ${node}`)
     }
   }
 }
 
-export function allReturned(world: Observed): boolean {
-  for (const { machine, total } of world.nodes()) {
+/** What each node still lacks of what it has in all, as words; empty when nothing is granted. */
+export function granted(world: Observed): string[] {
+  const lacking: string[] = []
+  for (const { name: node, machine, total } of world.nodes()) {
     const { available } = machine.resources()
-    if (!Object.entries(total).every(([name, most]) => available[name] === most)) return false
+    for (const [name, most] of Object.entries(total))
+      if (available[name] !== most) lacking.push(`${available[name]} of ${most} ${name} are left on ${node}`)
   }
-  return true
+  return lacking
 }

@@ -8,24 +8,31 @@ import type { NodeId, WorkerId } from '#lib/wire/messages.js'
 import type { Observed, ObservedNode } from '../checkers/observed.js'
 import { Runs } from '../checkers/runs.js'
 import { SimDriver } from '../driver.js'
+import type { Encoded } from '../frames.js'
 import type { SimProcess } from '../process.js'
 import { Random } from '../random.js'
 import { Agenda } from './agenda.js'
+import { SimHead } from './head.js'
 import type { Skew } from './life.js'
 import { nodeIdOf } from './names.js'
 import { plan } from './nemesis.js'
+import { Network } from './network.js'
 import { SimNode } from './node.js'
 import type { Settings } from './settings.js'
 
 export class SimCluster implements Observed {
   readonly agenda = new Agenda()
   readonly random: Random
+  readonly network: Network
+  readonly head: SimHead
   readonly byId = new Map<NodeId, SimNode>()
-  readonly drivers: { driver: SimDriver; node: SimNode; seed: number }[] = []
+  readonly drivers: { driver: SimDriver; node: SimNode }[] = []
   /** What must not have happened, as words. */
   readonly faults: string[] = []
   readonly runs = new Runs(this.faults)
   killed = 0
+  readonly store = new Map<string, Encoded>()
+  #epochs = 0
 
   constructor(
     readonly seed: number,
@@ -34,6 +41,8 @@ export class SimCluster implements Observed {
     seeds: readonly number[],
   ) {
     this.random = new Random(seed ^ 0x5eed)
+    this.network = new Network(this.agenda, this.random, settings)
+    this.head = new SimHead(this)
     for (let i = 0; i < settings.nodes; i++) this.join()
     const nodes = [...this.byId.values()]
     for (const [i, each] of seeds.entries()) this.#drive(nodes[i % nodes.length] as SimNode, each)
@@ -45,6 +54,22 @@ export class SimCluster implements Observed {
     const node = new SimNode(this, nodeIdOf(this.byId.size + 1))
     this.byId.set(node.nodeId, node)
     return node
+  }
+
+  /** From then on what was there may be gone, though the node may live and not know it. */
+  declaredDead(nodeId: NodeId): void {
+    if (this.byId.get(nodeId)?.life.alive) this.killed++
+  }
+
+  /** It was declared dead, and heard of it: it ends, and comes back as another. */
+  fenced(node: SimNode): void {
+    node.crash()
+    this.agenda.after(this.random.around(20), () => this.join())
+  }
+
+  /** A number that no link has had. */
+  nextEpoch(): number {
+    return ++this.#epochs
   }
 
   /** How the clock of a machine goes. */
@@ -73,11 +98,12 @@ export class SimCluster implements Observed {
   }
 
   *nodes(): Generator<ObservedNode> {
-    for (const { life, daemon, total, stored } of this.byId.values()) if (life.alive) yield { machine: daemon.node, total, stored }
+    for (const { life, nodeId, member, total, stored } of this.byId.values())
+      if (life.alive) yield { name: nodeId, machine: member.node, total, stored }
   }
 
-  *actors(): Generator<Actor> {
-    for (const { daemon } of this.byId.values()) yield* daemon.head.actors.all()
+  actors(): Iterable<Actor> {
+    return this.head.machine.actors.all()
   }
 
   // --------------------------------------------------------------------------------------------------------------------
@@ -86,13 +112,10 @@ export class SimCluster implements Observed {
     machine.invariants()
   }
 
-  /** After everything that happens. */
-  happened(): void {}
-
   #drive(node: SimNode, seed: number): void {
     const { process, pulse } = node.host('driver', 1)
     const driver = new SimDriver(process, seed, this.settings.depth)
-    this.drivers.push({ driver, node, seed })
+    this.drivers.push({ driver, node })
     pulse.driver = driver
     pulse.look()
   }

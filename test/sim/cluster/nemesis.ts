@@ -5,18 +5,33 @@ import { nodeOf } from '#lib/ids.js'
 import type { Random } from '../random.js'
 import type { SimCluster } from './cluster.js'
 import type { SimNode } from './node.js'
+import { HEAD_NODE } from './relay.js'
 
 /** How long things go wrong, in simulated milliseconds. */
-const TROUBLE_MS = 400
+export const TROUBLE_MS = 600
 
 export function plan(cluster: SimCluster, random: Random): void {
   const { settings, agenda } = cluster
-  const enter = (count: number, go: () => void) => {
-    for (let i = 0; i < count; i++) agenda.at(random.next() * TROUBLE_MS, go)
+  const enter = (count: number, go: (i: number) => void) => {
+    for (let i = 0; i < count; i++) agenda.at(random.next() * TROUBLE_MS, () => go(i))
   }
-  const someNode = (): SimNode => random.pick([...cluster.byId.values()])
   enter(settings.workerKills, () => killWorker(cluster, random))
-  enter(settings.pauses, () => pause(someNode(), random))
+  enter(settings.nodeKills, () => someNode(cluster, random)?.crash())
+  enter(settings.joins, () => cluster.join())
+  enter(settings.headKills, () => killHead(cluster, random))
+  enter(settings.partitions, i => partition(cluster, random, i + 1))
+  enter(settings.breaks, () => breakLink(cluster, random))
+  enter(settings.pauses, () => pause(cluster, random))
+  agenda.at(TROUBLE_MS, () => cluster.network.heal())
+}
+
+function living(cluster: SimCluster): SimNode[] {
+  return [...cluster.byId.values()].filter(({ life }) => life.alive)
+}
+
+function someNode(cluster: SimCluster, random: Random): SimNode | undefined {
+  const nodes = living(cluster)
+  return nodes.length > 0 ? random.pick(nodes) : undefined
 }
 
 function killWorker(cluster: SimCluster, random: Random): void {
@@ -26,9 +41,32 @@ function killWorker(cluster: SimCluster, random: Random): void {
   cluster.byId.get(nodeOf(id))?.end(id, true)
 }
 
-/** A whole node, or one of its processes. */
-function pause(node: SimNode, random: Random): void {
-  const ms = random.around(50)
+function killHead({ head, agenda }: SimCluster, random: Random): void {
+  if (!head.life.alive) return
+  head.kill()
+  agenda.after(random.around(100), () => head.start())
+}
+
+/** Some nodes, the head perhaps among them, are cut off from the others; for longer now and then than a node may be silent. */
+function partition(cluster: SimCluster, random: Random, group: number): void {
+  const { network, agenda, settings } = cluster
+  const ids = [HEAD_NODE, ...living(cluster).map(({ nodeId }) => nodeId)]
+  network.cut(random.some(ids, 0.5), group)
+  agenda.after(random.around(random.chance(0.3) ? 2 * settings.nodeDeadAfterMs : 100), () => network.join(group))
+}
+
+function breakLink(cluster: SimCluster, random: Random): void {
+  const node = someNode(cluster, random)
+  const peers = node?.relay.links.peers ?? []
+  if (peers.length > 0) node?.relay.links.broken(random.pick(peers))
+}
+
+/** A whole node, or one of its processes; or the head. */
+function pause(cluster: SimCluster, random: Random): void {
+  const ms = random.around(random.chance(0.1) ? 2 * cluster.settings.nodeDeadAfterMs : 50)
+  if (random.chance(0.2)) return cluster.head.life.pause(ms)
+  const node = someNode(cluster, random)
+  if (node === undefined) return
   const lives = [...node.processes.values()].map(({ life }) => life)
   if (random.chance(0.4)) for (const life of [node.life, ...lives]) life.pause(ms)
   else random.pick([node.life, ...lives]).pause(ms)

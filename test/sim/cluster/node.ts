@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One machine of the simulated cluster: its daemon's machines as they ship, its store, its processes, and rings between
-// them.
+// One machine of the simulated cluster: its daemon's machines as they ship, its store, its processes, rings between them,
+// and its links.
 
-import { Head } from '#lib/core/head/head.js'
-import { Daemon, type DaemonEffect, type DaemonEvent } from '#lib/core/node/daemon.js'
+import { Member, type MemberEffect, type MemberEvent } from '#lib/core/node/member.js'
 import { Node } from '#lib/core/node/node.js'
 import { toAmounts } from '#lib/core/resources.js'
-import { nodeOf } from '#lib/ids.js'
+import { HEAD_ID, nodeOf } from '#lib/ids.js'
 import { type Control, type NodeId, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 import { TOKEN } from '../../fakes/cluster.js'
 import type { ObservedNode } from '../checkers/observed.js'
@@ -16,8 +15,9 @@ import { Children, type Exit } from './children.js'
 import type { SimCluster } from './cluster.js'
 import { Life } from './life.js'
 import { processIdOf } from './names.js'
-import { Pipe } from './pipe.js'
 import { Pulse } from './pulse.js'
+import { HEAD_NODE, type RelayHost, SimRelay } from './relay.js'
+import { Rings } from './rings.js'
 
 /** A process of this node, with what makes it go. */
 export interface Hosted {
@@ -26,18 +26,19 @@ export interface Hosted {
   readonly pulse: Pulse
 }
 
-type FromProcess = { from: WorkerId; frame: Frame }
-
-export class SimNode implements Surroundings {
+export class SimNode implements Surroundings, RelayHost {
   /** The daemon, as processes address it. */
   readonly node: WorkerId
   readonly life: Life
-  readonly daemon: Daemon
-  readonly store = new Map<string, Encoded>()
+  readonly member: Member
+  readonly relay: SimRelay
+  readonly store: Map<string, Encoded>
   readonly processes = new Map<WorkerId, Hosted>()
   readonly total: Record<string, number>
-  readonly children: Children
-  readonly #pipes = new Map<string, Pipe<FromProcess>>()
+  /** Ids of what is in its store. */
+  readonly stored: ObservedNode['stored'] = { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.keys() }
+  readonly #children: Children
+  readonly #rings: Rings
   readonly #claims = new Map<string, Int32Array>()
   #nextSlot = 1
   #tickAt = Number.POSITIVE_INFINITY
@@ -46,34 +47,51 @@ export class SimNode implements Surroundings {
     readonly cluster: SimCluster,
     readonly nodeId: NodeId,
   ) {
-    const { settings } = cluster
+    const { settings, random } = cluster
     this.node = processIdOf(nodeId, 0)
+    this.store = cluster.store
     this.life = new Life(cluster.agenda, cluster.skew())
     this.total = { CPU: settings.cpus }
-    const common = { nodeId }
-    const options = {
-      nodeIp: '127.0.0.1',
-      sessionDir: '/s',
-      token: TOKEN,
-      total: toAmounts(this.total),
-      gpuIds: [],
-      labels: {},
-      prestart: settings.cpus,
-      environment: null,
-      job: null,
-      founded: false,
-    }
-    const place = { nodeId, address: '127.0.0.1', labels: {}, resources: () => this.daemon.node.resources() }
-    const head = Head.embedded({ encodeError: error => new TextEncoder().encode(error.message) }, place)
-    this.daemon = new Daemon(new Node({ ...common, ...options }), head)
-    this.children = new Children(
+    this.member = this.#member()
+    this.#children = new Children(
       this.life,
-      cluster.random,
+      random,
       pid => this.host('worker', pid).process.id,
       exit => this.#exited(exit),
     )
+    this.#rings = new Rings(
+      random,
+      settings.localDelay,
+      id => (id === this.node ? this.life : this.processes.get(id)?.life),
+      (from, to, frame) => this.#arrived(from, to, frame),
+    )
+    this.relay = new SimRelay(cluster, this)
     this.handle({ is: 'tick' })
     this.handle({ is: 'memory', totals: { usedBytes: 0, totalBytes: 1, where: 'the machine', kernelKills: 0 } })
+    this.relay.links.open(HEAD_NODE)
+  }
+
+  #member(): Member {
+    const { nodeId, total, node: daemonId } = this
+    const { cpus } = this.cluster.settings
+    const node = new Node({
+      nodeId,
+      nodeIp: '127.0.0.1',
+      sessionDir: '/s',
+      token: TOKEN,
+      total: toAmounts(total),
+      gpuIds: [],
+      labels: {},
+      prestart: cpus,
+      environment: null,
+      job: null,
+      founded: false,
+    })
+    const view = { nodeId, daemonId, hostname: nodeId, address: `tcp://${nodeId}:1`, dataAddress: '', labels: {}, gpuIds: [] }
+    return new Member(node, {
+      node: { ...view, total: toAmounts(total) },
+      encodeError: error => new TextEncoder().encode(error.message),
+    })
   }
 
   /** A process comes up on this node and says hello. */
@@ -89,10 +107,29 @@ export class SimNode implements Surroundings {
     return hosted
   }
 
+  /** The machine is no more, with all that runs on it. */
+  crash(): void {
+    this.cluster.killed += this.processes.size
+    for (const { life } of this.processes.values()) life.alive = false
+    this.processes.clear()
+    this.life.alive = false
+    this.cluster.network.detach(this.nodeId, this.relay.links, true)
+  }
+
+  /** The process of that id is no more. */
+  end(workerId: WorkerId, killed: boolean): void {
+    const hosted = this.processes.get(workerId)
+    if (hosted === undefined) return
+    if (killed) this.cluster.killed++
+    hosted.life.alive = false
+    this.processes.delete(workerId)
+    this.#rings.end(workerId)
+    this.#children.ended(workerId, killed)
+  }
+
   /** What a process has done may have made it ready for more. */
   #happened(process: SimProcess): void {
     this.processes.get(process.id)?.pulse.look()
-    this.cluster.happened()
   }
 
   // Surroundings of its processes --------------------------------------------------------------------------------------
@@ -114,13 +151,14 @@ export class SimNode implements Surroundings {
 
   send(from: WorkerId, to: WorkerId, frame: Frame): boolean {
     if (to !== this.node && !this.alive(to)) return false
-    this.#pipe(from, to).push({ from, frame })
+    if (nodeOf(to) === this.nodeId) this.#rings.push(from, to, { from, to, frame })
+    else if (from === this.node) this.relay.forward({ is: 'route', from, to, frame })
+    else this.#rings.push(from, this.node, { from, to, frame })
     return true
   }
 
   drain(from: WorkerId, to: WorkerId): void {
-    this.#pipes.get(from + to)?.drain()
-    this.#pipes.delete(from + to)
+    this.#rings.drain(from, to)
   }
 
   chance(probability: number): boolean {
@@ -155,42 +193,56 @@ export class SimNode implements Surroundings {
     this.cluster.missing(what)
   }
 
-  /** Ids of what is in its store. */
-  get stored(): ObservedNode['stored'] {
-    return { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.keys() }
+  // Between rings and links --------------------------------------------------------------------------------------------
+
+  lives(process: WorkerId): boolean {
+    return this.processes.has(process)
+  }
+
+  toProcess(from: WorkerId, to: WorkerId, frame: Frame): void {
+    this.#rings.push(this.node, to, { from, to, frame })
+  }
+
+  toAll(message: Control): void {
+    for (const id of this.processes.keys()) this.toProcess(this.node, id, { is: 'control', message })
+  }
+
+  toDaemon(from: WorkerId, message: Control): void {
+    if (from === HEAD_ID) this.handle({ is: 'fromHead', message })
+    else if (message.is === 'workerDied') this.handle({ ...message, is: 'remoteDied' })
+    else this.handle({ is: 'message', from, message })
+  }
+
+  linked(peer: NodeId, up: boolean): void {
+    if (peer === HEAD_NODE) this.handle({ is: up ? 'headUp' : 'headDown' })
+  }
+
+  restarted(peer: NodeId): void {
+    if (peer === HEAD_NODE) this.handle({ is: 'headRestarted' })
   }
 
   // The daemon ---------------------------------------------------------------------------------------------------------
 
-  handle(event: DaemonEvent): void {
-    const out: DaemonEffect[] = []
-    this.daemon.handle(event, this.life.now, out)
-    this.cluster.check(this.daemon)
-    for (const effect of out) this.#carryOut(effect)
+  handle(event: MemberEvent): void {
+    const out: MemberEffect[] = []
+    this.member.handle(event, this.life.now, out)
+    this.cluster.check(this.member)
+    for (const effect of out) if (this.life.alive) this.#carryOut(effect)
     this.#tick()
-    this.cluster.happened()
   }
 
-  /** The process of that id is no more. */
-  end(workerId: WorkerId, killed: boolean): void {
-    const hosted = this.processes.get(workerId)
-    if (hosted === undefined) return
-    if (killed) this.cluster.killed++
-    hosted.life.alive = false
-    this.processes.delete(workerId)
-    for (const [key, pipe] of this.#pipes) if (key.endsWith(workerId)) pipe.clear()
-    this.children.ended(workerId, killed)
-  }
-
-  #carryOut(effect: DaemonEffect): void {
+  #carryOut(effect: MemberEffect): void {
     if (effect.is === 'send') this.send(this.node, effect.to, { is: 'control', message: effect.message })
-    else if (effect.is === 'spawn') this.handle({ is: 'spawned', key: effect.key, pid: this.children.spawn(effect.key) })
+    else if (effect.is === 'sendHead') this.relay.toNode(HEAD_NODE, effect.message)
+    else if (effect.is === 'spawn') this.handle({ is: 'spawned', key: effect.key, pid: this.#children.spawn(effect.key) })
     else if (effect.is === 'kill') this.#kill(effect.key)
+    else if (effect.is === 'processGone') this.relay.processDied(effect.workerId, effect.death)
     else if (effect.is === 'end') this.faulty(`the session ended: ${effect.reason}`)
+    else if (effect.is === 'fenced') this.cluster.fenced(this)
   }
 
   #kill(key: string): void {
-    const workerId = this.children.kill(key)
+    const workerId = this.#children.kill(key)
     if (workerId !== null) this.end(workerId, true)
   }
 
@@ -201,7 +253,7 @@ export class SimNode implements Surroundings {
   }
 
   #tick(): void {
-    const due = this.daemon.deadline()
+    const due = this.member.deadline()
     if (due === null || due >= this.#tickAt) return
     this.#tickAt = due
     this.life.at(due, () => {
@@ -211,33 +263,18 @@ export class SimNode implements Surroundings {
     })
   }
 
-  // Rings --------------------------------------------------------------------------------------------------------------
-
-  #pipe(from: WorkerId, to: WorkerId): Pipe<FromProcess> {
-    let pipe = this.#pipes.get(from + to)
-    if (pipe !== undefined) return pipe
-    const life = to === this.node ? this.life : (this.processes.get(to) as Hosted).life
-    const mean = this.cluster.settings.localDelay * this.cluster.random.pick([1, 1, 1, 50])
-    pipe = new Pipe(
-      life,
-      () => this.cluster.random.around(mean),
-      item => this.#arrived(to, item),
-    )
-    this.#pipes.set(from + to, pipe)
-    return pipe
-  }
-
-  #arrived(to: WorkerId, { from, frame }: FromProcess): void {
+  #arrived(from: WorkerId, to: WorkerId, frame: Frame): void {
     if (to === this.node) {
       if (frame.is === 'control') this.handle({ is: 'message', from, message: frame.message })
-      return
+    } else if (nodeOf(to) !== this.nodeId) this.relay.forward({ is: 'route', from, to, frame })
+    else {
+      const hosted = this.processes.get(to)
+      if (hosted === undefined) return
+      // Bad news is handled after everything that came before it, on whichever ring.
+      const news: Control | null = frame.is === 'control' ? frame.message : null
+      if (news?.is === 'workerDied') this.drain(news.workerId, to)
+      hosted.process.receive(from, frame)
+      this.#happened(hosted.process)
     }
-    const hosted = this.processes.get(to)
-    if (hosted === undefined) return
-    // Bad news is handled after everything that came before it, on whichever ring.
-    const news: Control | null = frame.is === 'control' ? frame.message : null
-    if (news?.is === 'workerDied') this.drain(news.workerId, to)
-    hosted.process.receive(from, frame)
-    this.#happened(hosted.process)
   }
 }

@@ -20,11 +20,17 @@ export interface Settings {
   joins: number
   headKills: number
   partitions: number
+  /** Connections that break and come back. */
+  breaks: number
   pauses: number
   /** Below the links: what share of packets is lost, comes twice, is overtaken. */
   loss: number
   duplication: number
   reordering: number
+  /** How long a node is silent before it is dead, in milliseconds. */
+  nodeDeadAfterMs: number
+  /** Mean time until what the head keeps is kept for good, in milliseconds. */
+  writeDelay: number
   /** Objects that a node's store has room for. */
   storeCapacity: number
   /** Clocks differ by up to this share. */
@@ -52,10 +58,13 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
     joins: few(0.25, 2),
     headKills: few(0.25, 2),
     partitions: few(0.25, 3),
+    breaks: few(0.25, 4),
     pauses: few(0.3, 3),
     loss: random.pick([0, 0, 0.02, 0.2]),
     duplication: random.pick([0, 0, 0.02, 0.2]),
     reordering: random.pick([0, 0, 0.05, 0.5]),
+    nodeDeadAfterMs: 2_000,
+    writeDelay: random.pick([0.1, 1, 30]),
     storeCapacity: random.pick([1000, 1000, 12, 5]),
     skew: random.pick([0, 0.01, 0.1]),
     pace: { flush: speed(0.2), run: speed(1), collect: speed(1) },

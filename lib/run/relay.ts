@@ -17,10 +17,10 @@ import { RefusalLog } from './refusal-log.js'
 export const HEAD_NODE = nodeOf(HEAD_ID)
 
 export interface RelayHooks {
-  /** A message of another node's daemon, or of the head (whose id is HEAD_ID), for this daemon itself. */
+  /** A message of another node's daemon, or of the head, for this daemon itself. `from` is who speaks for that node: HEAD_ID for the head. */
   onMessage(from: WorkerId, message: Control): void
-  /** The link to a node or to the head is up, or down (`why`). */
-  onLink(nodeId: NodeId, why: string | null): void
+  /** The link to a node or to the head (HEAD_NODE) is up, or down; 'restarted', before 'up': there is another process than before, and what was sent last may be lost. */
+  onLink(nodeId: NodeId, state: 'up' | 'down' | 'restarted'): void
 }
 
 /** A process of this node that has exchanged something with other nodes. */
@@ -165,15 +165,16 @@ export class Relay implements TransportListener, Uplink {
     outbox.linked = true
     outbox.daemonId = daemonId
     this.#touch(outbox)
-    this.#hooks?.onLink(id, null)
+    this.#hooks?.onLink(id, 'up')
   }
 
-  onDown(id: NodeId, why: string): void {
-    this.#hooks?.onLink(id, why)
+  onDown(id: NodeId): void {
+    this.#hooks?.onLink(id, 'down')
   }
 
-  onRestarted(): void {
-    // Only a head can: it says itself what it has heard. A node that starts again has another id.
+  /** Only the head can be: a node that starts again has another id. A new head is told again what the last one had not kept, so packets need not be kept here. */
+  onRestarted(id: NodeId): void {
+    this.#hooks?.onLink(id, 'restarted')
   }
 
   onWritable(id: NodeId): void {

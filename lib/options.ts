@@ -185,4 +185,33 @@ export const limits = {
   reconnectMs: [50, 1_000],
   /** Bytes of one packet on a link; a message that is larger is an error. Also what a stranger can make us allocate. */
   linkPacketBytesMax: 64 << 20,
+  /** Share of a node's store that objects on their way in, or not read yet, may take. Ray: 0.7 for arguments. One larger object may come alone. */
+  pullShare: 0.5,
+  /** Bytes that a source is asked for at once: large enough that asking costs nothing, small enough to be spread over sources and passed on early. Ray: 5 MiB. */
+  pieceBytes: 4 << 20,
+  /** Pieces that one source is asked for ahead, so that none has to wait for a question. */
+  piecesAhead: 3,
+  /** How long an object that was brought here is pinned for who asked for it (ms). Afterwards it may go, and is brought again when it is wanted. */
+  pullHoldMs: 2_000,
+  /** How soon room is looked for again, and after how long without any a pull fails (ms). */
+  pullRoomRetryMs: 50,
+  pullRoomWaitMs: 30_000,
+  /** An owner that has not answered is asked again after this (ms). */
+  locateAgainMs: 10_000,
+  /** First and longest pause before an owner is asked again when no source it named had the object, or could be reached (ms); and how often. */
+  locatePauseMs: [50, 2_000],
+  locateRoundsMax: 12,
+  /** Pieces of objects that leave a node at once. */
+  servesMax: 8,
+  /** Pieces that one other node may have asked for. Beyond it is refused. */
+  servesPerPeerMax: 256,
+  /** How long a data connection may take until both sides have proved who they are, and how long bytes that are due may not come (ms). */
+  dataHandshakeMs: 5_000,
+  dataStallMs: 10_000,
+  /** Data connections to one node. */
+  dataConnectionsMax: 2_048,
+  /** Nodes that an owner sends to one copy of an object at once; the next are sent to those that are getting it, so that a broadcast forms a tree. */
+  pullsPerCopyMax: 2,
+  /** Sources that an owner names at once. */
+  sourcesMax: 4,
 } as const

@@ -11,7 +11,7 @@ import { NO_CLAIM, STATUS, TASK_FLAG } from '../wire/frames.js'
 import type { Control } from '../wire/messages.js'
 import { ActorHost } from './actor-host.js'
 import { CLAIM } from './dispatch.js'
-import { argumentsOf, type IncomingTask, readTask } from './incoming.js'
+import { argumentsOf, bringArguments, type IncomingTask, readTask } from './incoming.js'
 import { Lease } from './lease.js'
 import { Replies } from './reply.js'
 import type { Runtime, TaskRunner } from './runtime.js'
@@ -57,6 +57,7 @@ export class Executor implements TaskRunner {
     if ((task.header.flags & TASK_FLAG.actor) !== 0) return this.actor.onCall(task)
     this.queue.push(task)
     if (!this.looping) void this.loop()
+    else bringArguments(task, this.runtime.fetches)
   }
 
   onControl(from: Peer, message: Control): boolean {

@@ -5,6 +5,7 @@ import { decodeSmall, NOT_SMALL } from '../codec/value.js'
 import { ObjectLostError, WireError } from '../errors.js'
 import type { Peer } from '../io/mesh.js'
 import { FORM, FRAME_HEADER_BYTES, readHex, readTaskHeader, TASK_HEADER_BYTES, type TaskHeader } from '../wire/frames.js'
+import type { Fetches } from './fetches.js'
 import type { Reader } from './reader.js'
 
 export class IncomingTask {
@@ -70,10 +71,21 @@ export function decodeArguments(
 }
 
 function argument(position: number, id: string, reader: Reader): unknown {
-  try {
-    return reader.stored(id)
-  } catch (error) {
+  const value = reader.stored(id)
+  if (!(value instanceof Promise)) return value
+  return value.catch(error => {
     if (!(error instanceof ObjectLostError)) throw error
     throw new ObjectLostError(`it did not run, because of its argument ${position + 1}: ${error.message}`, { objectId: id })
+  })
+}
+
+/** Has arguments that are not in this node's store brought here while the task waits for its turn. */
+export function bringArguments(task: IncomingTask, fetches: Fetches): void {
+  const { args } = task
+  const view = new DataView(args.buffer, args.byteOffset, args.length)
+  for (let at = 0, i = 0; i < task.header.argCount && at + 5 <= args.length; i++) {
+    const isStored = args[at] === FORM.stored
+    if (isStored && at + 21 <= args.length) fetches.ahead(readHex(args, at + 1, 20))
+    at += isStored ? 21 : 5 + view.getUint32(at + 1, true)
   }
 }

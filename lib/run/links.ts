@@ -1,19 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-// The links of a node that is one of several: its relay, and the transport below it.
+// The links of a node that is one of several: its relay, the transport below it, and the channel for the bytes of objects.
 
 import { nodeOf } from '../ids.js'
+import type { DataChannel, DataListener, Question } from '../io/data/channel.js'
 import type { Transport } from '../io/transport.js'
-import type { WorkerId } from '../wire/messages.js'
+import type { NodeId, WorkerId } from '../wire/messages.js'
 import { Relay } from './relay.js'
 
 export interface Links {
   relay: Relay
   transport: Transport
+  data: DataPort
+}
+
+/** A data channel whose questions somebody answers once there is somebody. */
+export class DataPort implements DataListener {
+  channel: DataChannel | null = null
+  listener: DataListener | null = null
+
+  onQuestion(question: Question): void {
+    if (this.listener === null) question.refuse('missing')
+    else this.listener.onQuestion(question)
+  }
+
+  onPeerGone(peer: NodeId): void {
+    this.listener?.onPeerGone(peer)
+  }
+
+  onRefused(address: string, why: string): void {
+    this.listener?.onRefused(address, why)
+  }
 }
 
 /** Listens at `host` for the other nodes of the cluster with that token. ZeroMQ is loaded only here. */
 export async function openLinks(daemonId: WorkerId, { token, host }: { token: string; host: string }): Promise<Links> {
   const { zmqTransport } = await import('../io/zmq/transport.js')
+  const { tcpChannel } = await import('../io/data/tcp.js')
+  const id = nodeOf(daemonId)
   const relay = new Relay(daemonId)
-  return { relay, transport: await zmqTransport({ id: nodeOf(daemonId), daemonId, token, host, listener: relay }) }
+  const data = new DataPort()
+  data.channel = await tcpChannel({ nodeId: id, token, host, listener: data })
+  try {
+    return { relay, transport: await zmqTransport({ id, daemonId, token, host, listener: relay }), data }
+  } catch (error) {
+    data.channel.close()
+    throw error
+  }
 }

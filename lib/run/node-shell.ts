@@ -14,6 +14,7 @@ import type { Links } from './links.js'
 import type { MemoryGauge } from './memory-gauge.js'
 import type { Relay } from './relay.js'
 import { SetupFailure } from './setup-failure.js'
+import { Transfer } from './transfer.js'
 import { WorkerOutput } from './worker-output.js'
 
 /** When the store is looked through once more for what a dead process owned: others may have been about to write it (ms). */
@@ -46,6 +47,7 @@ export class NodeShell implements MeshListener {
   readonly #relay: Relay | null
   readonly #processes: Processes
   readonly #output: WorkerOutput
+  readonly #transfer: Transfer
   readonly #queue: DaemonEvent[] = []
   readonly #environments: EnvironmentSetup
   /** Children that install packages, and who waits for their end. */
@@ -67,6 +69,15 @@ export class NodeShell implements MeshListener {
     this.#mesh = new Mesh(options.store, this, 0)
     this.#mesh.ref()
     this.#relay = options.links?.relay ?? null
+    this.#transfer = new Transfer({
+      store: options.store,
+      send: (to, message) => this.#mesh.send(to, message),
+      sendToNode: (nodeId, message) => this.#relay?.sendToNode(nodeId, message),
+      collect: () => {
+        for (const peer of this.#mesh.peers()) if (peer.route === null) this.#mesh.sendTo(peer, { is: 'collect' })
+      },
+    })
+    if (options.links !== null) this.#transfer.attach(options.links.data)
     options.links?.relay.attach(this.#mesh, options.links.transport, {
       onMessage: (from, message) => this.#heard(from, message),
       onLink: () => {},
@@ -139,11 +150,12 @@ export class NodeShell implements MeshListener {
     const elsewhere = message.is === 'corrupt' && nodeOf(message.workerId) !== nodeOf(this.#store.workerId)
     // A process of another node is ended by its own daemon.
     if (elsewhere) this.#relay?.sendToNode(nodeOf(message.workerId), message)
-    else this.#handle({ is: 'message', from, message })
+    else if (!this.#transfer.heard(from, message)) this.#handle({ is: 'message', from, message })
   }
 
   #ended(): void {
     if (this.#ending === null) return
+    this.#transfer.close()
     this.#mesh.flush()
     this.#options.onEnd(this.#ending)
   }
@@ -262,17 +274,19 @@ export class NodeShell implements MeshListener {
     else {
       this.#store.reap(slotOf(workerId))
       this.#mesh.gone(workerId)
+      this.#transfer.workerDied(workerId, 'its process ended')
     }
     this.#deleteOrphans()
     setTimeout(() => this.#deleteOrphans(), SECOND_SWEEP_MS).unref()
   }
 
-  /** Removes the objects that no living process owns. */
+  /** Removes the objects that no living process owns. Of those of other nodes only their owners, and the news of their deaths, decide. */
   #deleteOrphans(): void {
     if (this.#ending !== null) return
     const living = this.#living()
     for (const { id, state } of this.#store.list()) {
-      if (state === 'sealed' && !living.has(ownerOf(id))) this.#store.delete(id)
+      const isOurs = nodeOf(ownerOf(id)) === nodeOf(this.#store.workerId)
+      if (state === 'sealed' && isOurs && !living.has(ownerOf(id))) this.#store.delete(id)
     }
   }
 

@@ -6,9 +6,9 @@ import { prepareError, rebuildTaskError } from '../codec/error-value.js'
 import { type Decoder, decodeSmall, type Encoded, NOT_SMALL, type PartOf } from '../codec/value.js'
 import { checkViewable } from '../codec/view-limit.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
-import { ObjectLostError } from '../errors.js'
 import { type NativeStore, native, ON_DISK } from '../native.js'
 import { limits } from '../options.js'
+import type { Fetches } from './fetches.js'
 
 export class Reader {
   /** Objects behind the views that values of this process are made of. */
@@ -20,16 +20,20 @@ export class Reader {
   constructor(
     private readonly store: NativeStore,
     private readonly decoder: Decoder,
+    private readonly fetches: Pick<Fetches, 'want'>,
     private readonly idOf: (entry: Entry) => string,
   ) {}
 
-  /** The value, or a promise of it where modules have to be loaded or a disk be read first. Throws (or rejects with) the error of a failed entry. */
-  value(entry: Entry): unknown {
+  /**
+   * The value, or a promise of it where modules have to be loaded, a disk be read or another node be asked first. Throws (or rejects with) the
+   * error of a failed entry. What takes back the wish for what is elsewhere is appended to `cancels`.
+   */
+  value(entry: Entry, cancels: (() => void)[] | null = null): unknown {
     switch (entry.state) {
       case STATE.inline:
         return entry.envelope === null ? entry.plain : this.decode(entry.envelope, false)
       case STATE.stored:
-        return this.stored(entry.storedAs ?? this.idOf(entry))
+        return this.stored(entry.storedAs ?? this.idOf(entry), cancels)
       default:
         return this.fail(entry)
     }
@@ -52,11 +56,11 @@ export class Reader {
     return rebuildTaskError(entry.error as Uint8Array)
   }
 
-  /** The value of a sealed object of the store. */
-  stored(id: string): unknown {
+  /** The value of a sealed object. */
+  stored(id: string, cancels: (() => void)[] | null = null): unknown {
     const length = this.store.read(id, this.scratch, 0)
     if (length === ON_DISK) return this.restored(id)
-    if (length < 0) throw lost(id)
+    if (length < 0) return this.fetched(id, cancels)
     if (length <= this.scratch.length) {
       const small = decodeSmall(this.scratch, this.view, 0, length)
       return small !== NOT_SMALL ? small : this.decode(this.scratch.slice(0, length), false)
@@ -65,13 +69,28 @@ export class Reader {
     return this.viewed(id, this.store.view(id))
   }
 
+  /** The value of an object that is not in this node's store, brought there first. */
+  private fetched(id: string, cancels: (() => void)[] | null): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.fetches.want(id, 'get', error => {
+        if (error !== null) return reject(error)
+        try {
+          resolve(this.stored(id, cancels))
+        } catch (thrown) {
+          reject(thrown)
+        }
+      })
+      cancels?.push(cancel)
+    })
+  }
+
   /** The value of an object that is on disk, read from there first. */
   private async restored(id: string): Promise<unknown> {
     return this.viewed(id, await this.store.restore(id))
   }
 
   private viewed(id: string, buffer: ArrayBuffer | null): unknown {
-    if (buffer === null) throw lost(id)
+    if (buffer === null) return this.fetched(id, null)
     const bytes = new Uint8Array(buffer)
     if (this.decoder.holdsViews(bytes)) {
       this.views.set(buffer, id)
@@ -99,13 +118,4 @@ export class Reader {
     if (loading === null) return this.decoder.decode(bytes, zeroCopy, part)
     return loading.then(() => this.decoder.decode(bytes, zeroCopy, part))
   }
-}
-
-/** Its owner would have told of a drop, and a full store removes nothing that is sealed. */
-function lost(id: string): ObjectLostError {
-  const how =
-    'something deleted it from the store of this session behind the back of its owner, such as a program that opened it through eagleray/store'
-  return new ObjectLostError(`the object ${id} is lost: ${how}. Nothing can rebuild it: put it again, or run again what made it`, {
-    objectId: id,
-  })
 }

@@ -7,7 +7,7 @@ import { type Entry, STATE } from '../core/owner/entry.js'
 import type { ContainedRef, Outcome } from '../core/owner/outcome.js'
 import type { TaskReply } from '../core/owner/tasks.js'
 import { WireError } from '../errors.js'
-import { WORKER_ID_DIGITS } from '../ids.js'
+import { nodeOf, WORKER_ID_DIGITS } from '../ids.js'
 import type { Mesh, Peer } from '../io/mesh.js'
 import { beginValue, endFrame, FORM, REPLY_FLAG, readHex, STATUS, VALUE_HEADER_BYTES, writeObjectId } from '../wire/frames.js'
 import type { WorkerId } from '../wire/messages.js'
@@ -34,7 +34,7 @@ export function readReply(from: WorkerId, bytes: Uint8Array, view: DataView, at:
   for (let i = 0; i < count; i++) {
     const form = view.getUint8(next)
     if (form === FORM.stored) {
-      results.push({ form: 'stored', sizeBytes: view.getFloat64(next + 1, true) })
+      results.push({ form: 'stored', sizeBytes: view.getFloat64(next + 1, true), node: nodeOf(from) })
       next += 9
     } else if (form === FORM.alias) {
       if (next + 29 > end) throw new WireError('a result is longer than its reply')

@@ -19,10 +19,11 @@ import { DaemonUplink } from '../io/uplink.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
 import { FRAME, NO_CLAIM } from '../wire/frames.js'
-import type { ActorView, Control, Environment, JobSpec, Welcome, WorkerId } from '../wire/messages.js'
+import type { ActorView, Control, Environment, JobSpec, NodeId, Welcome, WorkerId } from '../wire/messages.js'
 import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
 import { BadNews } from './bad-news.js'
 import { Dispatcher } from './dispatch.js'
+import { Fetches } from './fetches.js'
 import { enterJob } from './job.js'
 import { Pressure } from './pressure.js'
 import { Puts } from './puts.js'
@@ -65,6 +66,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
   readonly arguments: ArgumentEncoder
   readonly requests: Requests
   readonly travel: ReferenceTravel
+  readonly fetches: Fetches
   welcome: Welcome | null = null
   /** The job of this process; null in a worker that has run nothing. */
   job: JobSpec | null = null
@@ -96,7 +98,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
     useContextForErrors(this.context)
     this.encoder = new Encoder(this.context)
     this.decoder = new Decoder(this.context)
-    this.reader = new Reader(store, this.decoder, entry => this.idOf(entry))
+    this.fetches = new Fetches(this)
+    this.reader = new Reader(store, this.decoder, this.fetches, entry => this.idOf(entry))
     this.puts = new Puts(this)
     this.pressure = new Pressure(store)
     this.arguments = new ArgumentEncoder(this)
@@ -240,6 +243,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
       this.owner.values.settle(entry, { form: 'failed', error }, this.out)
     }
     this.requests.fail(error)
+    this.fetches.fail(error)
     const waiters = this.out.filter(effect => effect.is === 'settled')
     this.out.length = 0
     for (const effect of waiters) if (effect.is === 'settled') this.wake(effect.entry)
@@ -306,6 +310,10 @@ export class Runtime implements ArgumentHost, RefKeeper {
       case 'actorState':
         if (message.view.phase === 'alive' && !this.badNews.any) break
         return this.badNews.tell(() => this.act({ is: 'message', from: from.workerId, message }))
+      case 'pulled':
+        return this.fetches.pulled(message.id)
+      case 'pullFailed':
+        return this.fetches.failed(message.id, message.error)
       case 'answer':
       case 'actorNamed':
         return this.requests.answered(message)
@@ -378,10 +386,17 @@ export class Runtime implements ArgumentHost, RefKeeper {
         break
       }
       case 'drop':
-        this.dropped(effect.entry)
+        this.dropped(effect.entry, effect.nodes)
         break
       case 'discard':
         this.store.delete(objectId(this.self, effect.seq))
+        if (effect.elsewhere) this.fetches.free({ is: 'free', nodes: [], seqs: [effect.seq] })
+        break
+      case 'located':
+        this.fetches.located(effect)
+        break
+      case 'free':
+        this.fetches.free(effect)
         break
       case 'actorChanged': {
         const observers = effect.actor.observers
@@ -428,10 +443,9 @@ export class Runtime implements ArgumentHost, RefKeeper {
     for (const each of waiters) each(entry)
   }
 
-  private dropped(entry: Entry): void {
+  private dropped(entry: Entry, nodes: NodeId[]): void {
     if (entry.isActor) return this.requests.actorDropped(entry)
-    if (entry.owner === null && entry.sizeBytes > 0 && entry.envelope === null && entry.storedAs === null)
-      this.store.delete(this.idOf(entry))
+    if (entry.owner === null) this.fetches.dropped(entry, nodes)
     if (
       entry.error !== null &&
       !entry.seen &&

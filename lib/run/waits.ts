@@ -25,16 +25,43 @@ async function getOne(runtime: Runtime, ref: ObjectRef, timeoutMs: number | unde
   const entry = entryOf(ref)
   if (runtime.pressure.high) await runtime.breathe()
   if (!entry.settled) runtime.need(entry)
-  if (entry.settled) return runtime.reader.value(entry)
+  const until = timeoutMs === undefined ? undefined : performance.now() + timeoutMs
+  if (!entry.settled) {
+    await runtime.waiting(
+      new Promise<void>((resolve, reject) => {
+        const timer = startTimer(runtime, timeoutMs, timeoutMs, [entry], () => unwait(entry, settled), reject)
+        const settled = () => {
+          timer?.clear()
+          resolve()
+        }
+        subscribe(entry, settled)
+      }),
+    )
+  }
+  void ref
+  if (entry.state !== STATE.stored) return runtime.reader.value(entry)
+  const cancels: (() => void)[] = []
+  const value = runtime.reader.value(entry, cancels)
+  return cancels.length === 0 ? value : brought(runtime, [entry], value as Promise<unknown>, cancels, timeoutMs, until)
+}
+
+/** Values that have to be brought here first come within the time, or not at all. */
+function brought<T>(
+  runtime: Runtime,
+  entries: Entry[],
+  values: Promise<T>,
+  cancels: (() => void)[],
+  timeoutMs: number | undefined,
+  until: number | undefined,
+): Promise<T> {
   return runtime.waiting(
     new Promise((resolve, reject) => {
-      const timer = startTimer(runtime, timeoutMs, [entry], () => unwait(entry, settled), reject)
-      const settled = () => {
-        timer?.clear()
-        void ref
-        read(runtime, entry, resolve, reject)
+      const stop = () => {
+        for (const cancel of cancels) cancel()
       }
-      subscribe(entry, settled)
+      const left = until === undefined ? undefined : Math.max(0, until - performance.now())
+      const timer = startTimer(runtime, timeoutMs, left, entries, stop, reject)
+      values.then(resolve, reject).finally(() => timer?.clear())
     }),
   )
 }
@@ -48,14 +75,30 @@ async function getAll(runtime: Runtime, refs: unknown[], entries: Entry[], timeo
     if (entry.state === STATE.failed) return runtime.reader.fail(entry)
     if (!entry.settled) missing++
   }
+  const until = timeoutMs === undefined ? undefined : performance.now() + timeoutMs
   if (missing > 0) await runtime.waiting(allSettled(runtime, entries, missing, timeoutMs))
-  let loading = false
-  for (let i = 0; i < entries.length; i++) {
-    values[i] = runtime.reader.value(entries[i] as Entry)
-    if (values[i] instanceof Promise) loading = true
-  }
+  const cancels: (() => void)[] = []
+  const loading = readAll(runtime, entries, values, cancels)
   void refs
-  return loading ? Promise.all(values) : values
+  if (!loading) return values
+  return cancels.length === 0 ? Promise.all(values) : brought(runtime, entries, Promise.all(values), cancels, timeoutMs, until)
+}
+
+/** Gives whether some are promises. */
+function readAll(runtime: Runtime, entries: Entry[], values: unknown[], cancels: (() => void)[]): boolean {
+  let loading = false
+  try {
+    for (let i = 0; i < entries.length; i++) {
+      values[i] = runtime.reader.value(entries[i] as Entry, cancels)
+      if (values[i] instanceof Promise) loading = true
+    }
+  } catch (error) {
+    // Nobody will look at the others.
+    for (const value of values) if (value instanceof Promise) value.catch(() => {})
+    for (const cancel of cancels) cancel()
+    throw error
+  }
+  return loading
 }
 
 /** Resolves when all have values, rejects as soon as one has failed. */
@@ -64,7 +107,7 @@ function allSettled(runtime: Runtime, entries: Entry[], missing: number, timeout
     const stop = () => {
       for (const entry of entries) if (!entry.settled) unwait(entry, settled)
     }
-    const timer = startTimer(runtime, timeoutMs, entries, stop, reject)
+    const timer = startTimer(runtime, timeoutMs, timeoutMs, entries, stop, reject)
     const settled = (entry: Entry) => {
       if (entry.state === STATE.failed) {
         timer?.clear()
@@ -100,41 +143,73 @@ export async function wait(runtime: Runtime, refs: readonly ObjectRef[], options
     if (entry.mark === mark) throw new TypeError(`wait() takes each ref once; element ${i} (${ref.id}) is there twice`)
     entry.mark = mark
     entries[i] = entry
-    if (entry.settled) ready++
+    if (isReady(runtime, entry, fetchLocal)) ready++
   }
   if (!Number.isInteger(numReturns) || numReturns < 0 || numReturns > refs.length || (numReturns === 0 && refs.length > 0)) {
     throw new RangeError(`wait(): numReturns is ${numReturns}; it must be a whole number from 1 to ${refs.length}, the number of refs`)
   }
-  if (ready < numReturns) await runtime.waiting(someSettled(runtime, entries, numReturns, options.timeoutMs))
-  return split(refs, entries, numReturns)
+  /** Those that cannot be brought here, which `get` will say. */
+  const failed = new Set<Entry>()
+  if (ready < numReturns) await runtime.waiting(someReady(runtime, entries, failed, numReturns, options))
+  return split(refs, entries, numReturns, entry => failed.has(entry) || isReady(runtime, entry, fetchLocal))
 }
 
-function someSettled(runtime: Runtime, entries: Entry[], numReturns: number, timeoutMs: number | undefined): Promise<void> {
+/** It has a value (or an error), on this node unless that does not matter. */
+function isReady(runtime: Runtime, entry: Entry, fetchLocal = true): boolean {
+  return entry.settled && (!fetchLocal || runtime.fetches.isHere(entry))
+}
+
+function someReady(
+  runtime: Runtime,
+  entries: Entry[],
+  failed: Set<Entry>,
+  numReturns: number,
+  { timeoutMs, fetchLocal }: WaitOptions,
+): Promise<void> {
   let ready = 0
   for (const entry of entries) {
     if (!entry.settled) runtime.need(entry)
-    if (entry.settled) ready++
+    if (isReady(runtime, entry, fetchLocal)) ready++
   }
-  if (ready >= numReturns || timeoutMs === 0) return Promise.resolve()
+  if (ready >= numReturns || (timeoutMs === 0 && entries.every(entry => !entry.settled))) return Promise.resolve()
   return new Promise(resolve => {
+    let ended = false
     const end = () => {
+      ended = true
       timer?.clear()
       for (const entry of entries) if (!entry.settled) unwait(entry, settled)
       resolve()
     }
-    const timer = timeoutMs === undefined ? undefined : new Timeout(timeoutMs, end)
-    const settled = () => {
-      if (++ready === numReturns) end()
+    const isOneMore = () => {
+      if (!ended && ++ready === numReturns) end()
     }
-    for (const entry of entries) if (!entry.settled) subscribe(entry, settled)
+    // What is not here is brought here; also beyond the end of this wait, since it is likely to be wanted.
+    const settled = (entry: Entry) => {
+      if (isReady(runtime, entry, fetchLocal)) isOneMore()
+      else
+        runtime.fetches.want(entry.storedAs ?? runtime.idOf(entry), 'wait', error => {
+          if (error !== null) failed.add(entry)
+          isOneMore()
+        })
+    }
+    const timer = timeoutMs === undefined ? undefined : new Timeout(timeoutMs, end)
+    for (const entry of entries) {
+      if (!entry.settled) subscribe(entry, settled)
+      else if (!isReady(runtime, entry, fetchLocal)) settled(entry)
+    }
   })
 }
 
-function split(refs: readonly ObjectRef[], entries: Entry[], numReturns: number): [ObjectRef[], ObjectRef[]] {
+function split(
+  refs: readonly ObjectRef[],
+  entries: Entry[],
+  numReturns: number,
+  isReady: (entry: Entry) => boolean,
+): [ObjectRef[], ObjectRef[]] {
   const ready: ObjectRef[] = []
   const pending: ObjectRef[] = []
   for (let i = 0; i < refs.length; i++) {
-    const side = ready.length < numReturns && (entries[i] as Entry).settled ? ready : pending
+    const side = ready.length < numReturns && isReady(entries[i] as Entry) ? ready : pending
     side.push(refs[i] as ObjectRef)
   }
   return [ready, pending]
@@ -168,22 +243,26 @@ function unwait(entry: Entry, settled: (entry: Entry) => void): void {
 function startTimer(
   runtime: Runtime,
   timeoutMs: number | undefined,
+  /** Of that. */
+  leftMs: number | undefined,
   entries: Entry[],
   stop: () => void,
   reject: (error: Error) => void,
 ): Timeout | undefined {
-  if (timeoutMs === undefined) return undefined
+  if (timeoutMs === undefined || leftMs === undefined) return undefined
   const expire = () => {
     stop()
-    const pending = entries.filter(entry => !entry.settled).map(entry => objectId(entry.owner ?? runtime.self, entry.seq))
+    const pending = entries
+      .filter(entry => !entry.settled || !runtime.fetches.isHere(entry))
+      .map(entry => objectId(entry.owner ?? runtime.self, entry.seq))
     const text = `get() waited ${timeoutMs} ms for ${pending.length} of ${entries.length} objects (${pending.slice(0, 3).join(', ')}${pending.length > 3 ? ', …' : ''}); they may still come`
     reject(new GetTimeoutError(text, { timeoutMs, pending }))
   }
-  if (timeoutMs === 0) {
+  if (leftMs === 0) {
     queueMicrotask(expire)
     return undefined
   }
-  return new Timeout(timeoutMs, expire)
+  return new Timeout(leftMs, expire)
 }
 
 function describe(value: unknown): string {

@@ -4,6 +4,7 @@
 import { decode, Encoder } from '@msgpack/msgpack'
 import type { HeadToNode, NodeToHead } from '../core/node/events.js'
 import { WireError } from '../errors.js'
+import { isObjectId } from '../ids.js'
 import type { Control, Strategy } from './messages.js'
 
 const encoder = new Encoder({ useBigInt64: false, ignoreUndefined: true })
@@ -86,6 +87,18 @@ const shapes: { [K in Control['is']]: string } = {
   kvDelete: 'request:number namespace:string key:string',
   kvList: 'request:number namespace:string prefix:string',
   kvAnswer: 'request:number done:boolean value:bytes? keys:strings error:string?',
+
+  pull: 'id:object-id why:string',
+  pullEnd: 'id:object-id',
+  freeCopies: 'nodes:strings ids:object-ids',
+  pulled: 'id:object-id',
+  pullFailed: 'id:object-id error:bytes',
+  locate: 'seqs:numbers',
+  copyAdded: 'seqs:numbers',
+  copyStopped: 'seqs:numbers',
+  copyMissing: 'seq:number nodes:strings',
+  located: 'seq:number state:string nodes:strings sizeBytes:number error:bytes?',
+  free: 'ids:object-ids',
 }
 
 /** What a node and its head tell each other, by type; the same events pass within one process where the head is embedded. */
@@ -134,6 +147,8 @@ const isString = (field: unknown): boolean => typeof field === 'string'
 const isRecord = (field: unknown): boolean =>
   typeof field === 'object' && field !== null && !Array.isArray(field) && !(field instanceof Uint8Array)
 
+const isId = (field: unknown): boolean => typeof field === 'string' && isObjectId(field)
+
 const checks = new Map<string, Check>([
   ['number', isNumber],
   ['string', isString],
@@ -143,6 +158,8 @@ const checks = new Map<string, Check>([
   ['bytes', field => field instanceof Uint8Array],
   ['numbers', field => Array.isArray(field) && field.every(isNumber)],
   ['strings', field => Array.isArray(field) && field.every(isString)],
+  ['object-id', isId],
+  ['object-ids', field => Array.isArray(field) && field.every(isId)],
   ['texts', field => isRecord(field) && Object.values(field as object).every(isString)],
   ['amounts', field => isRecord(field) && Object.values(field as object).every(isNumber)],
   ['strategy', field => isRecord(field) && (strategies.get(String((field as Strategy).is)) as Check | undefined)?.(field) === true],

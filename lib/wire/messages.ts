@@ -7,10 +7,12 @@
 
 import type { HeadMessage } from './head-messages.js'
 import type { LinkMessage } from './link-messages.js'
+import type { ObjectMessage } from './object-messages.js'
 import type { SchedulingMessage } from './scheduling-messages.js'
 
 export type * from './head-messages.js'
 export type * from './link-messages.js'
+export type * from './object-messages.js'
 export type * from './scheduling-messages.js'
 
 /** 24 hex digits: node (10), client slot (4), nonce (10). */
@@ -493,6 +495,7 @@ export type Control =
   | Collect
   | HeadMessage
   | LinkMessage
+  | ObjectMessage
 
 /** In `blocked`, `unblock` and `resumed`: not a lease, but what the sender's actor holds. */
 export const ACTOR_LEASE = 0

@@ -4,7 +4,7 @@
 // again only where the user allowed that (`maxTaskRetries`).
 
 import { ActorDiedError, ActorUnavailableError, PendingCallsLimitError, TaskCancelledError, WireError } from '../../errors.js'
-import { objectId } from '../../ids.js'
+import { nodeOf, objectId } from '../../ids.js'
 import type { ActorView, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import { areSettled, argumentFailure, awaitArguments } from './arguments.js'
@@ -148,7 +148,8 @@ export class ActorCalls {
     // Nobody waits for it, or it is to be made again: then an earlier process of the actor answers late.
     if (call === undefined || !call.sent || call.to !== reply.from) {
       if (reply.contained !== null) this.references.confirm(reply.from, reply.task)
-      if (call === undefined) for (let i = 0; i < reply.results.length; i++) this.values.discard(reply.task + i, out)
+      if (call === undefined)
+        for (let i = 0; i < reply.results.length; i++) this.values.discard(reply.task + i, this.isElsewhere(reply.from), out)
       return call !== undefined
     }
     call.actor.outstanding.delete(call.seq)
@@ -297,6 +298,10 @@ export class ActorCalls {
     }
   }
 
+  private isElsewhere(worker: WorkerId): boolean {
+    return nodeOf(worker) !== nodeOf(this.references.self)
+  }
+
   private unqueue(call: ActorCall): void {
     const at = call.actor.queue.indexOf(call)
     if (at >= 0) call.actor.queue.splice(at, 1)
@@ -313,7 +318,7 @@ export class ActorCalls {
     for (let i = 0; i < call.entries.length; i++) {
       const entry = call.entries[i] as Entry
       settleAgain(call, entry, outcome(i), this.values, this.decodeError, out)
-      if (call.attempt > 0 || entry.error !== null) this.values.discard(entry.seq, out)
+      if (call.attempt > 0 || entry.error !== null) this.values.discard(entry.seq, call.to !== null && this.isElsewhere(call.to), out)
       // One that fails as it is submitted: its refs are only about to be made.
       if (entry.unreferenced && call.submitted) this.references.maybeDrop(entry, out)
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the owner's machines ask of their shell, in order.
 
-import type { Control, WorkerId } from '../../wire/messages.js'
+import type { Control, NodeId, WorkerId } from '../../wire/messages.js'
 import type { Actor, ActorCall } from './actor-calls.js'
 import type { Entry } from './entry.js'
 import type { Lane } from './lane.js'
@@ -19,10 +19,14 @@ export type Effect =
   | { is: 'settled'; entry: Entry }
   /** Send the settled value to a borrower who asked. */
   | { is: 'value'; to: WorkerId; entry: Entry }
-  /** Nobody needs it any more: remove what the store holds of it. */
-  | { is: 'drop'; entry: Entry }
-  /** No value of that number will ever be read, but a run of its task that came to nothing may have stored one: remove it. */
-  | { is: 'discard'; seq: number }
+  /** Nobody needs it any more: remove what the store holds of it, and the stores of those nodes. */
+  | { is: 'drop'; entry: Entry; nodes: NodeId[] }
+  /** No value of that number will ever be read, but a run of its task that came to nothing may have stored one: remove it, on other nodes too where `elsewhere` says so. */
+  | { is: 'discard'; seq: number; elsewhere: boolean }
+  /** Tell a daemon where the value is, or what has become of it; null: it was dropped. */
+  | { is: 'located'; to: WorkerId; seq: number; entry: Entry | null; nodes: NodeId[] }
+  /** Have those nodes rid of copies of values of that number. */
+  | { is: 'free'; nodes: NodeId[]; seqs: number[] }
   /** The head told of the actor: wake who waits for that in this process. */
   | { is: 'actorChanged'; actor: Actor }
   /** Every borrow registered so far is known to its owner. */

@@ -2,7 +2,7 @@
 // What an owner keeps for each object it owns or borrows. A plain record that the machines of this folder share:
 // references.ts moves the counts, values.ts the state; nobody else writes them.
 
-import type { WorkerId } from '../../wire/messages.js'
+import type { NodeId, WorkerId } from '../../wire/messages.js'
 import type { ActorCall } from './actor-calls.js'
 import type { Recipe } from './lineage.js'
 import type { Task } from './task.js'
@@ -32,6 +32,10 @@ export class Entry {
   sizeBytes = 0
   /** `stored`, where the value is that of another object: the id under which the store has it. `contained` holds that object. */
   storedAs: string | null = null
+  /** `stored`, of this process: the nodes that have it, unless that is only its own node. */
+  nodes: Set<NodeId> | null = null
+  /** An earlier run of its task on another node may have stored a value that nobody knows of. */
+  scattered = false
   /** ObjectRefs (or handles) of this process that are alive. */
   local = 0
   /** Pending tasks that take it as argument, containers that hold it, results on their way. */

@@ -240,6 +240,7 @@ export class Leases {
       queue.shift()
       if (task.cancelled || !this.isReady(task, now, out)) continue
       best.send(task, now)
+      if (best.isRemote) task.wentAway = true
       out.push({ is: 'dispatch', task, lane: best })
     }
   }

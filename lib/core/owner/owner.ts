@@ -13,6 +13,7 @@ import { Entry, STATE } from './entry.js'
 import type { Lane } from './lane.js'
 import { Leases } from './leases.js'
 import { Lineage } from './lineage.js'
+import { Locations } from './locations.js'
 import type { ContainedRef, Outcome } from './outcome.js'
 import { Recovery } from './recovery.js'
 import { References } from './references.js'
@@ -39,9 +40,14 @@ export type OwnerEvent =
   | { is: 'flush' }
   | { is: 'tick' }
 
+/** How an object can come to be nowhere. */
+const COPIES_LOST =
+  'no node has a copy of it any more (a node that had it died, or something deleted it behind the back of its owner, such as a program that opened the store through eagleray/store)'
+
 export class Owner implements Machine<OwnerEvent, Effect> {
   readonly references: References
   readonly values: Values
+  readonly locations: Locations
   readonly leases: Leases
   readonly tasks: Tasks
   readonly calls: ActorCalls
@@ -56,6 +62,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   ) {
     this.references = new References(self)
     this.values = new Values(this.references)
+    this.locations = new Locations(this.references, this.values, (entry, now, out) => this.recovery.lost(entry, COPIES_LOST, now, out))
     this.leases = new Leases(node)
     this.lineage = new Lineage(this.references)
     this.tasks = new Tasks(this.references, this.values, this.leases, this.lineage, decodeError)
@@ -147,7 +154,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         continue
       }
       const effect = out[i] as Effect
-      if (effect.is === 'settled' && effect.entry.dependents !== null) this.release(effect.entry, now, out)
+      if (effect.is === 'settled') this.ended(effect.entry, now, out)
     }
   }
 
@@ -170,6 +177,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
 
   invariants(): void {
     this.references.invariants()
+    this.locations.invariants()
     this.leases.invariants()
     this.tasks.invariants()
     this.calls.invariants()
@@ -220,6 +228,14 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         return this.references.callerHolds(from, message.tasks, out)
       case 'fetch':
         return this.values.fetched(from, message.seqs, out)
+      case 'locate':
+        return this.locations.locate(from, message.seqs, now, out)
+      case 'copyAdded':
+        return this.locations.added(from, message.seqs, out)
+      case 'copyStopped':
+        return this.locations.stopped(from, message.seqs)
+      case 'copyMissing':
+        return this.locations.missing(from, message.seq, message.nodes, now, out)
       case 'actorState': {
         const { actors, named } = this.calls
         for (const actor of [actors.get(message.actorId), named.get(message.actorId)]) {
@@ -265,6 +281,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   }
 
   private nodeDied(nodeId: NodeId, why: string, now: Millis, out: Effect[]): void {
+    this.locations.nodeDied(nodeId, now, out)
     this.leases.nodeDied(nodeId, out)
     this.tasks.nodeDied(nodeId, why, now, out)
     const error = new OwnerDiedError(`the process that owned the object was on the node ${nodeId}, which died: ${why}`)
@@ -279,6 +296,11 @@ export class Owner implements Machine<OwnerEvent, Effect> {
       { form: 'failed', error: new ObjectFreedError(`the object ${id} was freed before this process could borrow it`, { objectId: id }) },
       out,
     )
+  }
+
+  private ended(entry: Entry, now: Millis, out: Effect[]): void {
+    if (entry.dependents !== null) this.release(entry, now, out)
+    this.locations.settled(entry, out)
   }
 
   private release(entry: Entry, now: Millis, out: Effect[]): void {

@@ -40,6 +40,9 @@ export class References {
   /** Likewise of whole nodes, where no process lives any more. */
   private readonly deadNodes = new Map<NodeId, Error>()
 
+  /** Where else the value of an entry is that goes. */
+  copiesOf: (entry: Entry) => NodeId[] = () => []
+
   /** Hears of each entry that goes and could have been made again. */
   onDropped: (entry: Entry, out: Effect[]) => void = () => {}
 
@@ -125,7 +128,7 @@ export class References {
       }
     }
     entry.dropped = true
-    if (entry.state !== STATE.released) out.push({ is: 'drop', entry })
+    if (entry.state !== STATE.released) out.push({ is: 'drop', entry, nodes: this.copiesOf(entry) })
     if (entry.contained !== null) {
       const contained = entry.contained
       entry.contained = null
@@ -141,7 +144,7 @@ export class References {
     entry.resting = true
     if (entry.state === STATE.stored && entry.storedAs === null) {
       entry.state = STATE.released
-      out.push({ is: 'drop', entry })
+      out.push({ is: 'drop', entry, nodes: this.copiesOf(entry) })
     }
     const { contained } = entry
     if (contained === null) return

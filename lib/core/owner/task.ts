@@ -31,6 +31,8 @@ export class Task {
   cancelled = false
   /** Its worker, on another node, is ended if it has begun it. */
   forced = false
+  /** It was sent to another node, whose store may have results of it. */
+  wentAway = false
   /** Its refs are with the user, so that they count. */
   submitted = false
   readonly entries: Entry[] = []

@@ -324,7 +324,7 @@ export class Tasks {
 
   /** A task that was done already, because it was cancelled while sent, is with no worker any more. */
   private runOver(task: Task, out: Effect[]): void {
-    for (const { seq } of task.entries) this.values.discard(seq, out)
+    for (const { seq } of task.entries) this.values.discard(seq, task.wentAway, out)
     this.letGo(task, out)
   }
 
@@ -345,7 +345,7 @@ export class Tasks {
     for (let i = 0; i < task.entries.length; i++) {
       const entry = task.entries[i] as Entry
       settleAgain(task, entry, outcome(i), this.values, this.decodeError, out)
-      if (task.attempt > 0 || entry.error !== null) this.values.discard(entry.seq, out)
+      if (task.attempt > 0 || entry.error !== null) this.values.discard(entry.seq, task.wentAway, out)
       // One that fails as it is submitted: its refs are only about to be made.
       if (entry.unreferenced && task.submitted) this.references.maybeDrop(entry, out)
     }

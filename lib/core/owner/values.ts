@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state of values: from unknown or pending to one of three ends, once. Whoever waits hears of it in one place.
 
-import { ownerOf, seqOf } from '../../ids.js'
-import type { Control, WorkerId } from '../../wire/messages.js'
+import { nodeOf, ownerOf, seqOf } from '../../ids.js'
+import type { Control, NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Effect } from './effects.js'
 import { type Entry, STATE } from './entry.js'
@@ -15,8 +15,11 @@ export class Values {
   readonly wanted: Entry[] = []
   /** Whether a value that was there has ever been lost: then an argument that was there may not be. */
   everLost = false
+  private readonly node: NodeId
 
-  constructor(private readonly references: References) {}
+  constructor(private readonly references: References) {
+    this.node = nodeOf(references.self)
+  }
 
   /** Settles an entry, unless it is already: a late second result (of a retried or cancelled task) changes nothing. Gives whether it did. */
   settle(entry: Entry, outcome: Outcome, out: Effect[]): boolean {
@@ -34,6 +37,7 @@ export class Values {
       case 'stored':
         entry.sizeBytes = outcome.sizeBytes
         entry.state = STATE.stored
+        entry.nodes = entry.owner !== null || outcome.node === undefined || outcome.node === this.node ? null : new Set([outcome.node])
         break
       case 'alias':
         entry.sizeBytes = outcome.sizeBytes
@@ -56,9 +60,10 @@ export class Values {
   }
 
   /** A result that was stored for nobody: late, or by a run whose end was told otherwise. Never one that is the value. */
-  discard(seq: number, out: Effect[]): void {
+  discard(seq: number, elsewhere: boolean, out: Effect[]): void {
     const entry = this.references.owned.get(seq)
-    if (entry?.state !== STATE.stored || entry.storedAs !== null) out.push({ is: 'discard', seq })
+    if (entry?.state !== STATE.stored || entry.storedAs !== null) out.push({ is: 'discard', seq, elsewhere })
+    else if (elsewhere) entry.scattered = true
   }
 
   /** A value of this process is not there any more, and may be once more. */

@@ -4,11 +4,13 @@ import assert from 'node:assert/strict'
 import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { WireError } from '#lib/errors.js'
+import { objectId } from '#lib/ids.js'
 import { decodeControl, encodeControl } from '#lib/wire/codec.js'
 import type { ActorSpec, ActorView, Control, Death, Environment, JobSpec, NodeView, Where } from '#lib/wire/messages.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 
 const W = workerIdOf(3)
+const OBJECT = objectId(W, 7)
 const environment: Environment = {
   ...{ key: 'e', envVars: { A: 'b' }, workingDir: '/d', excludes: ['*.log'], packages: ['p@1'], registry: null },
   ...{ preload: ['./x.mjs'], nodeOptions: ['--expose-gc'] },
@@ -132,6 +134,18 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   kvDelete: { is: 'kvDelete', request: 1, namespace: 'n', key: 'k' },
   kvList: { is: 'kvList', request: 1, namespace: 'n', prefix: 'k' },
   kvAnswer: { is: 'kvAnswer', request: 1, done: true, value: null, keys: ['k'], error: null },
+
+  pull: { is: 'pull', id: OBJECT, why: 'get' },
+  pullEnd: { is: 'pullEnd', id: OBJECT },
+  freeCopies: { is: 'freeCopies', nodes: ['n'], ids: [OBJECT] },
+  pulled: { is: 'pulled', id: OBJECT },
+  pullFailed: { is: 'pullFailed', id: OBJECT, error: new Uint8Array(2) },
+  locate: { is: 'locate', seqs: [1] },
+  copyAdded: { is: 'copyAdded', seqs: [1] },
+  copyStopped: { is: 'copyStopped', seqs: [1] },
+  copyMissing: { is: 'copyMissing', seq: 1, nodes: ['n'] },
+  located: { is: 'located', seq: 1, state: 'failed', nodes: [], sizeBytes: 0, error: new Uint8Array(1) },
+  free: { is: 'free', ids: [OBJECT] },
 }
 const all = Object.values(messages) as Control[]
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value, (_, each) => (each instanceof Uint8Array ? [...each] : each)))
@@ -199,6 +213,8 @@ suite('control messages', () => {
       { ...messages.toNode, event: { is: 'unknown' } },
       { ...messages.forHead, message: { is: 'actorWatch' } },
       { ...messages.forHead, message: messages.forHead },
+      { ...messages.pull, id: 'x' },
+      { ...messages.free, ids: [OBJECT, OBJECT.slice(1)] },
     ]
     for (const offence of offences) assert.ok(decodeControl(encode(offence)) instanceof WireError, JSON.stringify(offence))
   })

@@ -46,7 +46,7 @@ suite('results on the wire', () => {
       ]),
     )
     assert.deepEqual([got.task, got.claim, got.status], [77, 3, 'ok'])
-    assert.deepEqual(got.results, [{ form: 'stored', sizeBytes: 9 }])
+    assert.deepEqual(got.results, [{ form: 'stored', sizeBytes: 9, node: 'aaaaaaaaaa' }])
     const expected = [
       [1, false],
       [2, false],

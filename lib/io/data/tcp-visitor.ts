@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The answering end of a data connection: who connected, what it asks for, and bytes on their way to it, straight from where
+// the object lies.
+
+import type { Socket } from 'node:net'
+import { limits } from '../../options.js'
+import type { NodeId } from '../../wire/messages.js'
+import type { Question, Timing } from './channel.js'
+import { ANSWER_BYTES, type DataKey, Greeter } from './handshake.js'
+import { ANSWER, QUESTION_BYTES, readQuestion, writeAnswerHead } from './tcp-frames.js'
+
+export interface Host {
+  asked(question: Question): void
+  /** `why`: what was wrong with it, if anything. */
+  left(visitor: TcpVisitor, why: string | null): void
+}
+
+export class TcpVisitor {
+  /** Null until it has proved to be of the cluster. */
+  peer: NodeId | null = null
+  readonly address: string
+  private readonly greeter: Greeter
+  private rest: Buffer = Buffer.alloc(0)
+  private ended = false
+  /** Questions that are not answered, or whose answer has not left. */
+  private open = 0
+
+  constructor(
+    private readonly socket: Socket,
+    key: DataKey,
+    private readonly timing: Timing,
+    private readonly host: Host,
+  ) {
+    this.address = `${socket.remoteAddress}:${socket.remotePort}`
+    this.greeter = new Greeter(key, timing.nodeId)
+    socket.setTimeout(timing.handshakeMs, () => this.quiet())
+    socket.on('error', () => this.end(null))
+    socket.on('close', () => this.end(null))
+    socket.on('data', bytes => this.heard(bytes))
+    socket.unref()
+    socket.write(this.greeter.greeting)
+  }
+
+  end(why: string | null): void {
+    if (this.ended) return
+    this.ended = true
+    this.socket.destroy()
+    this.host.left(this, why)
+  }
+
+  private quiet(): void {
+    if (this.peer === null) return this.end('it did not say who it is in time')
+    // Idle connections are the business of who opened them; one that does not take what it asked for is ended.
+    if (this.open > 0 && this.socket.writableLength > 0) this.end(`it took nothing for ${this.timing.stallMs} ms`)
+  }
+
+  private heard(bytes: Buffer): void {
+    this.rest = this.rest.length === 0 ? bytes : Buffer.concat([this.rest, bytes])
+    while (!this.ended) {
+      const size = this.peer === null ? ANSWER_BYTES : QUESTION_BYTES
+      if (this.rest.length < size) return
+      const message = this.rest.subarray(0, size)
+      this.rest = this.rest.subarray(size)
+      if (this.peer === null) this.introduced(message)
+      else this.question(message)
+    }
+  }
+
+  private introduced(answer: Buffer): void {
+    const checked = this.greeter.check(answer)
+    if (typeof checked === 'string') return this.end(checked)
+    this.peer = checked.peer
+    this.socket.write(checked.proof)
+    this.socket.setTimeout(this.timing.stallMs)
+  }
+
+  private question(bytes: Buffer): void {
+    const { request, ...piece } = readQuestion(bytes)
+    if (piece.length > limits.pieceBytes || !Number.isSafeInteger(piece.offset) || piece.offset < 0)
+      return this.end(`it asked for ${piece.length} bytes from ${piece.offset} on`)
+    if (++this.open > 2 * limits.servesPerPeerMax) return this.end('it asked for too much at once')
+    this.host.asked({
+      ...piece,
+      peer: this.peer as NodeId,
+      send: (bytes, sent) => this.answer(request, ANSWER.bytes, bytes, sent),
+      refuse: why => this.answer(request, ANSWER[why], null, () => {}),
+    })
+  }
+
+  private answer(request: number, status: number, bytes: Uint8Array | null, sent: () => void): void {
+    if (this.ended) return sent()
+    const left = (): void => {
+      this.open--
+      sent()
+    }
+    const head = writeAnswerHead(request, status, bytes?.length ?? 0)
+    if (bytes === null || bytes.length === 0) return void this.socket.write(head, left)
+    this.socket.cork()
+    this.socket.write(head)
+    this.socket.write(bytes, left)
+    this.socket.uncork()
+  }
+}

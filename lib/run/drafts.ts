@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copies of objects of other nodes as they are written into this node's store, piece by piece, from several sources at once.
+
+import type { PullEvent } from '../core/node/pulls.js'
+import { ObjectStoreFullError } from '../errors.js'
+import type { Failure, Piece, Sink } from '../io/data/channel.js'
+import type { NativeStore } from '../native.js'
+
+interface Draft {
+  bytes: Uint8Array
+  /** Pieces of it that leave for other nodes now. */
+  leaving: number
+  /** Its end, as soon as none leaves. */
+  end: (() => void) | null
+}
+
+type Made = Extract<PullEvent, { is: 'made' | 'noRoom' | 'exists' }>
+
+export class Drafts {
+  private readonly drafts = new Map<string, Draft>()
+
+  constructor(private readonly store: NativeStore) {}
+
+  /** Reserves memory for a copy, which is the first thing to go when memory is short; on disk where memory has no room. */
+  make(id: string, sizeBytes: number): Made {
+    try {
+      this.drafts.set(id, { bytes: new Uint8Array(this.create(id, sizeBytes)), leaving: 0, end: null })
+      return { is: 'made', id }
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'ERR_EAGLERAY_OBJECT_EXISTS') return { is: 'exists', id, here: this.store.contains(id) }
+      if (code !== 'ERR_EAGLERAY_OBJECT_STORE_FULL' && code !== 'ERR_EAGLERAY_OUT_OF_DISK')
+        return { is: 'noRoom', id, error: error as Error }
+      return { is: 'noRoom', id, error: sizeBytes > this.store.stats().capacityBytes ? tooLarge(id, sizeBytes, error as Error) : null }
+    }
+  }
+
+  seal(id: string): void {
+    this.drafts.delete(id)
+    this.store.seal(id)
+  }
+
+  abort(id: string): void {
+    const draft = this.drafts.get(id)
+    if (draft === undefined) return
+    this.drafts.delete(id)
+    const end = (): void => this.store.abort(id)
+    if (draft.leaving === 0) end()
+    else draft.end = end
+  }
+
+  /** Some bytes of it that have come, to be sent on; `done` is to be called when they have left. Null when there is no such draft. */
+  lend({ id, offset, length }: Piece): { bytes: Uint8Array; done: () => void } | null {
+    const draft = this.drafts.get(id)
+    if (draft === undefined) return null
+    draft.leaving++
+    const done = (): void => {
+      if (--draft.leaving === 0) draft.end?.()
+    }
+    return { bytes: draft.bytes.subarray(offset, offset + length), done }
+  }
+
+  /** Where a piece of it goes. */
+  sink({ id, offset, length }: Piece, done: (failure: Failure | null) => void): Sink {
+    const bytes = this.drafts.get(id)?.bytes.subarray(offset, offset + length) ?? new Uint8Array(length)
+    return { room: at => bytes.subarray(at), wrote: () => {}, done }
+  }
+
+  close(): void {
+    for (const id of this.drafts.keys()) this.store.abort(id)
+    this.drafts.clear()
+  }
+
+  private create(id: string, sizeBytes: number): ArrayBuffer {
+    try {
+      return this.store.create(id, sizeBytes, true)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_EAGLERAY_OBJECT_STORE_FULL') throw error
+      return this.store.create(id, sizeBytes, false)
+    }
+  }
+}
+
+function tooLarge(id: string, sizeBytes: number, cause: Error): Error {
+  return new ObjectStoreFullError(
+    `the object ${id} of ${sizeBytes} bytes is larger than the store of the node that needs it, which may not use its disk. Give the node more objectStoreBytes`,
+    { requestedBytes: sizeBytes, holders: [], cause },
+  )
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node daemon's part in moving objects: what its processes need is brought here, and what others ask for is sent. The
+// machines in core/node decide (pulls.ts, serves.ts); here are the store, the channel, messages and time.
+
+import { encodeError } from '../codec/error-value.js'
+import { type PullEffect, type PullEvent, Pulls } from '../core/node/pulls.js'
+import { type Presence, type ServeEffect, type ServeEvent, Serves, type Wanted } from '../core/node/serves.js'
+import { HEAD_ID, nodeOf, objectId, ownerOf } from '../ids.js'
+import type { DataChannel, DataListener, Question } from '../io/data/channel.js'
+import type { NativeStore } from '../native.js'
+import { limits } from '../options.js'
+import type { Control, NodeId, PullWhy, View, WorkerId } from '../wire/messages.js'
+import { Drafts } from './drafts.js'
+import type { DataPort } from './links.js'
+import { Pins } from './pins.js'
+
+export interface TransferHost {
+  readonly store: NativeStore
+  /** False when that process is gone. */
+  send(to: WorkerId, message: Control): boolean
+  /** To the daemon of another node. */
+  sendToNode(nodeId: NodeId, message: Control): void
+  /** Memory is short: processes of this node should collect garbage. */
+  collect(): void
+}
+
+/** When the store is looked through once more for what dead processes owned (ms). */
+const SECOND_SWEEP_MS = 1_000
+
+const WHYS = new Set<string>(['get', 'wait', 'argument'] satisfies PullWhy[])
+
+export class Transfer implements DataListener {
+  readonly #nodeId: NodeId
+  readonly #pulls: Pulls
+  readonly #serves = new Serves()
+  readonly #pins: Pins
+  readonly #drafts: Drafts
+  readonly #questions = new Map<number, Question>()
+  /** Objects this daemon keeps for processes that have not read them yet. */
+  readonly #held = new Set<string>()
+  readonly #events: PullEvent[] = []
+  #lastKey = 0
+  #handling = false
+  #closed = false
+  #timer: NodeJS.Timeout | null = null
+  /** Null where this node is alone. */
+  #channel: DataChannel | null = null
+  /** The other nodes, with where their data channels listen. */
+  #others = new Map<NodeId, string>()
+
+  constructor(private readonly host: TransferHost) {
+    const { store } = host
+    this.#nodeId = nodeOf(store.workerId)
+    this.#pulls = new Pulls(this.#nodeId, Math.floor(store.stats().capacityBytes * limits.pullShare))
+    this.#pins = new Pins(store)
+    this.#drafts = new Drafts(store)
+  }
+
+  /** This node is one of several. */
+  attach(port: DataPort): void {
+    this.#channel = port.channel
+    port.listener = this
+  }
+
+  /** Pulls that wait for their turn, and that get bytes. */
+  counts(): { queued: number; moving: number } {
+    return this.#pulls.counts()
+  }
+
+  /** Gives whether the message was about objects, and about nothing else. */
+  heard(from: WorkerId, message: Control): boolean {
+    const isHere = nodeOf(from) === this.#nodeId
+    switch (message.is) {
+      case 'pull': {
+        const why = WHYS.has(message.why) ? message.why : 'get'
+        if (isHere) this.#pull({ is: 'want', from, id: message.id, why, here: this.host.store.contains(message.id) })
+        return true
+      }
+      case 'pullEnd':
+        if (isHere) this.#pull({ is: 'unwant', from, id: message.id })
+        return true
+      case 'located': {
+        const id = objectId(from, message.seq)
+        this.#pull({ is: 'located', id, located: message, here: this.host.store.contains(id) })
+        return true
+      }
+      case 'freeCopies':
+        if (isHere) this.#freeCopies(from, message.nodes, message.ids)
+        return true
+      case 'free':
+        for (const id of message.ids) if (nodeOf(ownerOf(id)) === nodeOf(from)) this.#delete(id)
+        return true
+      case 'view':
+        if (from === HEAD_ID) this.#view(message)
+        return false
+      case 'workerDied':
+        if (nodeOf(message.workerId) !== this.#nodeId) this.#ownersDied(id => ownerOf(id) === message.workerId)
+        this.workerDied(message.workerId, message.death.reason ?? 'its process ended')
+        return false
+      case 'nodeDied':
+        this.#nodeDied(message.nodeId)
+        return false
+      default:
+        return false
+    }
+  }
+
+  /** That process, of this or another node, is gone. */
+  workerDied(workerId: WorkerId, why: string): void {
+    this.#pull({ is: 'died', workerId, why })
+  }
+
+  close(): void {
+    this.#closed = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#channel?.close()
+    this.#drafts.close()
+    this.#pins.close()
+  }
+
+  // DataListener ----------------------------------------------------------------------------------------------------
+
+  onQuestion(question: Question): void {
+    const key = ++this.#lastKey
+    const { peer, id, offset, length } = question
+    this.#questions.set(key, question)
+    this.#serve({ is: 'asked', wanted: { key, peer, id, offset, length }, presence: this.#presence(id, offset, length) })
+  }
+
+  onPeerGone(peer: NodeId): void {
+    for (const [key, question] of this.#questions) if (question.peer === peer) this.#questions.delete(key)
+    this.#serve({ is: 'peerGone', peer })
+  }
+
+  onRefused(address: string, why: string): void {
+    process.emitWarning(`eagleray: a data connection from ${address} was refused: ${why}`)
+  }
+
+  // Pulls -----------------------------------------------------------------------------------------------------------
+
+  #pull(event: PullEvent): void {
+    if (this.#closed) return
+    this.#events.push(event)
+    if (this.#handling) return
+    this.#handling = true
+    const out: PullEffect[] = []
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        this.#pulls.handle(next, performance.now(), out)
+        for (const effect of out) this.#carryOut(effect)
+        out.length = 0
+      }
+    } finally {
+      this.#handling = false
+    }
+    this.#arm()
+  }
+
+  #carryOut(effect: PullEffect): void {
+    switch (effect.is) {
+      case 'send':
+        if (!this.host.send(effect.to, effect.message) && effect.message.is === 'locate')
+          this.#pull({ is: 'died', workerId: effect.to, why: 'it had ended before' })
+        return
+      case 'make':
+        return this.#pull(this.#drafts.make(effect.id, effect.sizeBytes))
+      case 'fetch':
+        return this.#fetch(effect)
+      case 'seal':
+        this.#drafts.seal(effect.id)
+        return this.#changed(effect.id)
+      case 'abort':
+        return this.#drafts.abort(effect.id)
+      case 'ended':
+        return this.#changed(effect.id)
+      case 'pin':
+        if (this.#pins.acquireHere(effect.id)) this.#held.add(effect.id)
+        return
+      case 'unpin':
+        if (this.#held.delete(effect.id)) this.#pins.release(effect.id)
+        return
+      case 'fail': {
+        const error = effect.error instanceof Uint8Array ? effect.error : encodeError(effect.error)
+        return void this.host.send(effect.to, { is: 'pullFailed', id: effect.id, error })
+      }
+      case 'collect':
+        return this.host.collect()
+    }
+  }
+
+  #fetch({ id, source, piece, offset, length }: Extract<PullEffect, { is: 'fetch' }>): void {
+    const address = this.#others.get(source)
+    const failed = (missing: boolean, why: string): void => this.#pull({ is: 'failed', id, source, piece, missing, why })
+    if (this.#channel === null || address === undefined) return failed(false, 'no node of that id is known here')
+    const range = { id, offset, length }
+    const sink = this.#drafts.sink(range, failure => {
+      if (failure !== null) return failed(failure.missing, failure.why)
+      this.#pull({ is: 'arrived', id, source, piece })
+      this.#changed(id)
+    })
+    this.#channel.fetch({ nodeId: source, address }, range, sink)
+  }
+
+  #arm(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    const deadline = this.#pulls.deadline()
+    if (deadline === null || this.#closed) return
+    this.#timer = setTimeout(() => this.#pull({ is: 'tick' }), Math.max(1, Math.ceil(deadline - performance.now())))
+  }
+
+  // Serving ---------------------------------------------------------------------------------------------------------
+
+  #serve(event: ServeEvent): void {
+    if (this.#closed) return
+    const out: ServeEffect[] = []
+    this.#serves.handle(event, 0, out)
+    for (const effect of out) {
+      if (effect.is === 'serve') void this.#send(effect.wanted)
+      else this.#take(effect.key)?.refuse(effect.why)
+    }
+  }
+
+  /** Sends a piece; of an object on its way here, or of a whole one, which may have to come from disk. */
+  async #send(wanted: Wanted): Promise<void> {
+    const { key, id, offset, length } = wanted
+    const question = this.#take(key)
+    const served = (): void => this.#serve({ is: 'served', key })
+    if (question === undefined) return served()
+    const lent = this.#drafts.lend(wanted)
+    if (lent !== null) {
+      return question.send(lent.bytes, () => {
+        lent.done()
+        served()
+      })
+    }
+    try {
+      const acquired = this.#pins.acquire(id)
+      const bytes = acquired instanceof Promise ? await acquired : acquired
+      if (bytes !== null && offset + length <= bytes.length) {
+        return question.send(bytes.subarray(offset, offset + length), () => {
+          this.#pins.release(id)
+          served()
+        })
+      }
+      if (bytes !== null) this.#pins.release(id)
+    } catch (error) {
+      process.emitWarning(`eagleray: the object ${id} could not be read for node ${wanted.peer}: ${(error as Error).message}`)
+    }
+    question.refuse('missing')
+    served()
+  }
+
+  #take(key: number): Question | undefined {
+    const question = this.#questions.get(key)
+    this.#questions.delete(key)
+    return question
+  }
+
+  #presence(id: string, offset: number, length: number): Presence {
+    const pull = this.#pulls.get(id)
+    if (pull?.state === 'moving') return pull.has(offset, length) ? 'here' : 'coming'
+    if (this.host.store.contains(id)) return 'here'
+    return pull === undefined ? 'no' : 'coming'
+  }
+
+  #changed(id: string): void {
+    this.#serve({ is: 'changed', id, presence: (offset, length) => this.#presence(id, offset, length) })
+  }
+
+  // The end of objects ----------------------------------------------------------------------------------------------
+
+  #freeCopies(owner: WorkerId, nodes: NodeId[], ids: string[]): void {
+    const own = ids.filter(id => ownerOf(id) === owner)
+    for (const node of nodes.length === 0 ? [this.#nodeId, ...this.#others.keys()] : nodes) {
+      if (node === this.#nodeId) for (const id of own) this.#delete(id)
+      else if (this.#others.has(node)) this.host.sendToNode(node, { is: 'free', ids: own })
+    }
+  }
+
+  #view({ full, nodes }: View): void {
+    if (full) this.#others.clear()
+    for (const { nodeId, state, dataAddress } of nodes) {
+      if (state === 'dead') this.#others.delete(nodeId)
+      else if (nodeId !== this.#nodeId) this.#others.set(nodeId, dataAddress)
+    }
+  }
+
+  #nodeDied(nodeId: NodeId): void {
+    this.#others.delete(nodeId)
+    this.#channel?.forget(nodeId)
+    this.#pull({ is: 'nodeDied', nodeId })
+    this.#ownersDied(id => nodeOf(ownerOf(id)) === nodeId)
+  }
+
+  /** Copies of what processes of other nodes owned that are dead go; once more later, since some may be about to be written. */
+  #ownersDied(isTheirs: (id: string) => boolean): void {
+    const sweep = (): void => {
+      if (this.#closed) return
+      for (const { id, state } of this.host.store.list()) if (state === 'sealed' && isTheirs(id)) this.#delete(id)
+    }
+    sweep()
+    setTimeout(sweep, SECOND_SWEEP_MS).unref()
+  }
+
+  #delete(id: string): void {
+    this.host.store.delete(id)
+    this.#pins.deleted(id)
+  }
+}

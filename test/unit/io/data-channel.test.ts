@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every data channel must do, tried on each.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { DataChannel, DataListener, DataPeer, Failure, Piece, Question, Sink } from '#lib/io/data/channel.js'
+import { tcpChannel } from '#lib/io/data/tcp.js'
+import { limits } from '#lib/options.js'
+import { FakeDataNetwork } from '../../fakes/data.js'
+
+const ID = 'ab'.repeat(20)
+const [A, B, C] = ['aaaaaaaaaa', 'bbbbbbbbbb', 'cccccccccc'] as const
+const MB = 1 << 20
+
+type Make = (nodeId: string, token: string, listener: DataListener) => Promise<DataChannel>
+
+class Ears implements DataListener {
+  readonly questions: Question[] = []
+  readonly gone: string[] = []
+  readonly refused: string[] = []
+  #woken: (() => void)[] = []
+  /** Null: questions wait for the test. */
+  answer: ((question: Question) => void) | null = null
+
+  onQuestion(question: Question): void {
+    this.questions.push(question)
+    this.answer?.(question)
+    this.#wake()
+  }
+  onPeerGone(peer: string): void {
+    this.gone.push(peer)
+    this.#wake()
+  }
+  onRefused(_address: string, why: string): void {
+    this.refused.push(why)
+    this.#wake()
+  }
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>(resolve => this.#woken.push(resolve))
+  }
+  #wake(): void {
+    for (const each of this.#woken.splice(0)) each()
+  }
+}
+
+/** Takes bytes in rooms of at most that size. */
+class Bucket implements Sink {
+  readonly bytes: Uint8Array
+  readonly ended: Promise<Failure | null>
+  wroteBytes = 0
+  #end: (failure: Failure | null) => void = () => {}
+  isDone = false
+
+  constructor(
+    length: number,
+    private readonly roomMax = Number.POSITIVE_INFINITY,
+  ) {
+    this.bytes = new Uint8Array(length)
+    this.ended = new Promise(resolve => (this.#end = resolve))
+  }
+  room(at: number): Uint8Array {
+    assert.ok(!this.isDone && at < this.bytes.length, 'room is asked for where none is')
+    return this.bytes.subarray(at, Math.min(this.bytes.length, at + this.roomMax))
+  }
+  wrote(at: number, count: number): void {
+    assert.ok(!this.isDone)
+    assert.equal(at, this.wroteBytes)
+    this.wroteBytes += count
+  }
+  done(failure: Failure | null): void {
+    assert.ok(!this.isDone, 'it ends twice')
+    this.isDone = true
+    this.#end(failure)
+  }
+}
+
+const piece = (offset: number, length: number): Piece => ({ id: ID, offset, length })
+const peer = (nodeId: string, channel: DataChannel): DataPeer => ({ nodeId, address: channel.address })
+const pattern = (length: number, seed: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + seed) & 255)
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(resolve => setImmediate(resolve))
+}
+
+const network = new FakeDataNetwork()
+const kinds: [string, Make][] = [
+  ['fake', async (nodeId, token, listener) => network.channel(nodeId, token, listener)],
+  ['TCP', (nodeId, token, listener) => tcpChannel({ nodeId, token, listener })],
+]
+
+for (const [name, make] of kinds) {
+  suite(`data channel: ${name}`, () => {
+    let open: DataChannel[] = []
+    const started = async (nodeId: string, ears: DataListener = new Ears(), token = 'secret'): Promise<DataChannel> => {
+      const channel = await make(nodeId, token, ears)
+      open.push(channel)
+      return channel
+    }
+    teardown(() => {
+      for (const each of open) each.close()
+      open = []
+    })
+
+    test('bytes arrive as they are, in rooms of any size, and the sender hears that they left', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B)
+      const bytes = pattern(3 * MB + 5, 1)
+      let left = 0
+      ears.answer = question => {
+        assert.deepEqual([question.peer, question.id, question.offset, question.length], [B, ID, 7, bytes.length])
+        question.send(bytes, () => left++)
+      }
+      for (const roomMax of [Number.POSITIVE_INFINITY, 1000]) {
+        const bucket = new Bucket(bytes.length, roomMax)
+        asker.fetch(peer(A, source), piece(7, bytes.length), bucket)
+        assert.equal(await bucket.ended, null)
+        assert.equal(Buffer.compare(bucket.bytes, bytes), 0)
+        assert.equal(bucket.wroteBytes, bytes.length)
+      }
+      await until(() => left === 2)
+    })
+
+    test('many at once, answered in another order', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B)
+      const buckets = Array.from({ length: 50 }, (_, i) => new Bucket(1000 + i))
+      for (const [i, bucket] of buckets.entries()) asker.fetch(peer(A, source), piece(i, 1000 + i), bucket)
+      await ears.until(() => ears.questions.length === buckets.length)
+      for (const question of ears.questions.reverse()) question.send(pattern(question.length, question.offset), () => {})
+      for (const [i, bucket] of buckets.entries()) {
+        assert.equal(await bucket.ended, null)
+        assert.deepEqual(bucket.bytes, pattern(1000 + i, i))
+      }
+    })
+
+    test('refusals tell whether asking again could help, and other pieces go on', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B)
+      ears.answer = question =>
+        question.offset === 0
+          ? question.refuse('missing')
+          : question.offset === 1
+            ? question.refuse('busy')
+            : question.send(pattern(10, 0), () => {})
+      const buckets = [0, 1, 2].map(offset => {
+        const bucket = new Bucket(10)
+        asker.fetch(peer(A, source), piece(offset, 10), bucket)
+        return bucket
+      })
+      const ends = await Promise.all(buckets.map(each => each.ended))
+      assert.deepEqual(
+        ends.map(each => each?.missing),
+        [true, false, undefined],
+      )
+    })
+
+    test('an empty piece', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B)
+      ears.answer = question => question.send(new Uint8Array(0), () => {})
+      const bucket = new Bucket(0)
+      asker.fetch(peer(A, source), piece(0, 0), bucket)
+      assert.equal(await bucket.ended, null)
+    })
+
+    test('both ways between one pair, and from several at once', async () => {
+      const [earsA, earsB] = [new Ears(), new Ears()]
+      const [a, b, c] = [await started(A, earsA), await started(B, earsB), await started(C)]
+      earsA.answer = question => question.send(pattern(question.length, 1), () => {})
+      earsB.answer = question => question.send(pattern(question.length, 2), () => {})
+      const fetch = (from: DataChannel, to: DataPeer): Bucket => {
+        const bucket = new Bucket(MB)
+        from.fetch(to, piece(0, MB), bucket)
+        return bucket
+      }
+      const buckets = [fetch(a, peer(B, b)), fetch(b, peer(A, a)), fetch(c, peer(A, a)), fetch(c, peer(B, b))]
+      for (const each of buckets) assert.equal(await each.ended, null)
+      assert.deepEqual(
+        buckets.map(each => each.bytes[0]),
+        [2, 1, 1, 2],
+      )
+    })
+
+    test('a source that ends fails what was asked of it; the source hears of an asker that ends', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B)
+      const bucket = new Bucket(10)
+      asker.fetch(peer(A, source), piece(0, 10), bucket)
+      await ears.until(() => ears.questions.length === 1)
+      source.close()
+      assert.equal((await bucket.ended)?.missing, false)
+
+      const second = await started(C, ears)
+      asker.fetch(peer(C, second), piece(0, 10), new Bucket(10))
+      await ears.until(() => ears.questions.length === 2)
+      asker.close()
+      await ears.until(() => ears.gone.includes(B))
+      // An answer to nobody does no harm, and is said to have left.
+      await new Promise<void>(resolve => ears.questions[1]?.send(new Uint8Array(10), resolve))
+    })
+
+    test('a peer that is dead fails at once', async () => {
+      const source = await started(A)
+      const asker = await started(B)
+      const bucket = new Bucket(10)
+      asker.fetch(peer(A, source), piece(0, 10), bucket)
+      asker.forget(A)
+      assert.ok((await bucket.ended) !== null)
+    })
+
+    test('nobody listens there', async () => {
+      const source = await started(A)
+      const asker = await started(B)
+      source.close()
+      const bucket = new Bucket(10)
+      asker.fetch(peer(A, source), piece(0, 10), bucket)
+      assert.equal((await bucket.ended)?.missing, false)
+    })
+
+    test('another token: both sides refuse', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B, new Ears(), 'wrong')
+      const bucket = new Bucket(10)
+      asker.fetch(peer(A, source), piece(0, 10), bucket)
+      assert.equal((await bucket.ended)?.missing, false)
+      await ears.until(() => ears.refused.length > 0)
+      assert.equal(ears.questions.length, 0)
+    })
+
+    test('another node than the one that is meant is not believed', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B)
+      const bucket = new Bucket(10)
+      asker.fetch({ nodeId: C, address: source.address }, piece(0, 10), bucket)
+      assert.equal((await bucket.ended)?.missing, false)
+      assert.equal(ears.questions.length, 0)
+    })
+  })
+}
+
+suite('data channel: TCP against those who do not keep to it', () => {
+  let channel: DataChannel
+  let ears: Ears
+  let server: Server | null = null
+  setup(async () => {
+    ears = new Ears()
+    channel = await tcpChannel({ nodeId: A, token: 'secret', listener: ears, handshakeMs: 50, stallMs: 50 })
+  })
+  teardown(() => {
+    channel.close()
+    server?.close()
+    server = null
+  })
+  const visit = async (): Promise<Socket> => {
+    const { hostname, port } = new URL(channel.address)
+    const socket = connect(Number(port), hostname)
+    socket.on('error', () => {})
+    await once(socket, 'connect')
+    return socket
+  }
+  const listen = async (onConnection: (socket: Socket) => void): Promise<DataPeer> => {
+    server = createServer(onConnection)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return { nodeId: B, address: `tcp://127.0.0.1:${(server.address() as { port: number }).port}` }
+  }
+
+  test('loopback unless another interface is given', () => {
+    assert.match(channel.address, /^tcp:\/\/127\.0\.0\.1:\d+$/)
+  })
+
+  test('a visitor with garbage is refused, whatever its length', async () => {
+    for (let seed = 0; seed < 30; seed++) {
+      const before = ears.refused.length
+      const socket = await visit()
+      socket.on('data', () => {})
+      socket.write(pattern(80 + 37 * seed, seed))
+      await once(socket, 'close')
+      await ears.until(() => ears.refused.length > before)
+    }
+    assert.equal(ears.questions.length, 0)
+  })
+
+  test('a visitor that says nothing is sent away', async () => {
+    const socket = await visit()
+    socket.on('data', () => {})
+    await once(socket, 'close')
+    await ears.until(() => ears.refused.length === 1)
+  })
+
+  test('a source with garbage, or none at all, is a failure', async () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const to = await listen(socket => {
+        socket.on('error', () => {})
+        if (seed > 0) socket.write(pattern(10 * seed, seed))
+      })
+      const bucket = new Bucket(10)
+      channel.fetch(to, piece(0, 10), bucket)
+      assert.equal((await bucket.ended)?.missing, false)
+      server?.close()
+    }
+  })
+
+  test('a source that stops in the middle is given up', async () => {
+    const silent = new Ears()
+    const source = await tcpChannel({ nodeId: B, token: 'secret', listener: silent })
+    const bucket = new Bucket(10)
+    channel.fetch(peer(B, source), piece(0, 10), bucket)
+    assert.match((await bucket.ended)?.why ?? '', /50 ms/)
+    source.close()
+  })
+
+  test('what is no address is a failure', async () => {
+    for (const address of ['', 'x', 'tcp://127.0.0.1:0']) {
+      const bucket = new Bucket(10)
+      channel.fetch({ nodeId: B, address }, piece(0, 10), bucket)
+      assert.equal((await bucket.ended)?.missing, false)
+    }
+  })
+
+  test('a member that asks for what no node asks for is sent away', async () => {
+    const asker = await tcpChannel({ nodeId: B, token: 'secret', listener: new Ears() })
+    for (const bad of [piece(0, limits.pieceBytes + 1), piece(-1, 1), piece(Number.NaN, 1)]) {
+      const bucket = new Bucket(1)
+      asker.fetch(peer(A, channel), bad, bucket)
+      assert.equal((await bucket.ended)?.missing, false)
+    }
+    assert.equal(ears.questions.length, 0)
+    asker.close()
+  })
+})

@@ -35,18 +35,26 @@ export class Drafts {
     }
   }
 
-  seal(id: string): void {
-    this.drafts.delete(id)
-    this.store.seal(id)
+  /** Makes it an object, and calls `then`: as soon as no piece of it is on its way to others, whose bytes would be taken away. */
+  seal(id: string, then: () => void): void {
+    this.end(id, () => {
+      this.store.seal(id)
+      then()
+    })
   }
 
   abort(id: string): void {
+    this.end(id, () => this.store.abort(id))
+  }
+
+  private end(id: string, end: () => void): void {
     const draft = this.drafts.get(id)
     if (draft === undefined) return
-    this.drafts.delete(id)
-    const end = (): void => this.store.abort(id)
-    if (draft.leaving === 0) end()
-    else draft.end = end
+    draft.end = () => {
+      this.drafts.delete(id)
+      end()
+    }
+    if (draft.leaving === 0) draft.end()
   }
 
   /** Some bytes of it that have come, to be sent on; `done` is to be called when they have left. Null when there is no such draft. */

@@ -167,8 +167,10 @@ export class Transfer implements DataListener {
       case 'fetch':
         return this.#fetch(effect)
       case 'seal':
-        this.#drafts.seal(effect.id)
-        return this.#changed(effect.id)
+        return this.#drafts.seal(effect.id, () => {
+          this.#pull({ is: 'sealed', id: effect.id })
+          this.#changed(effect.id)
+        })
       case 'abort':
         return this.#drafts.abort(effect.id)
       case 'ended':
@@ -260,6 +262,7 @@ export class Transfer implements DataListener {
   #presence(id: string, offset: number, length: number): Presence {
     const pull = this.#pulls.get(id)
     if (pull?.state === 'moving') return pull.has(offset, length) ? 'here' : 'coming'
+    if (pull?.state === 'sealing') return 'coming'
     if (this.host.store.contains(id)) return 'here'
     return pull === undefined ? 'no' : 'coming'
   }

@@ -392,31 +392,6 @@ export interface LeaseStart {
   resources: Amounts
   job: JobSpec
 }
-/** The sender now borrows these objects of the receiver. Answered by `borrowed`. */
-export interface Borrow {
-  is: 'borrow'
-  ack: number
-  seqs: number[]
-}
-export interface Borrowed {
-  is: 'borrowed'
-  ack: number
-  missing: number[]
-}
-export interface Unborrow {
-  is: 'unborrow'
-  seqs: number[]
-}
-/** Asks the owner for values; each comes as a `value` frame once it is there. */
-export interface Fetch {
-  is: 'fetch'
-  seqs: number[]
-}
-/** The caller has registered the refs inside the results of these tasks: the executor's hold may go. */
-export interface ReturnsHeld {
-  is: 'returnsHeld'
-  tasks: number[]
-}
 /** Stop this task (by its first sequence number): `force` kills the process, `recursive` its children too. */
 export interface CancelTask {
   is: 'cancelTask'
@@ -480,11 +455,6 @@ export type Control =
   | Ask
   | CodeMessage
   | LeaseStart
-  | Borrow
-  | Borrowed
-  | Unborrow
-  | Fetch
-  | ReturnsHeld
   | CancelTask
   | CancelObject
   | LeaseBlocked

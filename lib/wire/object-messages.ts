@@ -1,9 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages about where objects are and how they get from node to node. The bytes themselves go over the data channel
-// (lib/io/data), never in a message.
+// Messages about objects: who refers to them, where they are, and how they get from node to node. The bytes of large ones go
+// over the data channel (lib/io/data), never in a message.
 
 import type { NodeId } from './messages.js'
 
+// P -> P ------------------------------------------------------------------------------------------------------------
+/** The sender now borrows these objects of the receiver. Answered by `borrowed`. */
+export interface Borrow {
+  is: 'borrow'
+  ack: number
+  seqs: number[]
+}
+export interface Borrowed {
+  is: 'borrowed'
+  ack: number
+  missing: number[]
+}
+export interface Unborrow {
+  is: 'unborrow'
+  seqs: number[]
+}
+/** Asks the owner for values; each comes as a `value` frame once it is there. */
+export interface Fetch {
+  is: 'fetch'
+  seqs: number[]
+}
+/** The caller has registered the refs inside the results of these tasks: the executor's hold may go. */
+export interface ReturnsHeld {
+  is: 'returnsHeld'
+  tasks: number[]
+}
 /** What the pulled object is needed for. */
 export type PullWhy = 'get' | 'wait' | 'argument'
 
@@ -80,6 +106,11 @@ export interface FreeObjects {
 }
 
 export type ObjectMessage =
+  | Borrow
+  | Borrowed
+  | Unborrow
+  | Fetch
+  | ReturnsHeld
   | PullObject
   | PullEnd
   | FreeCopies

@@ -12,9 +12,9 @@ const RANK: Record<PullWhy, number> = { get: 0, wait: 1, argument: 2 }
 
 /**
  * `asking`: the owner is asked where it is. `queued`: its turn has not come, or there was no room. `making`: the shell reserves
- * its memory. `moving`: pieces come. `held`: whole, and pinned for those who wait.
+ * its memory. `moving`: pieces come. `sealing`: all have come. `held`: whole, and pinned for those who wait.
  */
-export type PullState = 'asking' | 'queued' | 'making' | 'moving' | 'held'
+export type PullState = 'asking' | 'queued' | 'making' | 'moving' | 'sealing' | 'held'
 
 export class Pull {
   readonly owner: WorkerId

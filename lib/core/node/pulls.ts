@@ -22,6 +22,7 @@ export type PullEvent =
   | { is: 'noRoom'; id: string; error: Error | null }
   /** A process of this node makes it, or has made it. */
   | { is: 'exists'; id: string; here: boolean }
+  | { is: 'sealed'; id: string }
   | { is: 'arrived'; id: string; source: NodeId; piece: number }
   /** `missing`: the source has no such object; else it may have it, but the bytes do not come. */
   | { is: 'failed'; id: string; source: NodeId; piece: number; missing: boolean; why: string }
@@ -35,7 +36,7 @@ export type PullEffect =
   | { is: 'make'; id: string; sizeBytes: number }
   /** Answered by `arrived` or `failed`. */
   | { is: 'fetch'; id: string; source: NodeId; piece: number; offset: number; length: number }
-  /** It is whole. */
+  /** It is whole. Answered by `sealed`, as soon as nothing of it is on its way to others. */
   | { is: 'seal'; id: string }
   | { is: 'abort'; id: string }
   /** It is pulled no more. */
@@ -67,7 +68,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
   counts(): { queued: number; moving: number } {
     const states = [...this.pulls.values()].map(pull => pull.state)
     const queued = states.filter(state => state === 'asking' || state === 'queued').length
-    return { queued, moving: states.filter(state => state === 'making' || state === 'moving').length }
+    return { queued, moving: states.filter(state => state === 'making' || state === 'moving' || state === 'sealing').length }
   }
 
   handle(event: PullEvent, now: Millis, out: PullEffect[]): void {
@@ -102,10 +103,13 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
     let used = 0
     for (const pull of this.pulls.values()) {
       pull.invariants()
-      const reserved = pull.state === 'making' || pull.state === 'moving' || pull.state === 'held'
-      if (reserved) used += pull.sizeBytes
-      assert(pull.waiters.size > 0 || pull.state === 'making' || pull.flying > 0, `object ${pull.id} is pulled for nobody`)
-      assert(!pull.whole || pull.state !== 'moving', `object ${pull.id} is whole and not sealed`)
+      const { state } = pull
+      if (state !== 'asking' && state !== 'queued') used += pull.sizeBytes
+      assert(
+        pull.waiters.size > 0 || state === 'making' || state === 'sealing' || pull.flying > 0,
+        `object ${pull.id} is pulled for nobody`,
+      )
+      assert(!pull.whole || state !== 'moving', `object ${pull.id} is whole and not sealed`)
       assert(!pull.sources.has(this.node), `object ${pull.id} is pulled from this node itself`)
     }
     assert(used === this.usedBytes, `${this.usedBytes} bytes are said to be on their way, ${used} are`)
@@ -150,6 +154,8 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
         this.unqueue(pull)
         pull.at = now + limits.pullRoomRetryMs
         return this.unwanted(pull, out)
+      case 'sealed':
+        return this.sealed(pull, now, out)
       case 'arrived':
         if (!pull.arrived(event.source, event.piece)) return
         pull.rounds = 0
@@ -169,7 +175,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
   }
 
   private located(pull: Pull, { state, nodes, sizeBytes, error }: Located, here: boolean, now: Millis, out: PullEffect[]): void {
-    if (pull.state === 'making' || pull.state === 'held') return
+    if (pull.state === 'making' || pull.state === 'sealing' || pull.state === 'held') return
     if (pull.state !== 'moving' && here) return this.found(pull, now, out)
     const { id } = pull
     switch (state) {
@@ -252,13 +258,20 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
     pull.prune()
     if (pull.waiters.size === 0) return this.unwanted(pull, out)
     if (pull.whole) {
-      out.push({ is: 'seal', id: pull.id }, { is: 'send', to: pull.owner, message: { is: 'copyAdded', seqs: [pull.seq] } })
-      pull.known = false
-      return this.hold(pull, now, out)
+      pull.state = 'sealing'
+      pull.at = null
+      return void out.push({ is: 'seal', id: pull.id })
     }
     this.fill(pull, out)
     if (pull.sources.size > 0) return
     if (pull.at === null) this.later(pull, now)
+  }
+
+  private sealed(pull: Pull, now: Millis, out: PullEffect[]): void {
+    if (pull.state !== 'sealing') return
+    out.push({ is: 'send', to: pull.owner, message: { is: 'copyAdded', seqs: [pull.seq] } })
+    pull.known = false
+    this.hold(pull, now, out)
   }
 
   private fill(pull: Pull, out: PullEffect[]): void {
@@ -279,7 +292,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
 
   /** Ends it when nobody waits any more; pieces under way land first, since their memory is promised to the network. */
   private unwanted(pull: Pull, out: PullEffect[]): void {
-    if (pull.waiters.size > 0 || pull.state === 'making') return
+    if (pull.waiters.size > 0 || pull.state === 'making' || pull.state === 'sealing') return
     if (pull.state === 'moving') {
       if (pull.flying > 0) return
       out.push({ is: 'abort', id: pull.id })

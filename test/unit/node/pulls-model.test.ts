@@ -46,6 +46,7 @@ class World extends FakePulls {
 
   constructor() {
     super(BUDGET)
+    this.sealsAtOnce = false
   }
 
   override act(event: PullEvent): PullEffect[] {
@@ -62,7 +63,7 @@ class World extends FakePulls {
         return
       case 'seal':
         assert.equal(this.stored.get(effect.id), 'made')
-        this.stored.set(effect.id, 'sealed')
+        this.open.push(effect)
         return
       case 'abort':
         assert.equal(this.stored.get(effect.id), 'made')
@@ -117,6 +118,9 @@ class World extends FakePulls {
       const { id, source, piece } = effect
       if (badly) this.act({ is: 'failed', id, source, piece, missing: dice % 2 === 0, why: 'broken' })
       else this.act({ is: 'arrived', id, source, piece })
+    } else if (effect.is === 'seal') {
+      this.stored.set(effect.id, 'sealed')
+      this.act({ is: 'sealed', id: effect.id })
     } else if (effect.is === 'make') {
       const { id } = effect
       if (this.stored.get(id) === 'sealed') this.act({ is: 'exists', id, here: true })

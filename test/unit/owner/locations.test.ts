@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import type { Entry } from '#lib/core/owner/entry.js'
-import { STATE } from '#lib/core/owner/entry.js'
+import type { Effect } from '#lib/core/owner/effects.js'
+import { type Entry, STATE } from '#lib/core/owner/entry.js'
 import { ObjectLostError } from '#lib/errors.js'
 import { nodeOf } from '#lib/ids.js'
 import { limits } from '#lib/options.js'
@@ -33,10 +33,11 @@ function missing(fake: FakeOwner, from: string, seq: number, nodes: string[]): E
   return fake.effects.filter(effect => effect.is === 'located').at(-1) as EffectOf<'located'>
 }
 
+/** Gives the other nodes that it is removed from. */
 function drop(fake: FakeOwner, entry: Entry): string[] {
-  entry.local--
-  fake.owner.references.maybeDrop(entry, [])
-  return fake.owner.locations.forget(entry)
+  const out: Effect[] = []
+  fake.owner.unref(entry, out)
+  return (out.find(effect => effect.is === 'drop') as EffectOf<'drop'>).nodes
 }
 
 suite('locations', () => {

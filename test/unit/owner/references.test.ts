@@ -18,7 +18,7 @@ suite('references', () => {
     fake.unref(entry)
     assert.deepEqual(fake.all('drop'), [])
     fake.unref(entry)
-    assert.deepEqual(fake.all('drop'), [{ is: 'drop', entry }])
+    assert.deepEqual(fake.all('drop'), [{ is: 'drop', entry, nodes: [] }])
     assert.ok(fake.owner.atRest)
   })
 

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Objects between stores in shared memory, over real connections; the owner and the messages are in this process.
+
+import assert from 'node:assert/strict'
+import { STATE } from '#lib/core/owner/entry.js'
+import { limits } from '#lib/options.js'
+import { FakeStores, type StoresOptions } from '../../fakes/stores.js'
+
+const MB = 1 << 20
+const pattern = (length: number, seed: number): Uint8Array => {
+  const bytes = new Uint8Array(length)
+  for (let i = 0; i < length; i += 97) bytes[i] = (i + seed) & 255
+  return bytes
+}
+const isSame = (a: Uint8Array | null, b: Uint8Array): boolean => a !== null && Buffer.compare(a, b) === 0
+
+suite('transfer of objects', () => {
+  let cluster: FakeStores
+  const start = async (options: StoresOptions): Promise<FakeStores> => (cluster = await FakeStores.start(options))
+  teardown(() => {
+    for (const node of cluster.nodes) assert.equal(node.store.check(), null)
+    cluster.close()
+  })
+
+  test('any size arrives as it is, as a copy that may be dropped, and its owner knows', async () => {
+    await start({ nodes: 2 })
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    for (const size of [0, 1, 5000, limits.pieceBytes, 3 * limits.pieceBytes + 17]) {
+      const bytes = pattern(size, size)
+      const entry = cluster.put(a, bytes)
+      cluster.want(b, entry)
+      assert.equal(await cluster.answer(b, entry), null)
+      assert.ok(isSame(cluster.bytes(b, entry), bytes), `${size} bytes`)
+      assert.ok(b.store.list().every(each => each.secondary))
+      cluster.unwant(b, entry)
+      while (!entry.nodes?.has(b.nodeId)) await cluster.news()
+      cluster.drop(entry)
+      while (b.store.contains(cluster.id(entry))) await new Promise(resolve => setImmediate(resolve))
+      assert.equal(a.store.contains(cluster.id(entry)), false)
+    }
+  })
+
+  test('a result that lies elsewhere comes to the node of its owner', async () => {
+    await start({ nodes: 2 })
+    const entry = cluster.put(cluster.at(1), pattern(MB, 1))
+    cluster.want(cluster.at(0), entry)
+    assert.equal(await cluster.answer(cluster.at(0), entry), null)
+    assert.ok(isSame(cluster.bytes(cluster.at(0), entry), pattern(MB, 1)))
+  })
+
+  test('several processes of a node wait for one copy, and a copy that was evicted comes again', async () => {
+    await start({ nodes: 2 })
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    const entry = cluster.put(a, pattern(9 * MB, 1))
+    for (let round = 0; round < 2; round++) {
+      for (const slot of [5, 6, 7]) cluster.want(b, entry, 'get', slot)
+      for (const slot of [5, 6, 7]) {
+        assert.equal(await cluster.answer(b, entry, slot), null)
+        cluster.unwant(b, entry, slot)
+      }
+      assert.ok(b.store.delete(cluster.id(entry)))
+    }
+    assert.equal(cluster.effects.filter(({ is }) => is === 'located').length, 2)
+  })
+
+  test('a broadcast goes from node to node', async () => {
+    await start({ nodes: 6, capacityBytes: 32 * MB })
+    const bytes = pattern(20 * MB, 3)
+    const entry = cluster.put(cluster.at(0), bytes)
+    const others = cluster.nodes.slice(1)
+    for (const node of others) cluster.want(node, entry)
+    for (const node of others) {
+      assert.equal(await cluster.answer(node, entry), null)
+      assert.ok(isSame(cluster.bytes(node, entry), bytes))
+    }
+    const sources = new Set(cluster.effects.flatMap(effect => (effect.is === 'located' ? effect.nodes : [])))
+    assert.ok(sources.size > 1, 'only one node served all others')
+  })
+
+  test('several copies are read at once; a source that dies in the middle is replaced', async () => {
+    await start({ nodes: 3 })
+    const [a, b, c] = [cluster.at(0), cluster.at(1), cluster.at(2)]
+    const bytes = pattern(60 * MB, 4)
+    const entry = cluster.put(a, bytes)
+    cluster.want(b, entry)
+    assert.equal(await cluster.answer(b, entry), null)
+    cluster.want(c, entry)
+    while (c.transfer.counts().moving === 0) await new Promise(resolve => setImmediate(resolve))
+    assert.equal(cluster.effects.filter(effect => effect.is === 'located').at(-1)?.nodes.length, 2)
+    cluster.kill(1)
+    assert.equal(await cluster.answer(c, entry), null)
+    assert.ok(isSame(cluster.bytes(c, entry), bytes))
+  })
+
+  test('the only source dies: it is lost, and everybody who waits hears that', async () => {
+    await start({ nodes: 3 })
+    const entry = cluster.put(cluster.at(1), pattern(60 * MB, 4))
+    const c = cluster.at(2)
+    cluster.want(c, entry)
+    while (c.transfer.counts().moving === 0) await new Promise(resolve => setImmediate(resolve))
+    cluster.kill(1)
+    const error = await cluster.answer(c, entry)
+    assert.match(new TextDecoder().decode(error ?? undefined), /is lost/)
+    assert.equal(entry.state, STATE.failed)
+    assert.equal(c.store.list().length, 0)
+  })
+
+  test('more than the store holds comes one after the other', async () => {
+    await start({ nodes: 2, capacityBytes: 24 * MB, spill: true })
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    const entries = Array.from({ length: 12 }, (_, i) => cluster.put(a, pattern(6 * MB, i)))
+    for (const entry of entries) cluster.want(b, entry)
+    for (const [i, entry] of entries.entries()) {
+      assert.equal(await cluster.answer(b, entry), null)
+      assert.ok(isSame(cluster.bytes(b, entry), pattern(6 * MB, i)), `object ${i}`)
+      cluster.unwant(b, entry)
+    }
+  })
+
+  test('what is on disk is served, and what memory has no room for is put there', async () => {
+    await start({ nodes: 2, capacityBytes: 16 * MB, spill: true })
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    const large = cluster.put(a, pattern(30 * MB, 1))
+    assert.ok(a.store.list().some(each => each.spilled))
+    cluster.want(b, large)
+    assert.equal(await cluster.answer(b, large), null)
+    assert.ok(isSame(cluster.bytes(b, large), pattern(30 * MB, 1)))
+  })
+
+  test('an object larger than a store without disk is an error that says so', async () => {
+    await start({ nodes: 1 })
+    const b = await cluster.add(4 * MB, false)
+    const entry = cluster.put(cluster.at(0), pattern(8 * MB, 1))
+    cluster.want(b, entry)
+    assert.match(new TextDecoder().decode((await cluster.answer(b, entry)) ?? undefined), /larger than the store/)
+  })
+
+  test('nobody waits any more: what was begun is given back', async () => {
+    await start({ nodes: 2 })
+    const b = cluster.at(1)
+    const entry = cluster.put(cluster.at(0), pattern(60 * MB, 1))
+    cluster.want(b, entry)
+    while (b.transfer.counts().moving === 0) await new Promise(resolve => setImmediate(resolve))
+    cluster.unwant(b, entry)
+    while (b.transfer.counts().moving > 0 || b.store.list().length > 0) await new Promise(resolve => setImmediate(resolve))
+    assert.equal(b.told.length, 0)
+  })
+
+  test('an object freed while it is on its way leaves nothing', async () => {
+    await start({ nodes: 2 })
+    const b = cluster.at(1)
+    const entry = cluster.put(cluster.at(0), pattern(20 * MB, 1))
+    cluster.want(b, entry)
+    while (b.transfer.counts().moving === 0) await new Promise(resolve => setImmediate(resolve))
+    cluster.drop(entry)
+    await cluster.answer(b, entry)
+    cluster.unwant(b, entry)
+    while (b.store.list().length > 0) await new Promise(resolve => setImmediate(resolve))
+  })
+
+  test('copies of what a dead process of another node owned go', async () => {
+    await start({ nodes: 2 })
+    const b = cluster.at(1)
+    const entry = cluster.put(cluster.at(0), pattern(MB, 1))
+    cluster.want(b, entry)
+    assert.equal(await cluster.answer(b, entry), null)
+    cluster.unwant(b, entry)
+    cluster.kill(0)
+    assert.equal(b.store.contains(cluster.id(entry)), false)
+  })
+
+  test('others cannot free what is not theirs', async () => {
+    await start({ nodes: 2 })
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    const entry = cluster.put(a, pattern(10, 1))
+    const ids = [cluster.id(entry)]
+    a.transfer.heard(b.store.workerId, { is: 'free', ids })
+    a.transfer.heard(a.process(), { is: 'freeCopies', nodes: [], ids })
+    assert.ok(a.store.contains(cluster.id(entry)))
+  })
+})

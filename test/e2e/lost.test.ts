@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Objects whose bytes vanish while their owner lives. On one machine only somebody who reaches into the session's store can
-// do that; whoever needs them is told, and nothing waits.
+// do that; what was put is lost and whoever needs it is told, and nothing waits; what a task made is made again.
 
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
@@ -50,18 +50,29 @@ suite('lost objects', () => {
   suiteTeardown(end)
 
   test('get rejects with ObjectLostError at once, again and again, alone and in a list; others are unharmed', async () => {
-    const make = remote(() => new Uint8Array(200_000).fill(2))
-    const refs: ObjectRef<unknown>[] = [put(new Uint8Array(100_000).fill(1)), put({ text: 'x'.repeat(2_000) }), make.remote()]
-    await wait(refs, { numReturns: 3 })
+    const refs: ObjectRef<unknown>[] = [put(new Uint8Array(100_000).fill(1)), put({ text: 'x'.repeat(2_000) })]
     const safe = put(new Uint8Array(100_000).fill(3))
     await deleteBehind(...refs)
     for (const ref of refs) {
       for (let time = 0; time < 2; time++) await assert.rejects(get(ref), isLost(ref))
       await assert.rejects(get([safe, ref]), isLost(ref))
     }
-    assert.deepEqual((await wait(refs, { numReturns: 3, timeoutMs: 0 }))[1], [], 'failed is ready')
+    assert.deepEqual((await wait(refs, { numReturns: 2, timeoutMs: 0 }))[1], [], 'failed is ready')
     assert.equal((await get(safe))[99_999], 3)
     for (const ref of refs) ref[Symbol.dispose]()
+  })
+
+  test('the result of a task is made again', async () => {
+    const path = scratchPath()
+    const make = remote((at: string) => {
+      countRun(at)
+      return new Uint8Array(200_000).fill(2)
+    })
+    const ref = make.remote(path)
+    await wait([ref])
+    await deleteBehind(ref)
+    assert.equal((await get(ref))[199_999], 2)
+    assert.equal(runsIn(path), 2)
   })
 
   test('a view that was got before stays readable', async () => {

@@ -168,9 +168,9 @@ export const limits = {
   /** Received packets are acknowledged after this many bytes or packets, or this long (ms). */
   linkAckBytes: 1 << 20,
   linkAckPackets: 64,
-  linkAckMs: 20,
+  linkAckMs: 100,
   /** First and longest pause before a peer is asked what has arrived (ms), and how often it is asked before the link counts as down. */
-  linkProbeMs: [250, 2_000],
+  linkProbeMs: [500, 2_000],
   linkProbesMax: 4,
   /** First and longest pause between attempts to get to know a peer (ms). */
   linkHelloMs: [100, 1_000],

@@ -42,6 +42,9 @@ interface Peer extends PeerName {
   accepted: Connection | null
 }
 
+/** Timers of links are late by up to this (ms), so that those of many links go off together. */
+const TICK_MS = 10
+
 const isNodeId = (text: string): boolean => /^[0-9a-f]{10}$/.test(text)
 const isWorkerId = (text: string): boolean => /^[0-9a-f]{24}$/.test(text)
 
@@ -278,7 +281,7 @@ export class LinkTable {
   #setTimer(at: number): void {
     this.#cancelTimer?.()
     this.#timerAt = at
-    this.#cancelTimer = this.clock.after(Math.max(0, at - this.clock.now()), () => this.#tick())
+    this.#cancelTimer = this.clock.after(Math.max(TICK_MS, at - this.clock.now()), () => this.#tick())
   }
 
   #tick(): void {

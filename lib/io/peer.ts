@@ -18,10 +18,10 @@ export interface ClaimWords {
   theirs: Int32Array
 }
 
-/** In one process; with a peer of another node each end has its own words, and takes tasks back by message. */
-function ownWords(): ClaimWords {
-  const words = new Int32Array(CLAIM_WORDS)
-  return { mine: words, theirs: words }
+/** Words that are shared with nobody. Of this process with itself: both ends are here, and see the same. Of a peer on another node each end has its own. */
+function ownWords(channel: number): ClaimWords {
+  const mine = new Int32Array(CLAIM_WORDS)
+  return { mine, theirs: channel === LOOPBACK ? mine : new Int32Array(CLAIM_WORDS) }
 }
 
 /** Credits with a process of another node, in bytes of frames. */
@@ -65,7 +65,7 @@ export class Peer implements PacketBuffer {
 
   /** Revocable-task words of the channel: those of tasks I send, and of tasks the peer sends. */
   get claims(): ClaimWords {
-    this.words ??= this.channel < 0 ? ownWords() : this.port.claims(this.channel)
+    this.words ??= this.channel < 0 ? ownWords(this.channel) : this.port.claims(this.channel)
     return this.words
   }
 

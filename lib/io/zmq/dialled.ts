@@ -44,7 +44,7 @@ export class Dialled implements Connection {
     const { zmq, client } = this.shared
     const reconnect = { reconnectInterval: limits.reconnectMs[0], reconnectMaxInterval: limits.reconnectMs[1] }
     // Nothing is queued for a connection that is not there.
-    const dealer = new zmq.Dealer({ ...client, ...reconnect, immediate: true })
+    const dealer = new zmq.Dealer({ ...client, ...reconnect, immediate: true, ipv6: this.address.includes('[') })
     dealer.events.on('handshake', () => this.#connected())
     dealer.events.on('disconnect', () => this.#disconnected(dealer))
     try {

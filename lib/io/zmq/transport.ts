@@ -4,6 +4,7 @@
 // thread ends with a receive in flight.
 
 import { randomInt } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
 import { limits } from '../../options.js'
 import type { NodeId, WorkerId } from '../../wire/messages.js'
 import { type Clock, type Connection, LinkTable } from '../link-table.js'
@@ -16,7 +17,7 @@ export interface ZmqOptions {
   daemonId: WorkerId
   /** The cluster's secret. Null: neither encrypted nor guarded, for measurements. */
   token: string | null
-  /** The interface that is listened on, and the port; 0: any. The default is '127.0.0.1' and any. */
+  /** The name or number of this machine's address that is listened at, and the port; 0: any. The default is '127.0.0.1' and any. */
   host?: string
   port?: number
   listener: TransportListener
@@ -32,11 +33,13 @@ const clock: Clock = {
 }
 
 export async function zmqTransport(options: ZmqOptions): Promise<Transport> {
-  const shared = await zmqContext(options.token)
-  const { host = '127.0.0.1', port = 0 } = options
-  const router = new shared.zmq.Router({ ...shared.server, mandatory: true })
+  const { host = '127.0.0.1', port = 0, token } = options
+  // ZeroMQ binds to numbers only.
+  const { address, family } = await lookup(host)
+  const shared = await zmqContext(token)
+  const router = new shared.zmq.Router({ ...shared.server, mandatory: true, ipv6: family === 6 })
   try {
-    await router.bind(`tcp://${host.includes(':') ? `[${host}]` : host}:${port === 0 ? '*' : port}`)
+    await router.bind(`tcp://${family === 6 ? `[${address}]` : address}:${port === 0 ? '*' : port}`)
   } catch (error) {
     router.close()
     shared.close()

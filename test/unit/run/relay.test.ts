@@ -115,6 +115,7 @@ suite('routes between nodes', () => {
     const peer = p.mesh.peer(q.id)
     assert.ok(peer !== null)
     peer.claims.mine[3] = 1
+    assert.equal(peer.claims.theirs[3], 0)
     assert.equal(q.mesh.peer(p.id)?.claims.theirs[3], 0)
   })
 

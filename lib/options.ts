@@ -35,6 +35,12 @@ export const limits = {
   asyncConcurrencyDefault: 1000,
   /** How long a class that fits no node may wait before its tasks fail, where no autoscaler runs (ms). EAGLERAY_INFEASIBLE_AFTER_MS in the environment of the driver sets it. */
   infeasibleAfterMs: Number(process.env.EAGLERAY_INFEASIBLE_AFTER_MS ?? 10_000),
+  /** How often a head in the node's own process looks whether a placement group fits now (ms); where there are many nodes, their beats tell. */
+  groupRetryMs: 50,
+  /** Placement groups that were removed which the head remembers, so that work for them fails rather than waits. */
+  removedGroupsKept: 10_000,
+  /** Placement groups whose bundles a node knows the places of; of one forgotten it asks again. */
+  groupViewsKept: 1_000,
   /** How long a node lets what others want wait before it sends it back, where another has room (ms). */
   guestWaitMs: 250,
   /** How long what a node sent to another is taken off what that one was said to have free (ms): until its next beat and the head's next view. */

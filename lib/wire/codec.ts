@@ -34,7 +34,7 @@ const shapes: { [K in Control['is']]: string } = {
   welcome: 'nodeId:string sessionDir:string nodeIp:string resources:amounts labels:object',
   refused: 'message:string code:string',
   grant: 'classKey:string leaseId:number workerId:string gpuIds:strings nodeId:string',
-  unplaceable: 'classKey:string message:string final:boolean',
+  unplaceable: 'classKey:string message:string final:boolean groupRemoved:boolean',
   envBroken: 'classKey:string field:string message:string',
   reclaim: '',
   resumed: 'leaseId:number',
@@ -63,13 +63,19 @@ const shapes: { [K in Control['is']]: string } = {
 
   spill: 'classKey:string to:strings counts:numbers',
   wantRefused: 'classKey:string count:number',
+  groupCreate: 'spec:group',
+  groupRemove: 'groupId:string',
+  groupWatch: 'groupId:string',
+  groupByName: 'request:number name:string namespace:string',
+  groupState: 'groupId:string view:groupView?',
+  groupNamed: 'request:number view:groupView?',
 
   linkHello: 'protocol:number nodeId:string daemonId:string address:string',
   linkRefused: 'message:string',
   routeHold: 'nodeId:string held:boolean',
 
   register: 'clusterId:string? node:node',
-  synced: 'actors:seats placing:strings watches:pairs jobs:strings',
+  synced: 'actors:seats placing:strings watches:pairs groupWatches:pairs jobs:strings bundles:bundleSeats',
   beat: 'available:amounts demand:demands',
   forHead: 'seq:number from:string message:control',
   toHead: 'seq:number event:event',
@@ -105,6 +111,13 @@ const shapes: { [K in Control['is']]: string } = {
 const events: { [K in (HeadToNode | NodeToHead)['is']]: string } = {
   place: 'actorId:string incarnation:number name:string placement:amounts held:amounts environment:environment? job:job where:where?',
   jobEnded: 'jobId:string',
+  bundlePrepare: 'groupId:string attempt:string bundles:bundles',
+  bundleCommit: 'groupId:string attempt:string',
+  bundleReturn: 'groupId:string attempt:string? why:string',
+  groupChanged: 'groupId:string view:groupView?',
+  bundlePrepared: 'groupId:string attempt:string',
+  bundleRefused: 'groupId:string attempt:string',
+  watchGroup: 'groupId:string',
   unplace: 'actorId:string',
   endWorker: 'workerId:string reason:string',
   watchProcess: 'workerId:string',
@@ -137,6 +150,10 @@ const records = {
     'nodeId:string daemonId:string hostname:string address:string dataAddress:string state:string labels:texts gpuIds:strings total:amounts ' +
     'available:amounts deathCause:string?',
   demand: 'resources:amounts count:number',
+  group: 'groupId:string name:string? namespace:string strategy:string bundles:amountses detached:boolean jobId:string',
+  groupView: 'spec:group phase:string daemons:daemons why:string?',
+  bundle: 'index:number amounts:amounts',
+  bundleSeat: 'groupId:string attempt:string index:number committed:boolean',
   seat: 'actorId:string incarnation:number workerId:string pid:number gpuIds:strings',
 }
 
@@ -161,6 +178,8 @@ const checks = new Map<string, Check>([
   ['object-id', isId],
   ['object-ids', field => Array.isArray(field) && field.every(isId)],
   ['texts', field => isRecord(field) && Object.values(field as object).every(isString)],
+  ['amountses', field => Array.isArray(field) && field.every(each => isRecord(each) && Object.values(each).every(isNumber))],
+  ['daemons', field => Array.isArray(field) && field.every(each => each === null || isString(each))],
   ['amounts', field => isRecord(field) && Object.values(field as object).every(isNumber)],
   ['strategy', field => isRecord(field) && (strategies.get(String((field as Strategy).is)) as Check | undefined)?.(field) === true],
 ])

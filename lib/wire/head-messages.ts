@@ -3,7 +3,7 @@
 // to do with actors. N, H and P as in messages.ts.
 
 import type { HeadToNode, NodeToHead } from '../core/node/events.js'
-import type { Amounts, Control, NodeId, WorkerId } from './messages.js'
+import type { Amounts, BundleSeat, Control, NodeId, WorkerId } from './messages.js'
 
 // N -> H ------------------------------------------------------------------------------------------------------------
 /** A node as all others see it. */
@@ -43,8 +43,11 @@ export interface Synced {
   placing: string[]
   /** Processes that are to hear of actors: actor and process. */
   watches: [string, WorkerId][]
+  groupWatches: [string, WorkerId][]
   /** Jobs that have processes here. */
   jobs: string[]
+  /** Bundles of placement groups. */
+  bundles: BundleSeat[]
 }
 /** Where an actor lives on a node. */
 export interface ActorSeat {

@@ -8,7 +8,7 @@
 import type { HeadMessage } from './head-messages.js'
 import type { LinkMessage } from './link-messages.js'
 import type { ObjectMessage } from './object-messages.js'
-import type { SchedulingMessage } from './scheduling-messages.js'
+import type { SchedulingMessage, Where } from './scheduling-messages.js'
 
 export type * from './head-messages.js'
 export type * from './link-messages.js'
@@ -65,22 +65,6 @@ export interface JobSpec {
   execArgv: string[]
   nodeOptions: string
 }
-
-/** How a node is chosen. `bundle` -1: any of the group. `capture`: what the task or actor submits goes into the group too. */
-export type Strategy =
-  | { is: 'default' }
-  | { is: 'spread' }
-  | { is: 'node'; nodeId: NodeId; soft: boolean }
-  | { is: 'group'; groupId: string; bundle: number; capture: boolean }
-
-/** Where something may run. `labels`: by name "v", "!v", "in(a,b)" or "!in(a,b)"; all must hold of the node. */
-export interface Where {
-  strategy: Strategy
-  labels: Record<string, string>
-}
-
-/** Of a placement group: PACK and SPREAD are wishes, the others conditions. */
-export type GroupStrategy = 'PACK' | 'SPREAD' | 'STRICT_PACK' | 'STRICT_SPREAD'
 
 /** What decides which worker may run a task. `key` is the canonical text of the rest; equal keys share leases. */
 export interface SchedulingClass {
@@ -238,7 +222,7 @@ export interface ActorExited {
 export interface Query {
   is: 'query'
   request: number
-  what: 'nodes' | 'resources' | 'workers' | 'actors' | 'jobs' | 'tasks' | 'objects' | 'explain'
+  what: 'nodes' | 'resources' | 'workers' | 'actors' | 'groups' | 'jobs' | 'tasks' | 'objects' | 'explain'
   argument: string
 }
 /** A worker's answer to `ask`. */
@@ -296,6 +280,8 @@ export interface Unplaceable {
   classKey: string
   message: string
   final: boolean
+  /** The placement group that they were to run in was removed. */
+  groupRemoved: boolean
 }
 /** The environment of a class could not be set up: its waiting tasks fail with this. The next `want` tries again. */
 export interface EnvBroken {

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why actors die, in words.
 
-import { ActorDiedError, ActorNameTakenError, type EaglerayError, NodeDiedError, OutOfMemoryError } from '../../errors.js'
+import {
+  ActorDiedError,
+  ActorNameTakenError,
+  type EaglerayError,
+  NodeDiedError,
+  OutOfMemoryError,
+  PlacementGroupRemovedError,
+} from '../../errors.js'
 import type { ActorSpec, Death } from '../../wire/messages.js'
 
 export function nameTaken({ name, namespace }: ActorSpec): EaglerayError {
@@ -12,6 +19,11 @@ export function died(spec: ActorSpec, why: string, cause: EaglerayError | null =
   const { actorId, className, name } = spec
   const message = `Actor ${className}${name === null ? '' : ` (${name})`} ${why}`
   return new ActorDiedError(message, cause === null ? { actorId } : { actorId, cause })
+}
+
+/** Of an actor that was to live in a placement group. */
+export function groupRemoved(spec: ActorSpec, why: string): EaglerayError {
+  return died(spec, `died with its placement group: ${why}`, new PlacementGroupRemovedError(why))
 }
 
 export function gone(actorId: string, creatorLives: boolean): EaglerayError {

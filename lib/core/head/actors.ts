@@ -11,10 +11,12 @@ import { limits } from '../../options.js'
 import type { ActorSpec, ActorView, Death, NodeId, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import type { Placed } from '../node/events.js'
+import { groupOf } from '../node/group-work.js'
 import { type Actor, viewOf, viewOfNone } from './actor.js'
 import * as causes from './actor-causes.js'
 import { ActorTable } from './actor-table.js'
 import type { HeadEffect, HeadOptions } from './events.js'
+import type { Groups } from './groups.js'
 import type { Snapshot } from './node-entry.js'
 import type { Nodes } from './nodes.js'
 import { Placing } from './placing.js'
@@ -41,9 +43,9 @@ export class Actors {
   readonly #lives: (workerId: WorkerId) => boolean
 
   /** `lives` tells whether a process may still create actors. */
-  constructor(options: HeadOptions, nodes: Nodes, lives: (workerId: WorkerId) => boolean) {
+  constructor(options: HeadOptions, nodes: Nodes, groups: Groups, lives: (workerId: WorkerId) => boolean) {
     this.#options = options
-    this.#placing = new Placing(options, nodes)
+    this.#placing = new Placing(options, nodes, groups)
     this.#lives = lives
   }
 
@@ -65,6 +67,8 @@ export class Actors {
     if (namesake !== undefined) return this.#die(actor, causes.nameTaken(spec), out)
     if (full !== null) return this.#die(actor, new ActorUnschedulableError(`Actor ${spec.className} cannot be created: ${full}`), out)
     if (killed) return this.#die(actor, causes.died(spec, 'was killed with kill() before it was created'), out)
+    const hopeless = this.#placing.hopeless(actor)
+    if (hopeless !== null) return this.#die(actor, causes.groupRemoved(spec, hopeless), out)
     this.#table.takeName(actor)
     this.#tellAll(actor, out)
     this.#placing.place(actor, now, out)
@@ -116,6 +120,15 @@ export class Actors {
     this.#table.releaseName(actor)
     this.#table.save(actor, out)
     this.#tellToStop(actor, out)
+  }
+
+  /** That placement group is gone, and with it who lives or was to live in it. */
+  groupRemoved(groupId: string, out: HeadEffect[]): void {
+    for (const actor of [...this.#table.all()]) {
+      if (actor.phase === 'dead' || groupOf(actor.spec)?.groupId !== groupId) continue
+      if (actor.workerId !== null) this.#endProcess(actor.workerId, 'its placement group was removed', out)
+      this.#die(actor, causes.groupRemoved(actor.spec, `the placement group ${groupId} was removed`), out)
+    }
   }
 
   named(name: string, namespace: string): ActorView | null {

@@ -5,13 +5,15 @@
 // Invariants: what one event changes is kept at once, and before anybody hears of it; a numbered message of a node has
 // its effect once, however often it comes; nobody is sent anything before its node has registered in this run.
 
-import { nodeOf } from '../../ids.js'
+import { nodeOf, ownerOf } from '../../ids.js'
 import type { Control, ForHead, NodeId, ToHead, WorkerId } from '../../wire/messages.js'
 import type { Machine, Millis } from '../machine.js'
 import type { NodeToHead } from '../node/events.js'
 import { rowOf } from './actor.js'
 import { Actors } from './actors.js'
 import type { HeadEffect, HeadEvent, HeadOptions } from './events.js'
+import type { GroupWatcher } from './group-watchers.js'
+import { Groups } from './groups.js'
 import { Jobs } from './jobs.js'
 import { KeyValues } from './kv.js'
 import type { Lost, NodeEntry } from './node-entry.js'
@@ -21,6 +23,7 @@ import type { Tables } from './tables.js'
 export class Head implements Machine<HeadEvent, HeadEffect> {
   readonly #options: HeadOptions
   readonly actors: Actors
+  readonly groups: Groups
   readonly jobs = new Jobs()
   readonly nodes: Nodes
   readonly #kv = new KeyValues()
@@ -31,7 +34,9 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
     this.#options = options
     this.nodes = new Nodes(options)
     const isEmbedded = options.nodeId !== null
-    this.actors = new Actors(options, this.nodes, id => (isEmbedded ? this.#living.has(id) : this.nodes.isAlive(nodeOf(id))))
+    const lives = (id: WorkerId): boolean => (isEmbedded ? this.#living.has(id) : this.nodes.isAlive(nodeOf(id)))
+    this.groups = new Groups(options, this.nodes, lives)
+    this.actors = new Actors(options, this.nodes, this.groups, lives)
   }
 
   /** One that lives and dies with its only node. */
@@ -47,6 +52,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
   restore(tables: Tables, now: Millis): void {
     this.nodes.restore(tables, now)
     this.jobs.restore(tables)
+    this.groups.restore(tables)
     this.actors.restore(tables, now)
     this.#kv.restore(tables)
   }
@@ -67,13 +73,14 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
   }
 
   deadline(): Millis | null {
-    const [nodes, actors] = [this.nodes.deadline(), this.actors.deadline()]
-    return nodes === null ? actors : actors === null ? nodes : Math.min(nodes, actors)
+    const all = [this.nodes.deadline(), this.actors.deadline(), this.groups.deadline()]
+    return all.reduce((least, each) => (least === null || (each !== null && each < least) ? each : least), null)
   }
 
   invariants(): void {
     this.nodes.invariants()
     this.actors.invariants()
+    this.groups.invariants()
     this.#kv.invariants()
   }
 
@@ -105,7 +112,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
       case 'beat':
         this.nodes.beat(entry, message, now)
         // Also where nothing changed: whoever was refused tries again.
-        return this.actors.retry(now, out)
+        return this.#retry(now, out)
       case 'synced':
         return this.#synced(entry, message, now, out)
       case 'forHead':
@@ -139,7 +146,9 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
       if (!this.jobs.isRunning(jobId)) out.push({ is: 'toNode', nodeId, event: { is: 'jobEnded', jobId } })
     }
     if (state === 'draining') out.push({ is: 'toNode', nodeId, event: { is: 'drain' } })
-    this.actors.retry(now, out)
+    for (const [groupId, process] of snapshot.groupWatches) this.#watchGroup(groupId, { process }, out)
+    this.groups.synced(nodeId, snapshot.bundles, now, out)
+    this.#retry(now, out)
   }
 
   #fromNode(nodeId: NodeId, event: NodeToHead, now: Millis, out: HeadEffect[]): void {
@@ -155,7 +164,15 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
       case 'processDied':
         this.#living.delete(event.workerId)
         this.actors.processDied(event.workerId, event.death, now, out)
+        this.groups.processDied(event.workerId, out)
         return this.#endJob(event.workerId, out)
+      case 'bundlePrepared':
+        this.groups.prepared(nodeId, event.groupId, event.attempt, out)
+        return this.actors.retry(now, out)
+      case 'bundleRefused':
+        return this.groups.refused(nodeId, event.groupId, event.attempt, now, out)
+      case 'watchGroup':
+        return this.#watchGroup(event.groupId, { nodeId }, out)
       case 'drained':
         return this.#drained(nodeId, now, out)
     }
@@ -186,6 +203,17 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
         out.push({ is: 'send', to: from, message: { is: 'actorNamed', request: message.request, view } })
         return
       }
+      case 'groupCreate':
+        return this.groups.create(message.spec, now, out)
+      case 'groupRemove':
+        return this.#removeGroup(message.groupId, out)
+      case 'groupWatch':
+        return this.#watchGroup(message.groupId, { process: from }, out)
+      case 'groupByName': {
+        const view = this.groups.named(message.name, message.namespace)
+        out.push({ is: 'send', to: from, message: { is: 'groupNamed', request: message.request, view } })
+        return
+      }
       case 'kvPut':
       case 'kvGet':
       case 'kvDelete':
@@ -201,8 +229,22 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
   #endJob(driver: WorkerId, out: HeadEffect[]): void {
     const job = this.jobs.end(driver, out)
     if (job === null) return
+    for (const groupId of this.groups.jobEnded(job.jobId, out)) this.actors.groupRemoved(groupId, out)
     const nodes = this.#options.nodeId === null ? [...this.nodes.living()].map(({ view }) => view.nodeId) : [this.#options.nodeId]
     for (const nodeId of nodes) out.push({ is: 'toNode', nodeId, event: { is: 'jobEnded', jobId: job.jobId } })
+  }
+
+  #retry(now: Millis, out: HeadEffect[]): void {
+    this.groups.retry(now, out)
+    this.actors.retry(now, out)
+  }
+
+  #watchGroup(groupId: string, watcher: GroupWatcher, out: HeadEffect[]): void {
+    if (this.groups.watch(groupId, watcher, out)) this.#watchProcess(ownerOf(groupId), out)
+  }
+
+  #removeGroup(groupId: string, out: HeadEffect[]): void {
+    if (this.groups.remove(groupId, 'by removePlacementGroup()', out)) this.actors.groupRemoved(groupId, out)
   }
 
   #answer(to: WorkerId, request: number, rows: unknown[], out: HeadEffect[]): void {
@@ -231,6 +273,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
     this.nodes.die({ nodeId, why }, now, out)
     const message = { is: 'nodeDied', nodeId, why } as const
     for (const { view, linked } of this.nodes.living()) if (linked) out.push({ is: 'toDaemon', nodeId: view.nodeId, message })
+    this.groups.nodeDied(nodeId, now, out)
     this.actors.nodeDied(nodeId, why, now, out)
     for (const driver of this.jobs.driversOn(nodeId)) this.#endJob(driver, out)
     out.push({ is: 'forget', nodeId })
@@ -247,6 +290,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
 
   #tick(now: Millis, out: HeadEffect[]): void {
     for (const lost of this.nodes.silent(now)) this.#nodeDied(lost, now, out)
+    this.groups.tick(now, out)
     this.actors.tick(now, out)
     this.nodes.tellViews(now, out)
   }
@@ -254,6 +298,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
   #rows(what: string, argument: string): unknown[] {
     if (what === 'nodes') return this.nodes.rows()
     if (what === 'jobs') return this.jobs.rows()
+    if (what === 'groups') return this.groups.rows()
     if (what === 'actors') return [...this.actors.all()].map(rowOf)
     const actor = this.actors.get(argument)
     return actor === undefined ? [] : [rowOf(actor)]

@@ -5,11 +5,13 @@
 // Invariants: the dead never come back (whoever was declared dead and speaks again is fenced); a node gets work only
 // after it has told what lives there; each hears of every change of a view once, in order.
 
+import { WORKER_ID_DIGITS } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { Beat, NodeId, NodeView, Register } from '../../wire/messages.js'
+import type { Beat, NodeId, NodeView, Register, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
-import { isEqual } from '../resources.js'
+import type { NodeState } from '../policy/node-state.js'
+import { isEqual, toAmounts } from '../resources.js'
 import type { HeadEffect, HeadOptions } from './events.js'
 import { copyOf, type Lost, type NodeEntry, newEntry, recount, rowOfNode } from './node-entry.js'
 import { rowsOf, type Tables } from './tables.js'
@@ -67,6 +69,19 @@ export class Nodes {
     const views: NodeView[] = []
     for (const { view, synced } of this.#entries.values()) if (synced && view.state === 'alive') views.push(view)
     return views
+  }
+
+  /** Those that bundles may be placed on: as `open`, or the node in the same process. */
+  placeable(): NodeState[] {
+    if (this.#local === null) return this.open()
+    const { nodeId, labels, resources } = this.#local
+    const { resources: total, available } = resources()
+    return [{ nodeId, daemonId: this.daemonOf(nodeId), state: 'alive', labels, total: toAmounts(total), available: toAmounts(available) }]
+  }
+
+  /** Of a node in the same process only that it is of that node. */
+  daemonOf(nodeId: NodeId): WorkerId {
+    return this.#entries.get(nodeId)?.view.daemonId ?? nodeId.padEnd(WORKER_ID_DIGITS, '0')
   }
 
   *living(): Generator<NodeEntry> {

@@ -7,22 +7,32 @@ import { limits } from '../../options.js'
 import type { NodeId, NodeView } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
+import { groupOf } from '../node/group-work.js'
 import { whyNot } from '../policy/explain.js'
 import { type Demand, feasibleNodes, pick } from '../policy/pick.js'
 import { describeAmounts } from '../resources.js'
 import type { Actor } from './actor.js'
 import type { HeadEffect, HeadOptions } from './events.js'
+import type { Groups } from './groups.js'
 import type { Nodes } from './nodes.js'
 
 export class Placing {
   readonly #options: HeadOptions
   readonly #nodes: Nodes
+  readonly #groups: Groups
   readonly #waiting = new Set<Actor>()
   #turn = 0
 
-  constructor(options: HeadOptions, nodes: Nodes) {
+  constructor(options: HeadOptions, nodes: Nodes, groups: Groups) {
+    this.#groups = groups
     this.#options = options
     this.#nodes = nodes
+  }
+
+  /** Why no node will ever do; null while one may. */
+  hopeless({ spec }: Actor): string | null {
+    const group = groupOf(spec)
+    return group === null ? null : this.#groups.hopeless(group.groupId)
   }
 
   /** Gives false when it waits. */
@@ -122,6 +132,8 @@ export class Placing {
   /** The node in the same process judges for itself; of many, the policy chooses. */
   #pick(actor: Actor): NodeId | null {
     if (this.#options.nodeId !== null) return this.#options.nodeId
+    const group = groupOf(actor.spec)
+    if (group !== null) return this.#groups.locate(group.groupId, group.bundle, actor.spec.held, actor.refusedBy)
     const open = this.#nodes.open().filter(view => !actor.refusedBy.has(view.nodeId))
     const turn = this.#turn++
     const free = pick(demandOf(actor), open, { local: nodeOf(actor.creator), turn })
@@ -133,6 +145,7 @@ export class Placing {
 
   /** Nodes that are away after a restart of the head count: they may come back. */
   #judge(actor: Actor, now: Millis, out: HeadEffect[]): void {
+    if (groupOf(actor.spec) !== null) return
     const isPossible = feasibleNodes(demandOf(actor), this.#views()).length > 0
     if (isPossible) actor.impossibleSince = null
     else if (actor.impossibleSince === null) {
@@ -142,6 +155,9 @@ export class Placing {
   }
 
   #describe(actor: Actor): string {
+    const group = groupOf(actor.spec)
+    if (group !== null)
+      return `Actor ${actor.spec.name ?? actor.spec.className} waits for its placement group, which is ${this.#groups.phaseOf(group.groupId)}`
     return `Actor ${actor.spec.name ?? actor.spec.className} ${whyNot(demandOf(actor), this.#views())}`
   }
 

@@ -50,8 +50,9 @@ export class ClusterView {
     if (this.#dead.size > limits.deadNodesKept) this.#dead.delete([...this.#dead][0] as NodeId)
   }
 
-  isDead(nodeId: NodeId): boolean {
-    return this.#dead.has(nodeId)
+  /** Another node, which has not died. */
+  isElsewhere(nodeId: NodeId): boolean {
+    return nodeId !== this.own.nodeId && !this.#dead.has(nodeId)
   }
 
   get(nodeId: NodeId): NodeState | undefined {

@@ -58,10 +58,14 @@ export class Daemon implements Machine<DaemonEvent, DaemonEffect> {
     if (message.is === 'query') {
       const { what, argument } = message
       return (
-        what === 'nodes' || what === 'actors' || what === 'jobs' || (what === 'explain' && this.head.actors.get(argument) !== undefined)
+        what === 'nodes' ||
+        what === 'actors' ||
+        what === 'groups' ||
+        what === 'jobs' ||
+        (what === 'explain' && this.head.actors.get(argument) !== undefined)
       )
     }
-    return message.is.startsWith('actor') || message.is.startsWith('kv')
+    return message.is.startsWith('actor') || message.is.startsWith('group') || message.is.startsWith('kv')
   }
 
   #node(event: NodeEvent, now: Millis, out: DaemonEffect[]): void {

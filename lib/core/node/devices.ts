@@ -2,7 +2,9 @@
 // Who has which GPU, in steps of 1/10000 of a device. A fraction lies on one device and fills a begun device before the
 // next (best fit), so that whole devices stay free for those who need whole ones. More than one device is whole devices.
 //
-// Invariants: 0 <= free[i] <= STEPS; what was taken and given back sums to STEPS a device again.
+// Those of a bundle are the shares that were taken for it, of which some may be fractions.
+//
+// Invariants: 0 <= free[i] <= sizes[i]; what was taken and given back sums to the sizes again.
 
 import { assert } from '../assert.js'
 import { STEPS } from '../resources.js'
@@ -13,17 +15,28 @@ export type DeviceShare = readonly { readonly index: number; readonly amount: nu
 export class Devices {
   /** As CUDA_VISIBLE_DEVICES names them: ordinals or UUIDs. */
   readonly ids: readonly string[]
+  readonly #sizes: readonly number[]
   readonly #free: number[]
 
-  constructor(ids: readonly string[]) {
+  /** `sizes`: of each device, in steps; left out, all of them whole. */
+  constructor(ids: readonly string[], sizes: readonly number[] = ids.map(() => STEPS)) {
     this.ids = ids
-    this.#free = ids.map(() => STEPS)
+    this.#sizes = sizes
+    this.#free = [...sizes]
+  }
+
+  /** The devices of a share, as devices of their own. */
+  within(share: DeviceShare): Devices {
+    return new Devices(
+      this.idsOf(share),
+      share.map(({ amount }) => amount),
+    )
   }
 
   /** Whether an idle node could give this amount. */
   possible(amount: number): boolean {
-    if (amount <= STEPS) return amount <= 0 || this.ids.length > 0
-    return amount % STEPS === 0 && amount / STEPS <= this.ids.length
+    if (amount <= STEPS) return amount <= 0 || this.#sizes.some(size => size >= amount)
+    return amount % STEPS === 0 && amount / STEPS <= this.#sizes.filter(size => size === STEPS).length
   }
 
   fits(amount: number): boolean {
@@ -53,7 +66,10 @@ export class Devices {
   }
 
   invariants(): void {
-    for (const free of this.#free) assert(free >= 0 && free <= STEPS, `a device has ${free} of ${STEPS} steps free`)
+    for (const [i, free] of this.#free.entries()) {
+      const size = this.#sizes[i] as number
+      assert(free >= 0 && free <= size, `a device has ${free} of ${size} steps free`)
+    }
   }
 
   #find(amount: number): number[] | null {

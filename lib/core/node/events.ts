@@ -3,6 +3,8 @@
 
 import type { Amounts, Control, Death, Environment, JobSpec, NodeDied, NodeId, View, Where, WorkerId } from '../../wire/messages.js'
 
+import type { GroupToNode, NodeToGroup } from './group-events.js'
+
 export interface NodeOptions {
   nodeId: NodeId
   nodeIp: string
@@ -66,7 +68,7 @@ export interface Leave {
 }
 
 /** From the head to a node. Each may come twice, when the head was restarted in between. */
-export type HeadToNode = Place | Unplace | EndWorker | WatchProcess | Drain | Leave | JobEnded
+export type HeadToNode = Place | Unplace | EndWorker | WatchProcess | Drain | Leave | JobEnded | GroupToNode
 
 export interface Placed {
   is: 'placed'
@@ -105,7 +107,7 @@ export interface Drained {
 }
 
 /** From a node to its head. */
-export type NodeToHead = Placed | PlaceRefused | PlacementImpossible | EnvironmentBroken | ProcessDied | Drained
+export type NodeToHead = Placed | PlaceRefused | PlacementImpossible | EnvironmentBroken | ProcessDied | Drained | NodeToGroup
 
 /** Memory that is used, of how much, of what ("the machine"). */
 export interface MemoryTotals {

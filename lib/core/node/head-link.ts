@@ -14,6 +14,7 @@ import type {
   ActorSeat,
   ActorView,
   Amounts,
+  BundleSeat,
   Control,
   Demand,
   HeadMessage,
@@ -36,7 +37,7 @@ export interface Membership {
   readonly node: Omit<NodeView, 'available' | 'state' | 'deathCause'>
   /** What is free now, and what waits for more. */
   readonly load: () => { available: Amounts; demand: Demand[] }
-  readonly lives: () => { actors: ActorSeat[]; placing: string[]; jobs: string[] }
+  readonly lives: () => { actors: ActorSeat[]; placing: string[]; jobs: string[]; bundles: BundleSeat[] }
   readonly encodeError: (error: EaglerayError) => Uint8Array
 }
 
@@ -70,6 +71,7 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
   /** The head has heard of it, so it hears of its end. */
   readonly #known = new Set<WorkerId>()
   readonly #watches = new Watchers()
+  readonly #groupWatches = new Watchers()
   #idleMs: number = limits.beatIdleMs
   #lastBeat: Millis = 0
   #told = ''
@@ -162,7 +164,15 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     this.#state = 'joined'
     this.#outbox.kept(seen)
     for (const message of this.#outbox.all()) out.push({ is: 'sendHead', message })
-    out.push({ is: 'sendHead', message: { is: 'synced', ...this.#membership.lives(), watches: [...this.#watches.all()] } })
+    out.push({
+      is: 'sendHead',
+      message: {
+        is: 'synced',
+        ...this.#membership.lives(),
+        watches: [...this.#watches.all()],
+        groupWatches: [...this.#groupWatches.all()],
+      },
+    })
     this.#told = ''
     out.push({ is: 'joined', clusterId, nodeDeadAfterMs })
     this.#beat(now, out)
@@ -173,6 +183,7 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     this.#known.add(from)
     if (message.is === 'actorCreate') this.#watches.add(message.spec.actorId, from)
     if (message.is === 'actorWatch') this.#watches.add(message.actorId, from)
+    if (message.is === 'groupWatch') this.#groupWatches.add(message.groupId, from)
     const numbered = this.#outbox.forHead(from, message)
     if (this.#state === 'joined') out.push({ is: 'sendHead', message: numbered })
   }
@@ -182,6 +193,7 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     if (event.is === 'processDied') {
       this.#outbox.processGone(event.workerId)
       this.#watches.processGone(event.workerId)
+      this.#groupWatches.processGone(event.workerId)
       // Most processes run tasks and are nothing to the head.
       if (!this.#known.delete(event.workerId)) return
     }
@@ -191,6 +203,7 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
 
   #deliver(to: WorkerId, message: Control, out: HeadLinkEffect[]): void {
     if ('request' in message) this.#outbox.answered(to, message.request)
+    if (message.is === 'groupState' && (message.view === null || message.view.phase === 'removed')) this.#groupWatches.drop(message.groupId)
     if (message.is === 'actorState' && message.view.phase === 'dead') this.#watches.remove(message.actorId, to)
     out.push({ is: 'send', to, message })
   }

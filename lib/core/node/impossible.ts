@@ -9,11 +9,14 @@ import { type Demand, feasibleNodes } from '../policy/pick.js'
 import { describeAmounts } from '../resources.js'
 import type { ClusterView } from './cluster-view.js'
 import type { NodeEffect } from './events.js'
+import { groupOf } from './group-work.js'
 import type { Ledger } from './ledger.js'
 import type { Request, Requests } from './requests.js'
 
 /** Marks a request by where it can be served, and gives the warning if that has just become nowhere. */
 export function judge(request: Request, cluster: ClusterView, ledger: Ledger, now: Millis): string | null {
+  // The bundles that work in a placement group may use are known to the group alone.
+  if (groupOf(request) !== null) return null
   const feasible = feasibleNodes(demandOf(request), cluster.states(now))
   const here = feasible.includes(cluster.own) && ledger.possible(request.need) && ledger.possible(request.placement)
   request.notHere = !here
@@ -37,7 +40,11 @@ export function expire(requests: Requests, cluster: ClusterView, now: Millis, ou
     if (request.actor !== null) {
       out.push({ is: 'toHead', event: { is: 'placementImpossible', actorId: request.actor.actorId, message } })
     } else {
-      out.push({ is: 'send', to: request.owner, message: { is: 'unplaceable', classKey: request.key, message, final: true } })
+      out.push({
+        is: 'send',
+        to: request.owner,
+        message: { is: 'unplaceable', classKey: request.key, message, final: true, groupRemoved: false },
+      })
     }
   }
 }

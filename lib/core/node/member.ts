@@ -98,6 +98,6 @@ export class Member implements Machine<MemberEvent, MemberEffect> {
 
 /** What the head decides, or has the tables of. */
 function isForHead(message: Control): boolean {
-  if (message.is === 'query') return message.what === 'nodes' || message.what === 'actors' || message.what === 'jobs'
-  return message.is === 'drainNode' || message.is.startsWith('actor') || message.is.startsWith('kv')
+  if (message.is === 'query') return ['nodes', 'actors', 'groups', 'jobs'].includes(message.what)
+  return message.is === 'drainNode' || /^(actor|group|kv)/.test(message.is)
 }

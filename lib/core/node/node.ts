@@ -1,38 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node's machine: which message goes to which part. Everything it decides is in the parts.
 
-import { isObjectId, nodeOf, ownerOf } from '../../ids.js'
+import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
 import {
   ACTOR_LEASE,
   type Blocked,
+  type BundleSeat,
   type Control,
   type Death,
   type EnvFailed,
   type Hello,
   type JobSpec,
   type NodeId,
-  type Query,
   type Unblock,
   type WorkerId,
 } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Machine, Millis } from '../machine.js'
-import { fromAmounts } from '../resources.js'
 import { actorLease } from './actor-lease.js'
+import { Answers } from './answers.js'
+import { Bundles } from './bundles.js'
 import { ClusterView } from './cluster-view.js'
+import { Devices } from './devices.js'
 import { Environments } from './environments.js'
 import type { NodeEffect, NodeEvent, NodeOptions, Place } from './events.js'
+import { GroupHost } from './group-host.js'
+import { GroupWork } from './group-work.js'
 import * as impossible from './impossible.js'
 import { Leases } from './leases.js'
 import { type Holding, Ledger } from './ledger.js'
 import { MemoryMonitor } from './memory.js'
+import { Pools } from './pools.js'
 import { Questions } from './questions.js'
 import { refusal } from './refusals.js'
 import { HEAD, newRequest, type Request, Requests } from './requests.js'
 import { Residents } from './residents.js'
-import { waitingRows, workerRows } from './rows.js'
 import { Scheduler } from './scheduler.js'
+import { Spillover } from './spillover.js'
 import { Starts } from './starts.js'
 import { Workers } from './workers.js'
 
@@ -49,6 +54,10 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #workers: Workers
   readonly #requests = new Requests()
   readonly #scheduler: Scheduler
+  readonly #bundles: Bundles
+  readonly #groups: GroupWork
+  readonly #groupHost: GroupHost
+  readonly #answers: Answers
   readonly #starts: Starts
   readonly #questions = new Questions()
   readonly #memory: MemoryMonitor
@@ -64,13 +73,21 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   constructor(options: NodeOptions) {
     this.#options = options
-    this.#ledger = new Ledger(options.total, options.gpuIds)
+    this.#ledger = new Ledger(options.total, new Devices(options.gpuIds))
     const { nodeId, total, labels } = options
     this.#cluster = new ClusterView({ nodeId, daemonId: '', state: 'alive', labels, total, available: this.#ledger.available })
     this.#workers = new Workers(options.prestart, options.environment, options.job)
     this.#memory = new MemoryMonitor(options.nodeId, this.#workers, this.#leases)
     this.#starts = new Starts(this.#workers, this.#environments, this.#requests)
-    this.#scheduler = new Scheduler(this.#cluster, this.#ledger, this.#leases, this.#workers, this.#requests, this.#environments)
+    this.#groups = new GroupWork(nodeId, this.#requests)
+    this.#bundles = new Bundles(this.#ledger)
+    this.#groupHost = new GroupHost(this.#bundles, this.#groups, this.#leases, this.#workers)
+    const parts = {
+      ...{ cluster: this.#cluster, ledger: this.#ledger, leases: this.#leases, workers: this.#workers, requests: this.#requests },
+      ...{ environments: this.#environments, bundles: this.#bundles, groups: this.#groups, questions: this.#questions },
+    }
+    this.#answers = new Answers(parts)
+    this.#scheduler = new Scheduler({ ...parts, pools: new Pools(this.#ledger, this.#bundles), spillover: new Spillover(parts) })
     this.#residents = new Residents(this.#workers, this.#requests, this.#leases, this.#ledger, this.#cluster)
   }
 
@@ -115,11 +132,18 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         return this.#scheduler.pass(now, out)
       case 'view':
         this.#cluster.set(event)
+        if (event.full) this.#groups.askAgain(out)
         return this.#clusterChanged(now, out)
       case 'nodeDied':
         return this.#nodeDied(event.nodeId, event.why, now, out)
       case 'remoteDied':
         this.#processGone(event.workerId, event.death, out)
+        return this.#scheduler.pass(now, out)
+      case 'bundlePrepare':
+      case 'bundleCommit':
+      case 'bundleReturn':
+      case 'groupChanged':
+        this.#groupHost.handle(event, this.#cluster.own.state === 'alive', out)
         return this.#scheduler.pass(now, out)
       case 'drain':
         this.#residents.drain(out)
@@ -143,7 +167,10 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       if (worker.actor !== null) holdings.push(worker.actor.holding)
       assert(worker.state !== 'leased' || this.#leases.of(worker.workerId as WorkerId) !== undefined, 'a leased worker without a lease')
     }
-    this.#ledger.invariants(holdings)
+    for (const bundle of this.#bundles.all()) holdings.push(bundle.holding)
+    const within = (ledger: Ledger): Holding[] => holdings.filter(holding => holding.ledger === ledger)
+    this.#bundles.invariants(within)
+    this.#ledger.invariants(within(this.#ledger))
   }
 
   /** Whether that process said hello, was accepted, and has not ended. */
@@ -198,7 +225,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       case 'corrupt':
         return this.#corrupt(from, message.workerId, message.detail, out)
       case 'query':
-        return this.#query(from, message, now, out)
+        return this.#answers.query(from, message, new Set(this.#processes()), now, out)
       case 'told':
         return this.#questions.told(from, message.request, message.rows, out)
       case 'endJob':
@@ -285,7 +312,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     const { owner, key: classKey, actor, job } = request
     // The node of an owner judges for it.
     if (message === null || (actor === null && !this.knows(owner))) return
-    if (actor === null) out.push({ is: 'send', to: owner, message: { is: 'unplaceable', classKey, message, final: false } })
+    if (actor === null)
+      out.push({ is: 'send', to: owner, message: { is: 'unplaceable', classKey, message, final: false, groupRemoved: false } })
     this.#warnDriver(job, message, out)
   }
 
@@ -297,8 +325,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   /** A process of another node that wants workers here, or has some. */
   #isGuest(from: WorkerId, { is }: Control): boolean {
-    const nodeId = nodeOf(from)
-    return GUEST_MESSAGES.has(is) && nodeId !== this.#options.nodeId && !this.#cluster.isDead(nodeId)
+    return GUEST_MESSAGES.has(is) && this.#cluster.isElsewhere(nodeOf(from))
   }
 
   #nodeDied(nodeId: NodeId, why: string, now: Millis, out: NodeEffect[]): void {
@@ -366,7 +393,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     out.push({ is: 'reap', workerId: worker.workerId })
     if (worker.actor !== null) {
       if (worker.actor.lease !== undefined) this.#leases.resuming.delete(worker.actor.lease)
-      this.#ledger.give(worker.actor.holding)
+      worker.actor.holding.ledger.give(worker.actor.holding)
     }
     if (worker.workerId === null) {
       this.#welcome(out)
@@ -442,20 +469,9 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#scheduler.pass(now, out)
   }
 
-  #query(from: WorkerId, { request, what, argument }: Query, now: Millis, out: NodeEffect[]): void {
-    if (what === 'tasks' || what === 'objects') return this.#questions.ask(from, request, what, argument, this.#processes(), now, out)
-    if (what === 'explain' && isObjectId(argument)) {
-      const owner = ownerOf(argument)
-      return this.#questions.ask(from, request, what, argument, this.knows(owner) ? [owner] : [], now, out)
-    }
-    const workers = (): unknown[] => workerRows(this.#workers, this.#leases, this.#options.nodeId)
-    const rows = what === 'workers' ? workers() : what === 'explain' ? this.#waitingRows(argument, now) : [this.resources()]
-    out.push({ is: 'send', to: from, message: { is: 'answer', request, rows } })
-  }
-
   /** For the head: what lives here, and what is free and what waits. */
-  lives(): ReturnType<Residents['lives']> {
-    return this.#residents.lives(this.#drivers.values())
+  lives(): ReturnType<Residents['lives']> & { bundles: BundleSeat[] } {
+    return { ...this.#residents.lives(this.#drivers.values()), bundles: this.#bundles.seats() }
   }
 
   load(): ReturnType<Residents['load']> {
@@ -464,13 +480,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   /** What there is and what is free, as users write it. */
   resources(): { resources: Record<string, number>; available: Record<string, number> } {
-    return { resources: fromAmounts(this.#ledger.total), available: fromAmounts(this.#ledger.available) }
-  }
-
-  /** What the requests of a class, or of an actor, wait for. */
-  #waitingRows(what: string, now: Millis): unknown[] {
-    const why = (request: Request): string => impossible.describe(request, this.#cluster, now)
-    return waitingRows(what, this.#requests.all(), this.#ledger, this.#environments, why).map(row => ({ ...row, ...this.resources() }))
+    return this.#answers.resources()
   }
 
   *#processes(): Generator<WorkerId> {

@@ -35,8 +35,8 @@ export interface WaitingRow {
   isSettingUp: boolean
 }
 
-/** Why no node can ever serve it, in words. */
-type Why = (request: Request) => string
+/** Why it is not served, other than for resources or a worker here, in words. */
+type Why = (request: Request) => string | null
 
 /** `what`: the key of a class, or `placementOf` an actor. */
 export function waitingRows(what: string, requests: Iterable<Request>, ledger: Ledger, environments: Environments, why: Why): WaitingRow[] {
@@ -53,8 +53,8 @@ export function waitingRows(what: string, requests: Iterable<Request>, ledger: L
 function reasonOf(request: Request, ledger: Ledger, environments: Environments, why: Why): string {
   const { environment } = request
   if (environment !== null && !environments.isReady(environment)) return environments.describe(environment)
-  if (request.impossibleSince !== null) return why(request)
-  if (request.notHere) return 'another node that can serve it'
+  const reason = why(request)
+  if (reason !== null) return reason
   const lacking = ledger.lacking(request.need)
   if (lacking.length > 0) return lacking.join(', ')
   return environment === null ? 'a worker' : 'a worker process of its runtime environment'

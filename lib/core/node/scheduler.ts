@@ -8,51 +8,61 @@
 import { limits } from '../../options.js'
 import type { WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
-import { fits, fromAmounts, subtract } from '../resources.js'
+import { fromAmounts } from '../resources.js'
+import type { Pool } from './bundles.js'
 import type { ClusterView } from './cluster-view.js'
 import type { Environments } from './environments.js'
 import type { NodeEffect } from './events.js'
-import { Guard } from './guard.js'
 import type { Lease, Leases } from './leases.js'
 import type { Ledger } from './ledger.js'
+import type { Pools } from './pools.js'
 import { HEAD, type Request, type Requests } from './requests.js'
 import { SoftCap } from './soft-cap.js'
-import { Spillover } from './spillover.js'
+import type { Spillover } from './spillover.js'
 import type { Shortage, Worker, Workers } from './workers.js'
 
 /** Grants in a row to tasks that waiting tasks need, before one of the others is served. */
 const URGENT_IN_A_ROW = 8
 
+export interface SchedulerParts {
+  readonly cluster: ClusterView
+  readonly pools: Pools
+  readonly spillover: Spillover
+  readonly leases: Leases
+  readonly workers: Workers
+  readonly requests: Requests
+  readonly environments: Environments
+}
+
 export class Scheduler {
   readonly #cluster: ClusterView
-  readonly #ledger: Ledger
+  readonly #pools: Pools
   readonly #leases: Leases
   readonly #workers: Workers
   readonly #requests: Requests
   readonly #environments: Environments
   readonly #spillover: Spillover
-  readonly #guard: Guard
   readonly #cap: SoftCap
   /** When each owner may next be asked for its leases; empty while nothing waits. */
   readonly #askAgainAt = new Map<WorkerId, Millis>()
   #urgentInARow = 0
   #deadline: Millis = Number.POSITIVE_INFINITY
 
-  constructor(cluster: ClusterView, ledger: Ledger, leases: Leases, workers: Workers, requests: Requests, environments: Environments) {
+  constructor({ cluster, pools, spillover, leases, workers, requests, environments }: SchedulerParts) {
     this.#cluster = cluster
-    this.#spillover = new Spillover(cluster, requests, ledger)
-    this.#ledger = ledger
+    this.#pools = pools
+    this.#spillover = spillover
     this.#leases = leases
     this.#workers = workers
     this.#requests = requests
     this.#environments = environments
-    this.#guard = new Guard(ledger)
-    this.#cap = new SoftCap(fromAmounts(ledger.total).CPU ?? 0)
+    this.#cap = new SoftCap(fromAmounts(cluster.own.total).CPU ?? 0)
   }
 
   /** Grants what can be granted, starts the workers that lack, and asks for leases back where others wait. */
   pass(now: Millis, out: NodeEffect[]): void {
     this.#deadline = Number.POSITIVE_INFINITY
+    this.#pools.settle()
     this.#resume(out)
     this.#spillover.pass(now, out)
     this.#workers.refill(this.#grant(now, out), this.#environments.isReady(this.#workers.warm), now, out)
@@ -61,7 +71,7 @@ export class Scheduler {
 
   /** When the next pass is due though nothing happens. */
   deadline(): Millis | null {
-    const next = Math.min(this.#deadline, this.#guard.changesAt, this.#spillover.deadline() ?? Number.POSITIVE_INFINITY)
+    const next = Math.min(this.#deadline, this.#pools.changesAt, this.#spillover.deadline() ?? Number.POSITIVE_INFINITY)
     return next === Number.POSITIVE_INFINITY ? null : next
   }
 
@@ -69,7 +79,7 @@ export class Scheduler {
   end(lease: Lease): void {
     if (isCpuless(lease.class.resources) && lease.phase === 'running') this.#cap.ended(lease.class.key)
     this.#leases.end(lease)
-    this.#ledger.give(lease.holding)
+    lease.holding.ledger.give(lease.holding)
   }
 
   block(lease: Lease): void {
@@ -79,7 +89,7 @@ export class Scheduler {
     }
     if (lease.phase !== 'running') return
     lease.phase = 'blocked'
-    this.#ledger.lendCpu(lease.holding)
+    lease.holding.ledger.lendCpu(lease.holding)
     if (isCpuless(lease.class.resources)) this.#cap.ended(lease.class.key)
   }
 
@@ -90,8 +100,14 @@ export class Scheduler {
   }
 
   #resume(out: NodeEffect[]): void {
+    const exhausted = new Set<Ledger>()
     for (const lease of this.#leases.resuming) {
-      if (!this.#ledger.retakeCpu(lease.holding)) return
+      const { ledger } = lease.holding
+      if (exhausted.has(ledger)) continue
+      if (!ledger.retakeCpu(lease.holding)) {
+        exhausted.add(ledger)
+        continue
+      }
       this.#leases.resuming.delete(lease)
       lease.phase = 'running'
       if (isCpuless(lease.class.resources)) this.#cap.began(lease.class.key)
@@ -106,15 +122,14 @@ export class Scheduler {
 
   /** Gives, by make, the requests that have their resources and wait for a worker only. */
   #grant(now: Millis, out: NodeEffect[]): Map<string, Shortage> {
-    this.#guard.look(this.#ready(), now)
+    this.#pools.begin(() => this.#ready(), now)
     for (const request of this.#requests.all()) request.expected = 0
-    // What is left once those are served that wait for a worker to start: nobody behind them may take it from them.
-    const left = { ...this.#ledger.available }
     const short = new Map<string, Shortage>()
     for (;;) {
-      const request = this.#next(left, now)
-      if (request === null) return short
-      subtract(left, request.need)
+      const next = this.#next(now)
+      if (next === null) return short
+      const { request, pool } = next
+      this.#pools.reserve(pool, request.need)
       const worker = this.#workers.take(request, request.actor === null ? 'leased' : 'actor')
       if (worker === null) {
         request.expected++
@@ -123,21 +138,22 @@ export class Scheduler {
         if (missing === undefined) short.set(make.key, { make, count: 1 })
         else missing.count++
       } else {
-        this.#serve(request, worker, now, out)
+        this.#serve(request, pool, worker, now, out)
       }
     }
   }
 
-  #next(left: Record<string, number>, now: Millis): Request | null {
-    let other: Request | null = null
-    let urgent: Request | null = null
+  #next(now: Millis): Next | null {
+    let other: Next | null = null
+    let urgent: Next | null = null
     for (const [owner, mine] of this.#requests.owners()) {
       const isUrgent = owner !== HEAD && this.#leases.of(owner)?.phase === 'blocked'
       if (isUrgent ? urgent !== null : other !== null) continue
       for (const request of mine.values()) {
-        if (!this.#servable(request, left, now)) continue
-        if (isUrgent) urgent = request
-        else other = request
+        const pool = this.#poolFor(request, now)
+        if (pool === null) continue
+        if (isUrgent) urgent = { request, pool }
+        else other = { request, pool }
         break
       }
       if (urgent !== null && (other !== null || this.#urgentInARow < URGENT_IN_A_ROW)) break
@@ -150,19 +166,19 @@ export class Scheduler {
     return urgent
   }
 
-  #servable(request: Request, left: Record<string, number>, now: Millis): boolean {
-    if (request.notHere || request.expected >= request.count) return false
-    if (!this.#environments.isReady(request.environment)) return false
-    // `left` knows amounts; that one device has room for a fraction only the ledger knows.
-    if (!fits(request.need, left) || !this.#ledger.fits(request.need) || this.#guard.holdsBack(request)) return false
-    if (request.class === null || !isCpuless(request.need)) return true
-    if (this.#cap.room(request.key, now) > request.expected) return true
+  /** What it can be served from now; null when it cannot. */
+  #poolFor(request: Request, now: Millis): Pool | null {
+    if (request.notHere || request.expected >= request.count) return null
+    if (!this.#environments.isReady(request.environment)) return null
+    const pool = this.#pools.withRoom(request)
+    if (pool === null || request.class === null || !isCpuless(request.need)) return pool
+    if (this.#cap.room(request.key, now) > request.expected) return pool
     this.#deadline = Math.min(this.#deadline, this.#cap.growsAt(request.key))
-    return false
+    return null
   }
 
-  #serve(request: Request, worker: Worker, now: Millis, out: NodeEffect[]): void {
-    const holding = this.#ledger.take(request.need)
+  #serve(request: Request, { ledger }: Pool, worker: Worker, now: Millis, out: NodeEffect[]): void {
+    const holding = ledger.take(request.need)
     const workerId = worker.workerId as WorkerId
     this.#requests.served(request, now)
     if (request.actor !== null) {
@@ -187,9 +203,11 @@ export class Scheduler {
 
   /** Asks owners whose leases hold what others lack, at once when that begins and then once a quantum. */
   #reclaim(now: Millis, out: NodeEffect[]): void {
-    const waiting: Request[] = []
+    const waiting: Waiting[] = []
     for (const request of this.#ready()) {
-      if (!request.notHere && request.expected < request.count && !this.#ledger.fits(request.need)) waiting.push(request)
+      if (request.notHere || request.expected >= request.count) continue
+      const lacking = this.#pools.lacking(request)
+      if (lacking.size > 0) waiting.push({ request, lacking })
     }
     if (waiting.length === 0 && this.#leases.resuming.size === 0) return this.#askAgainAt.clear()
     for (const [owner, leases] of this.#leases.owners()) {
@@ -203,18 +221,35 @@ export class Scheduler {
     }
   }
 
-  #holdsWhatOthersLack(owner: WorkerId, leases: Set<Lease>, waiting: readonly Request[]): boolean {
+  /** Whether a task waits for its CPU of that ledger. */
+  #resumes(ledger: Ledger): boolean {
+    for (const { holding } of this.#leases.resuming) if (holding.ledger === ledger) return true
+    return false
+  }
+
+  #holdsWhatOthersLack(owner: WorkerId, leases: Set<Lease>, waiting: readonly Waiting[]): boolean {
     for (const lease of leases) {
       if (lease.phase !== 'running') continue
       const held = lease.class.resources
-      if (this.#leases.resuming.size > 0 && (held.CPU ?? 0) > 0) return true
-      for (const request of waiting) {
+      if ((held.CPU ?? 0) > 0 && this.#resumes(lease.holding.ledger)) return true
+      for (const { request, lacking } of waiting) {
         if (request.owner === owner && request.key === lease.class.key) continue
-        if (this.#ledger.lacking(request.need).some(name => (held[name] ?? 0) > 0)) return true
+        if (lacking.get(lease.holding.ledger)?.some(name => (held[name] ?? 0) > 0)) return true
       }
     }
     return false
   }
+}
+
+/** What can be served now, and from what. */
+interface Next {
+  readonly request: Request
+  readonly pool: Pool
+}
+
+interface Waiting {
+  readonly request: Request
+  readonly lacking: ReadonlyMap<Ledger, string[]>
 }
 
 function isCpuless(resources: Record<string, number>): boolean {

@@ -13,32 +13,47 @@ import type { Millis } from '../machine.js'
 import type { NodeState } from '../policy/node-state.js'
 import { feasibleNodes, pickMany } from '../policy/pick.js'
 import { fits, subtract } from '../resources.js'
+import type { Bundles } from './bundles.js'
 import type { ClusterView } from './cluster-view.js'
 import type { NodeEffect } from './events.js'
+import { type GroupWork, groupOf } from './group-work.js'
 import { demandOf } from './impossible.js'
 import type { Ledger } from './ledger.js'
 import type { Request, Requests } from './requests.js'
+
+export interface SpilloverParts {
+  readonly cluster: ClusterView
+  readonly requests: Requests
+  readonly ledger: Ledger
+  readonly bundles: Bundles
+  readonly groups: GroupWork
+}
 
 export class Spillover {
   readonly #cluster: ClusterView
   readonly #requests: Requests
   readonly #ledger: Ledger
+  readonly #bundles: Bundles
+  readonly #groups: GroupWork
   #turn = 0
   #deadline: Millis = Number.POSITIVE_INFINITY
 
-  constructor(cluster: ClusterView, requests: Requests, ledger: Ledger) {
+  constructor({ cluster, requests, ledger, bundles, groups }: SpilloverParts) {
     this.#cluster = cluster
     this.#requests = requests
     this.#ledger = ledger
+    this.#bundles = bundles
+    this.#groups = groups
   }
 
   /** Sends away what is better served elsewhere, and refuses what has waited here for others long enough. To be called before each round of grants. */
   pass(now: Millis, out: NodeEffect[]): void {
     this.#deadline = Number.POSITIVE_INFINITY
+    for (const request of [...this.#requests.all()]) if (groupOf(request) !== null) this.#inGroup(request, now, out)
     if (this.#cluster.alone) return
     const left = { ...this.#ledger.available }
     for (const request of [...this.#requests.all()]) {
-      if (request.class === null || request.where?.strategy.is === 'group') continue
+      if (request.class === null || groupOf(request) !== null) continue
       if (this.isForeign(request.owner)) this.#guest(request, left, now, out)
       else this.#own(request, left, now, out)
     }
@@ -80,15 +95,38 @@ export class Spillover {
     this.#send(request, spill, now, out)
   }
 
-  #send(request: Request, { counts }: Spill, now: Millis, out: NodeEffect[]): void {
-    if (counts.size === 0) return
-    for (const [node, count] of counts) {
-      request.count -= count
-      this.#cluster.sent(node.nodeId, request.need, count, now)
+  #inGroup(request: Request, now: Millis, out: NodeEffect[]): void {
+    if (request.actor !== null) return
+    if (!this.isForeign(request.owner)) {
+      const counts = this.#groups.pass(request, this.#turn++, out)
+      if (counts !== null) this.#tell(request, counts, out)
+      return
     }
+    const { groupId, bundle } = groupOf(request) as NonNullable<ReturnType<typeof groupOf>>
+    if (this.#bundles.of(groupId).some(each => each.state !== 'leaving' && (bundle < 0 || each.index === bundle))) return
+    // Not at once: its own node may be about to hear where the bundles are now.
+    const at = request.waitingSince + limits.guestWaitMs
+    if (now < at) this.#deadline = Math.min(this.#deadline, at)
+    else this.#refuse(request, request.count, out)
+  }
+
+  #send(request: Request, { counts }: Spill, now: Millis, out: NodeEffect[]): void {
+    for (const [node, count] of counts) this.#cluster.sent(node.nodeId, request.need, count, now)
+    this.#tell(request, new Map([...counts].map(([node, count]) => [node.daemonId, count])), out)
+  }
+
+  #tell(request: Request, counts: ReadonlyMap<WorkerId, number>, out: NodeEffect[]): void {
+    if (counts.size === 0) return
+    for (const count of counts.values()) request.count -= count
     if (request.count === 0) this.#requests.remove(request.owner, request.key)
-    const to = [...counts.keys()].map(node => node.daemonId)
-    out.push({ is: 'send', to: request.owner, message: { is: 'spill', classKey: request.key, to, counts: [...counts.values()] } })
+    const [to, each] = [[...counts.keys()], [...counts.values()]]
+    out.push({ is: 'send', to: request.owner, message: { is: 'spill', classKey: request.key, to, counts: each } })
+  }
+
+  #refuse(request: Request, count: number, out: NodeEffect[]): void {
+    request.count -= count
+    if (request.count === 0) this.#requests.remove(request.owner, request.key)
+    out.push({ is: 'send', to: request.owner, message: { is: 'wantRefused', classKey: request.key, count } })
   }
 
   #guest(request: Request, left: Amounts, now: Millis, out: NodeEffect[]): void {
@@ -99,11 +137,7 @@ export class Spillover {
     const at = closed ? now : request.waitingSince + limits.guestWaitMs
     if (now < at) this.#deadline = Math.min(this.#deadline, at)
     else if (!closed && !this.#hasRoomElsewhere(request, now)) this.#deadline = Math.min(this.#deadline, now + limits.guestWaitMs)
-    else {
-      request.count = staying
-      if (staying === 0) this.#requests.remove(request.owner, request.key)
-      out.push({ is: 'send', to: request.owner, message: { is: 'wantRefused', classKey: request.key, count } })
-    }
+    else this.#refuse(request, count, out)
   }
 
   #hasRoomElsewhere(request: Request, now: Millis): boolean {

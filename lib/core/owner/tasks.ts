@@ -4,6 +4,7 @@
 import {
   NodeDiedError,
   OutOfMemoryError,
+  PlacementGroupRemovedError,
   RuntimeEnvError,
   TaskCancelledError,
   TaskUnschedulableError,
@@ -12,7 +13,7 @@ import {
 } from '../../errors.js'
 import { objectId } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { Death, NodeId, WorkerId } from '../../wire/messages.js'
+import type { Death, NodeId, Unplaceable, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import { describeFailure } from '../environment.js'
 import type { Millis } from '../machine.js'
@@ -247,9 +248,10 @@ export class Tasks {
     return soonest
   }
 
-  unplaceable(classKey: string, message: string, now: Millis, out: Effect[]): void {
+  unplaceable({ classKey, message, groupRemoved }: Unplaceable, now: Millis, out: Effect[]): void {
     for (const task of this.leases.unplaceable(classKey, out)) {
-      this.fail(task, new TaskUnschedulableError(`${task.name} cannot be scheduled: ${message}`), now, out)
+      const why = `${task.name} cannot be scheduled: ${message}`
+      this.fail(task, groupRemoved ? new PlacementGroupRemovedError(why) : new TaskUnschedulableError(why), now, out)
     }
   }
 

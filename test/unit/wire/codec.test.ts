@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { WireError } from '#lib/errors.js'
 import { objectId } from '#lib/ids.js'
 import { decodeControl, encodeControl } from '#lib/wire/codec.js'
-import type { ActorSpec, ActorView, Control, Death, Environment, JobSpec, NodeView, Where } from '#lib/wire/messages.js'
+import type { ActorSpec, ActorView, Control, Death, Environment, GroupSpec, JobSpec, NodeView, Where } from '#lib/wire/messages.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 
 const W = workerIdOf(3)
@@ -17,6 +17,9 @@ const environment: Environment = {
 }
 const job: JobSpec = { jobId: 'j', namespace: 'n', driver: W, cwd: '/', loaders: ['tsx'], execArgv: ['-x'], nodeOptions: '' }
 const where: Where = { strategy: { is: 'group', groupId: 'g', bundle: -1, capture: true }, labels: { zone: '!a' } }
+const group: GroupSpec = {
+  ...{ groupId: 'g', name: null, namespace: 'n', strategy: 'PACK', bundles: [{ CPU: 1 }, {}], detached: false, jobId: 'j' },
+}
 const class_ = { key: 'CPU:1', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment, job, where, near: null }
 const death: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false }
 const spec: ActorSpec = {
@@ -65,6 +68,12 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   killWorker: { is: 'killWorker', workerId: W, reason: 'r' },
   spill: { is: 'spill', classKey: 'k', to: [W], counts: [1] },
   wantRefused: { is: 'wantRefused', classKey: 'k', count: 2 },
+  groupCreate: { is: 'groupCreate', spec: group },
+  groupRemove: { is: 'groupRemove', groupId: 'g' },
+  groupWatch: { is: 'groupWatch', groupId: 'g' },
+  groupByName: { is: 'groupByName', request: 1, name: 'x', namespace: 'n' },
+  groupState: { is: 'groupState', groupId: 'g', view: { spec: group, phase: 'created', daemons: [W, null], why: null } },
+  groupNamed: { is: 'groupNamed', request: 1, view: null },
   corrupt: { is: 'corrupt', workerId: W, detail: 'd' },
   collect: { is: 'collect' },
   endJob: { is: 'endJob' },
@@ -79,7 +88,7 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   },
   refused: { is: 'refused', message: 'm', code: 'c' },
   grant: { is: 'grant', classKey: 'k', leaseId: 1, workerId: W, gpuIds: ['0'], nodeId: 'n' },
-  unplaceable: { is: 'unplaceable', classKey: 'k', message: 'm', final: false },
+  unplaceable: { is: 'unplaceable', classKey: 'k', message: 'm', final: false, groupRemoved: false },
   envBroken: { is: 'envBroken', classKey: 'k', field: 'runtimeEnv.npm', message: 'm' },
   reclaim: { is: 'reclaim' },
   resumed: { is: 'resumed', leaseId: 1 },
@@ -115,7 +124,9 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
     actors: [{ actorId: 'a', incarnation: 1, workerId: W, pid: 3, gpuIds: ['0'] }],
     placing: ['b'],
     watches: [['a', W]],
+    groupWatches: [['g', W]],
     jobs: ['00000001'],
+    bundles: [{ groupId: 'g', attempt: 'a', index: 0, committed: true }],
   },
   beat: { is: 'beat', available: { CPU: 1 }, demand: [{ resources: { CPU: 1 }, count: 2 }] },
   forHead: { is: 'forHead', seq: 1, from: W, message: { is: 'actorWatch', actorId: 'a' } },

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions of people to this node: its workers, what waits and for what, and what the processes here own.
+
+import { isObjectId, ownerOf } from '../../ids.js'
+import type { Query, WorkerId } from '../../wire/messages.js'
+import type { Millis } from '../machine.js'
+import { fromAmounts } from '../resources.js'
+import type { ClusterView } from './cluster-view.js'
+import type { Environments } from './environments.js'
+import type { NodeEffect } from './events.js'
+import { type GroupWork, groupOf } from './group-work.js'
+import * as impossible from './impossible.js'
+import type { Leases } from './leases.js'
+import type { Ledger } from './ledger.js'
+import type { Questions } from './questions.js'
+import type { Request, Requests } from './requests.js'
+import { waitingRows, workerRows } from './rows.js'
+import type { Workers } from './workers.js'
+
+export interface AnswerParts {
+  readonly cluster: ClusterView
+  readonly ledger: Ledger
+  readonly leases: Leases
+  readonly workers: Workers
+  readonly requests: Requests
+  readonly environments: Environments
+  readonly groups: GroupWork
+  readonly questions: Questions
+}
+
+export class Answers {
+  readonly #parts: AnswerParts
+
+  constructor(parts: AnswerParts) {
+    this.#parts = parts
+  }
+
+  /** `processes`: those of this node. */
+  query(from: WorkerId, { request, what, argument }: Query, processes: ReadonlySet<WorkerId>, now: Millis, out: NodeEffect[]): void {
+    const { questions, workers, leases, cluster } = this.#parts
+    if (what === 'tasks' || what === 'objects') return questions.ask(from, request, what, argument, processes, now, out)
+    if (what === 'explain' && isObjectId(argument)) {
+      const owner = ownerOf(argument)
+      return questions.ask(from, request, what, argument, processes.has(owner) ? [owner] : [], now, out)
+    }
+    const rows = (): unknown[] => {
+      if (what === 'workers') return workerRows(workers, leases, cluster.own.nodeId)
+      return what === 'explain' ? this.#waiting(argument, now) : [this.resources()]
+    }
+    out.push({ is: 'send', to: from, message: { is: 'answer', request, rows: rows() } })
+  }
+
+  /** What there is and what is free, as users write it. */
+  resources(): { resources: Record<string, number>; available: Record<string, number> } {
+    const { ledger } = this.#parts
+    return { resources: fromAmounts(ledger.total), available: fromAmounts(ledger.available) }
+  }
+
+  /** What the requests of a class, or of an actor, wait for. */
+  #waiting(what: string, now: Millis): unknown[] {
+    const { requests, ledger, environments, cluster, groups } = this.#parts
+    const why = (request: Request): string | null => {
+      if (groupOf(request) !== null) return groups.describe(request)
+      if (request.impossibleSince !== null) return impossible.describe(request, cluster, now)
+      return request.notHere ? 'another node that can serve it' : null
+    }
+    return waitingRows(what, requests.all(), ledger, environments, why).map(row => ({ ...row, ...this.resources() }))
+  }
+}

@@ -65,6 +65,17 @@ export function plainBytes({ buffer, byteOffset, length }: Buffer): Uint8Array {
   return new Uint8Array(buffer, byteOffset, length)
 }
 
+/** A call that a signal (of a child that ended, say) may interrupt before it has done anything: made again. */
+export function retried<T>(call: () => T): T {
+  for (;;) {
+    try {
+      return call()
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EINTR') throw error
+    }
+  }
+}
+
 async function watch(guard: Zmq.Reply, admitted: Uint8Array): Promise<void> {
   for await (const [version, request, domain, , , mechanism, key] of guard) {
     const known =

@@ -4,7 +4,7 @@
 
 import { limits } from '../../options.js'
 import type { Connection } from '../link-table.js'
-import { plainBytes, type Zmq, type ZmqContext } from './context.js'
+import { plainBytes, retried, type Zmq, type ZmqContext } from './context.js'
 
 export interface DialledListener {
   connected(connection: Connection): void
@@ -45,10 +45,11 @@ export class Dialled implements Connection {
     const reconnect = { reconnectInterval: limits.reconnectMs[0], reconnectMaxInterval: limits.reconnectMs[1] }
     // Nothing is queued for a connection that is not there.
     const dealer = new zmq.Dealer({ ...client, ...reconnect, immediate: true, ipv6: this.address.includes('[') })
-    dealer.events.on('handshake', () => this.#connected())
-    dealer.events.on('disconnect', () => this.#disconnected(dealer))
+    const events = retried(() => dealer.events)
+    events.on('handshake', () => this.#connected())
+    events.on('disconnect', () => this.#disconnected(dealer))
     try {
-      dealer.connect(this.address)
+      retried(() => dealer.connect(this.address))
     } catch (error) {
       this.listener.refused(`it is no address (${(error as Error).message})`)
     }

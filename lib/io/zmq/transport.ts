@@ -9,7 +9,7 @@ import { limits } from '../../options.js'
 import type { NodeId, WorkerId } from '../../wire/messages.js'
 import { type Clock, type Connection, LinkTable } from '../link-table.js'
 import type { Transport, TransportListener } from '../transport.js'
-import { plainBytes, type Zmq, type ZmqContext, zmqContext } from './context.js'
+import { plainBytes, retried, type Zmq, type ZmqContext, zmqContext } from './context.js'
 import { Dialled } from './dialled.js'
 
 export interface ZmqOptions {
@@ -85,8 +85,9 @@ class ZmqTransport implements Transport {
     const dialler = { dial: (address: string) => this.#dial(address) }
     this.#table = new LinkTable({ id, daemonId, address: this.address }, listener, dialler, clock, () => randomInt(1, 2 ** 32))
     const strange = (error: Error): void => this.#refused('', `it has another token, or speaks no ZeroMQ (${error.message})`)
-    router.events.on('handshake:error:auth', ({ error }) => strange(error))
-    router.events.on('handshake:error:protocol', ({ error }) => strange(error))
+    const events = retried(() => router.events)
+    events.on('handshake:error:auth', ({ error }) => strange(error))
+    events.on('handshake:error:protocol', ({ error }) => strange(error))
     void this.#receive().catch(this.#failed)
   }
 

@@ -179,6 +179,12 @@ export class Mesh implements RouteHost {
     return this.byId.values()
   }
 
+  /** Something was said that no ring, and no credit, has room for yet. */
+  get isWaiting(): boolean {
+    for (const peer of this.byId.values()) if (peer.backlogBytes > 0) return true
+    return false
+  }
+
   close(): void {
     this.flush()
     for (const peer of this.byId.values()) peer.open = false
@@ -190,6 +196,7 @@ export class Mesh implements RouteHost {
   forget(peer: Peer): void {
     peer.open = false
     peer.backlog.length = 0
+    peer.backlogBytes = 0
     peer.length = 0
     if (this.byId.get(peer.workerId) === peer) this.byId.delete(peer.workerId)
     if (this.byChannel.get(peer.channel) === peer) {

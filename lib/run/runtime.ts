@@ -260,7 +260,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
       return
     }
     this.mesh.flush()
-    setImmediate(() => process.exit(0))
+    if (this.mesh.isWaiting) setTimeout(() => this.leave(attempt + 1), limits.leaveAgainMs)
+    else setImmediate(() => process.exit(0))
   }
 
   close(): void {

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { CuttableProxy } from './cuttable-proxy.js'
 import { waitFor } from './support.js'
 
 interface Heard {
@@ -84,6 +85,31 @@ suite('routes between real processes', () => {
     await waitFor(() => b.speaker.texts.length === said.length && a.speaker.texts.length === 1, 'all messages')
     assert.deepEqual(b.speaker.texts, said)
     assert.deepEqual(a.speaker.heard, [{ from: to, is: 'warning', text: 'back', size: 4 }])
+  })
+
+  test('arrive once and in order over a connection that is cut again and again', async () => {
+    const [a, b] = [await node('aaaaaaaaaa'), await node('bbbbbbbbbb')]
+    const proxy = new CuttableProxy()
+    try {
+      const { hello } = b.daemon
+      a.daemon.tell({ open: { ...hello, address: await proxy.to(hello.address) } })
+      const said: string[] = []
+      for (let round = 0; round < 10; round++) {
+        for (let i = 0; i < 50; i++) {
+          said.push(`${round}.${i} ${'x'.repeat((i * 997) % 20_000)}`)
+          a.speaker.tell({ to: b.speaker.hello.workerId, text: said.at(-1) })
+          b.speaker.tell({ to: a.speaker.hello.workerId, text: said.at(-1) })
+        }
+        await waitFor(() => b.speaker.texts.length > round * 50, 'some of them')
+        proxy.cut()
+        proxy.join()
+      }
+      await waitFor(() => b.speaker.texts.length >= said.length && a.speaker.texts.length >= said.length, 'all of them')
+      assert.deepEqual(b.speaker.texts, said)
+      assert.deepEqual(a.speaker.texts, said)
+    } finally {
+      proxy.end()
+    }
   })
 
   test('of a process that is gone the sender hears', async () => {

@@ -36,9 +36,9 @@ suite('refusals of a transport over ZeroMQ', () => {
     for (const context of contexts.splice(0)) context.close()
   })
 
-  async function station(id: string): Promise<Station> {
+  async function station(id: string, token = 'token'): Promise<Station> {
     const made = new Station(id)
-    made.transport = await zmqTransport({ id, daemonId: `${id}0000${'d'.repeat(10)}`, token: 'token', listener: made })
+    made.transport = await zmqTransport({ id, daemonId: `${id}0000${'d'.repeat(10)}`, token, listener: made })
     stations.push(made)
     return made
   }
@@ -80,6 +80,15 @@ suite('refusals of a transport over ZeroMQ', () => {
     }
     socket.close()
     await stillWorks(b)
+  })
+
+  test('who has another token hears what is most likely wrong', async () => {
+    const [b, a] = [await station(B), await station(A, 'another')]
+    a.transport.open({ id: B, address: b.transport.address })
+    await waitFor(() => a.refusals.length > 0 && b.refusals.length > 0, 'the refusals')
+    assert.equal(a.refusals[0]?.address, b.transport.address)
+    assert.match(a.refusals[0]?.why ?? '', /most likely its token is another/)
+    assert.match(b.refusals[0]?.why ?? '', /it has another token/)
   })
 
   test('a node that is refused for its version is told, and gives up', async () => {

@@ -13,6 +13,9 @@ export interface DialledListener {
   refused(why: string): void
 }
 
+/** So often in a row a connection may end before its handshake for want of luck. */
+const TOLERATED = 2
+
 export class Dialled implements Connection {
   #dealer: Zmq.Dealer
   /** The handshake of the connection that stands is done. */
@@ -70,7 +73,8 @@ export class Dialled implements Connection {
       this.#known = false
       return this.listener.disconnected(this, 'the connection ended')
     }
-    this.listener.refused('it ends the connection before a handshake: most likely its token is another')
+    if (this.#turnedAway >= TOLERATED)
+      this.listener.refused('it ends each connection before the handshake: most likely its token is another')
     const [first, last] = limits.reconnectMs
     dealer.close()
     this.#timer = setTimeout(

@@ -145,7 +145,7 @@ suite('mesh', () => {
     const texts = Array.from({ length: 400 }, (_, i) => `${i} ${'y'.repeat(1000)}`)
     for (const text of texts) a.say(b, text)
     a.mesh.flush()
-    assert.ok(peer.backlog.length > 0)
+    assert.ok(peer.backlog.length > 0 && a.mesh.isWaiting)
     assert.equal(
       peer.backlogBytes,
       peer.backlog.reduce((sum, packet) => sum + packet.length, 0),
@@ -156,6 +156,7 @@ suite('mesh', () => {
     net.settle()
     assert.deepEqual(b.texts, [...texts, 'last'])
     assert.equal(peer.backlogBytes, 0)
+    assert.equal(a.mesh.isWaiting, false)
   })
 
   test('property: any messages arrive as they were sent, whatever the sizes, flushes and deliveries between', () => {

@@ -57,11 +57,9 @@ export class SimDriver {
       return
     }
     const { entry } = step.value
-    const next = () => {
-      this.#next = () => this.#advance(() => this.process.feed(this.#steps, entry))
-    }
     this.process.need(entry)
-    if (entry.settled) next()
-    else this.process.whenSettled(entry, next)
+    this.process.whenReady(entry, outcome => {
+      this.#next = () => this.#advance(() => this.process.feed(this.#steps, outcome))
+    })
   }
 }

@@ -2,19 +2,20 @@
 // What runs bodies in a simulated process, as lib/run/executor.ts and lib/run/lease.ts do it: one task at a time; a wait
 // gives the CPU back; the answer leaves once every borrow with others than the caller is known to its owner.
 
-import { type Entry, STATE } from '#lib/core/owner/entry.js'
 import type { Outcome } from '#lib/core/owner/outcome.js'
 import type { TaskReply } from '#lib/core/owner/tasks.js'
 import { objectId } from '#lib/ids.js'
 import type { LeaseStart, WorkerId } from '#lib/wire/messages.js'
 import { CLAIM, type Encoded, type TaskFrame } from './frames.js'
+import { sizeOf } from './object-store.js'
 import type { Ref, SimProcess } from './process.js'
 import { type Body, body, type Value } from './program.js'
 
 interface Running {
   from: WorkerId
   frame: TaskFrame
-  steps: Body<Ref>
+  /** Null while its arguments are not all here. */
+  steps: Body<Ref> | null
   /** Gives the body its next value; null while it waits. */
   next: (() => void) | null
   cancelled: boolean
@@ -38,6 +39,13 @@ export class SimExecutor {
     const go = this.#onResumed
     this.#onResumed = null
     go?.()
+  }
+
+  arrived(from: WorkerId, frame: TaskFrame): void {
+    this.queue.push({ from, frame })
+    if (this.process.world.isAlone || (this.running === null && this.queue.length === 1)) return
+    // While it waits for its turn.
+    for (const argument of frame.args) if ('stored' in argument) this.process.fetches.ahead(argument.stored)
   }
 
   /** A body that runs takes no notice; its children are cancelled, and its answer says that it was. */
@@ -81,20 +89,32 @@ export class SimExecutor {
   #begin({ from, frame }: { from: WorkerId; frame: TaskFrame }): void {
     const { process } = this
     if (!frame.asked && !this.#claim(from, frame.claim)) return this.#reply(from, frame, 'revoked', [], [])
-    const args: Value<Ref>[] = []
-    for (const argument of frame.args) {
-      const encoded = 'stored' in argument ? process.world.store.get(argument.stored) : argument.inline
-      if (encoded !== undefined) args.push(process.decode(encoded))
-      else process.world.missing(`argument ${'stored' in argument ? argument.stored : ''} of a task`)
+    this.running = { from, frame, steps: null, next: null, cancelled: false }
+    this.#load(this.running, [])
+  }
+
+  /** Arguments that are not in this node's store are brought there first, one after the other. */
+  #load(running: Running, loaded: Encoded[]): void {
+    const argument = running.frame.args[loaded.length]
+    if (argument === undefined) {
+      running.next = () => this.#start(running, loaded)
+      return
     }
-    if (args.length < frame.args.length) {
-      this.#reply(from, frame, 'error', [{ form: 'failed', error: new TextEncoder().encode('an argument is lost') }], [])
-      return process.discardAll()
-    }
+    if ('inline' in argument) return this.#load(running, [...loaded, argument.inline])
+    this.process.read(argument.stored, 'argument', outcome => {
+      if (!(outcome instanceof Error)) return this.#load(running, [...loaded, outcome])
+      running.next = () => this.process.whenBorrowsAreKnown(running.from, () => this.#failed(running, new Error('an argument is lost')))
+    })
+  }
+
+  #start(running: Running, loaded: Encoded[]): void {
+    const { process } = this
+    const { from, frame } = running
+    const args = loaded.map(each => process.decode(each))
     const steps = body<Ref>(process, frame.seed, frame.depth, args)
     process.world.begins(objectId(from, frame.task))
-    this.running = { from, frame, steps, next: null, cancelled: false }
-    this.running.next = () => this.advance(() => steps.next())
+    running.steps = steps
+    this.advance(() => steps.next())
   }
 
   /** False when the owner has taken the task back. */
@@ -116,24 +136,32 @@ export class SimExecutor {
     }
     if (step.done) return this.process.whenBorrowsAreKnown(running.from, () => this.#answered(running, step.value as Value<Ref>))
     const { entry } = step.value
-    const go_ = () => {
-      running.next = () => this.advance(() => this.process.feed(running.steps, entry))
-    }
+    let waits = false
     this.process.need(entry)
-    if (entry.settled) return go_()
-    this.#wait(entry, go_)
+    this.process.whenReady(entry, outcome => {
+      const go = () => {
+        running.next = () => this.advance(() => this.process.feed(running.steps as Body<Ref>, outcome))
+      }
+      if (waits) this.#resume(go)
+      else go()
+    })
+    waits = running.next === null
+    if (waits) this.#block()
   }
 
-  #wait(entry: Entry, go: () => void): void {
+  #block(): void {
     const { process } = this
     const { from } = this.running as Running
     const leaseId = this.#leases.get(from) as number
     process.control(process.world.node, { is: 'blocked', leaseId })
     process.control(from, { is: 'leaseBlocked', leaseId })
-    process.whenSettled(entry, () => {
-      this.#onResumed = go
-      process.control(process.world.node, { is: 'unblock', leaseId })
-    })
+  }
+
+  #resume(go: () => void): void {
+    const { process } = this
+    const { from } = this.running as Running
+    this.#onResumed = go
+    process.control(process.world.node, { is: 'unblock', leaseId: this.#leases.get(from) as number })
   }
 
   #answered({ from, frame, cancelled }: Running, value: Value<Ref>): void {
@@ -147,8 +175,9 @@ export class SimExecutor {
     if (entries.length > 0) process.owner.references.holdForCaller(from, frame.task, entries)
     let outcome: Outcome = { form: 'plain', value: encoded }
     if (process.world.chance(0.4)) {
-      process.world.store.set(objectId(from, frame.task), encoded)
-      outcome = { form: 'stored', sizeBytes: 1 }
+      const id = objectId(from, frame.task)
+      process.world.store.put(id, encoded)
+      outcome = { form: 'stored', sizeBytes: sizeOf(id) }
     }
     this.#reply(from, frame, 'ok', [outcome], encoded.refs)
     this.#ended()
@@ -169,12 +198,4 @@ export class SimExecutor {
     const contained = refs.length > 0 ? [refs] : null
     this.process.send(from, { is: 'reply', from: this.process.id, claim, task, status, results, contained, retry: false })
   }
-}
-
-/** The value of a settled entry, or its failure. */
-export function outcomeOf(entry: Entry, store: Map<string, Encoded>, id: string): Encoded | Error | null {
-  if (entry.state === STATE.failed)
-    return entry.error instanceof Error ? entry.error : new Error(new TextDecoder().decode(entry.error as Uint8Array))
-  if (entry.state === STATE.stored) return store.get(id) ?? null
-  return entry.plain as Encoded
 }

@@ -4,6 +4,7 @@
 import type { ContainedRef, Outcome } from '#lib/core/owner/outcome.js'
 import type { TaskReply } from '#lib/core/owner/tasks.js'
 import type { Control, WorkerId } from '#lib/wire/messages.js'
+import type { ObjectStore } from './object-store.js'
 
 export interface Encoded {
   n: number
@@ -38,8 +39,9 @@ export const CLAIM = { free: 0, queued: 1, claimed: 2, revoked: 3 } as const
 export interface Surroundings {
   readonly now: number
   readonly node: WorkerId
-  /** By id. */
-  readonly store: Map<string, Encoded>
+  readonly store: ObjectStore
+  /** There is no other node. */
+  readonly isAlone: boolean
   /** Words of the tasks that `from` sends to `to`. */
   claims(from: WorkerId, to: WorkerId): Int32Array
   alive(process: WorkerId): boolean

@@ -11,12 +11,14 @@ import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
 import { type Argument, TASK, Task } from '#lib/core/owner/task.js'
 import { nodeOf, objectId } from '#lib/ids.js'
 import { NO_CLAIM } from '#lib/wire/frames.js'
-import type { Control, JobSpec, NodeDied, SchedulingClass, WorkerDied, WorkerId } from '#lib/wire/messages.js'
+import type { Control, JobSpec, NodeDied, NodeId, PullWhy, SchedulingClass, WorkerDied, WorkerId } from '#lib/wire/messages.js'
 import { actorSpec, jobOf } from '../fakes/cluster.js'
 import { CPU } from '../fakes/owner.js'
 import { SimActor } from './actor.js'
-import { outcomeOf, SimExecutor } from './executor.js'
+import { SimExecutor } from './executor.js'
 import { CLAIM, type Encoded, type Frame, type SentArgument, type Surroundings } from './frames.js'
+import { SimFetches } from './fetches.js'
+import { sizeOf } from './object-store.js'
 import type { Child, Context, Value } from './program.js'
 
 export class Ref {
@@ -29,6 +31,7 @@ export class Ref {
 export class SimProcess implements Context<Ref> {
   readonly owner: Owner
   readonly executor: SimExecutor
+  readonly fetches: SimFetches
   actor: SimActor | null = null
   /** Refs in the hands of the body that runs, and those nobody has any more. */
   readonly refs = new Set<Ref>()
@@ -50,6 +53,7 @@ export class SimProcess implements Context<Ref> {
   ) {
     this.owner = new Owner(id, world.node, bytes => new Error(new TextDecoder().decode(bytes)))
     this.executor = new SimExecutor(this)
+    this.fetches = new SimFetches(this)
     this.job = isDriver ? jobOf(id) : null
   }
 
@@ -58,8 +62,9 @@ export class SimProcess implements Context<Ref> {
   put(value: Value<Ref>): Ref {
     const seq = this.owner.nextSeq(1)
     const encoded = this.encode(value)
-    this.world.store.set(objectId(this.id, seq), encoded)
-    const entry = this.owner.stored(seq, 1, encoded.refs.length > 0 ? encoded.refs : null)
+    const id = objectId(this.id, seq)
+    this.world.store.put(id, encoded)
+    const entry = this.owner.stored(seq, sizeOf(id), encoded.refs.length > 0 ? encoded.refs : null)
     return this.#ref(entry)
   }
 
@@ -137,10 +142,32 @@ export class SimProcess implements Context<Ref> {
   }
 
   /** Goes on with a body that asked for a value. */
-  feed<T>(steps: Generator<Ref, T, Value<Ref>>, entry: Entry): IteratorResult<Ref, T> {
-    const outcome = outcomeOf(entry, this.world.store, this.#idOf(entry))
-    if (outcome === null) this.world.missing(`object ${this.#idOf(entry)}, which was got`)
-    return outcome instanceof Error || outcome === null ? steps.throw(outcome ?? new Error('gone')) : steps.next(this.decode(outcome))
+  feed<T>(steps: Generator<Ref, T, Value<Ref>>, outcome: Encoded | Error): IteratorResult<Ref, T> {
+    return outcome instanceof Error ? steps.throw(outcome) : steps.next(this.decode(outcome))
+  }
+
+  /** Calls back with the value of an entry, or its failure: now, or once it is there, in the store of this node where it is in one. */
+  whenReady(entry: Entry, then: (outcome: Encoded | Error) => void): void {
+    if (!entry.settled) return this.#whenSettled(entry, () => this.whenReady(entry, then))
+    if (entry.state === STATE.failed) return then(errorOf(entry))
+    if (entry.state === STATE.stored) return this.read(this.#idOf(entry), 'get', then)
+    then(entry.plain as Encoded)
+  }
+
+  /** The value of a stored object, brought here where it is elsewhere. */
+  read(id: string, why: PullWhy, then: (outcome: Encoded | Error) => void): void {
+    const here = this.world.store.read(id)
+    if (here !== null) return then(here)
+    if (this.world.isAlone) {
+      this.world.missing(`object ${id}, which was got`)
+      return then(new Error('gone'))
+    }
+    this.fetches.want(id, why, error => {
+      // It stays until this returns.
+      const brought = this.world.store.read(id)
+      if (error === null && brought === null) this.read(id, why, then)
+      else then(error ?? (brought as Encoded))
+    })
   }
 
   need(entry: Entry): void {
@@ -150,7 +177,7 @@ export class SimProcess implements Context<Ref> {
     this.dirty = true
   }
 
-  whenSettled(entry: Entry, go: () => void): void {
+  #whenSettled(entry: Entry, go: () => void): void {
     this.#settled.set(entry, [...(this.#settled.get(entry) ?? []), go])
   }
 
@@ -201,7 +228,8 @@ export class SimProcess implements Context<Ref> {
 
   receive(from: WorkerId, frame: Frame): void {
     this.dirty = true
-    if (frame.is === 'task') this.executor.queue.push({ from, frame })
+    if (frame.is === 'reply') placeResults(frame.results, nodeOf(from))
+    if (frame.is === 'task') this.executor.arrived(from, frame)
     else if (frame.is === 'call') this.actor?.queue.push({ from, frame })
     else if (frame.is === 'reply' && frame.claim === NO_CLAIM) {
       this.owner.callReplied(frame, this.world.now, this.#out)
@@ -221,6 +249,8 @@ export class SimProcess implements Context<Ref> {
     else if (frame.message.is === 'retire') this.executor.retiring = true
     else if (frame.message.is === 'workerDied') this.#workerDied(frame.message)
     else if (frame.message.is === 'nodeDied') this.#nodeDied(frame.message)
+    else if (frame.message.is === 'pulled') this.fetches.pulled(frame.message.id)
+    else if (frame.message.is === 'pullFailed') this.fetches.failed(frame.message.id, frame.message.error)
     else if (frame.message.is === 'cancelTask') this.executor.cancel(from, frame.message.task)
     else {
       if (frame.message.is === 'cancelObject') this.#cancelling(this.owner.references.owned.get(frame.message.seq))
@@ -279,7 +309,7 @@ export class SimProcess implements Context<Ref> {
 
   #probe(entry: Entry): void {
     if (entry.owner === null || entry.settled || !this.world.store.has(this.#idOf(entry))) return
-    this.act({ is: 'value', from: entry.owner, seq: entry.seq, outcome: { form: 'stored', sizeBytes: 0 } })
+    this.act({ is: 'value', from: entry.owner, seq: entry.seq, outcome: { form: 'stored', sizeBytes: sizeOf(this.#idOf(entry)) } })
   }
 
   #carryOut(): void {
@@ -315,9 +345,12 @@ export class SimProcess implements Context<Ref> {
       this.owner.calls.actors.delete(actorId)
       this.control(this.world.node, { is: 'actorDrop', actorId })
     } else if (effect.is === 'drop') {
-      if (effect.entry.owner === null && (effect.entry.state === STATE.stored || effect.entry.state === STATE.released))
-        this.world.store.delete(this.#idOf(effect.entry))
-    } else if (effect.is === 'discard') this.world.store.delete(objectId(this.id, effect.seq))
+      if (effect.entry.owner === null) this.fetches.dropped(effect.entry, effect.nodes)
+    } else if (effect.is === 'discard') {
+      this.world.store.delete(objectId(this.id, effect.seq))
+      if (effect.elsewhere) this.fetches.free({ is: 'free', nodes: [], seqs: [effect.seq] })
+    } else if (effect.is === 'located') this.fetches.located(effect)
+    else if (effect.is === 'free') this.fetches.free(effect)
     else if (effect.is === 'acked') {
       const waiting = this.#acked
       this.#acked = []
@@ -344,8 +377,16 @@ export class SimProcess implements Context<Ref> {
 
 function sentOutcome(entry: Entry): Outcome {
   if (entry.state === STATE.failed) {
-    const text = entry.error instanceof Error ? entry.error.message : new TextDecoder().decode(entry.error as Uint8Array)
-    return { form: 'failed', error: new TextEncoder().encode(text) }
+    return { form: 'failed', error: new TextEncoder().encode(errorOf(entry).message) }
   }
-  return entry.state === STATE.stored ? { form: 'stored', sizeBytes: 1 } : { form: 'plain', value: entry.plain }
+  return entry.state === STATE.stored ? { form: 'stored', sizeBytes: entry.sizeBytes } : { form: 'plain', value: entry.plain }
+}
+
+function errorOf({ error }: Entry): Error {
+  return error instanceof Error ? error : new Error(new TextDecoder().decode(error as Uint8Array))
+}
+
+/** What a worker stored is in the store of its node. */
+function placeResults(results: Outcome[], node: NodeId): void {
+  for (const outcome of results) if (outcome.form === 'stored') outcome.node = node
 }

@@ -11,7 +11,8 @@ import { type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/message
 import { jobOf, NODE_ID, TOKEN, workerIdOf } from '../fakes/cluster.js'
 import type { Observed, ObservedNode } from './checkers/observed.js'
 import { SimDriver } from './driver.js'
-import type { Encoded, Frame, Surroundings } from './frames.js'
+import type { Frame, Surroundings } from './frames.js'
+import { ObjectStore } from './object-store.js'
 import { SimProcess } from './process.js'
 import { Random } from './random.js'
 
@@ -36,7 +37,8 @@ interface Channel {
 export class World implements Surroundings, Observed {
   now = 0
   readonly node = workerIdOf(0)
-  readonly store = new Map<string, Encoded>()
+  readonly store = new ObjectStore()
+  readonly isAlone = true
   readonly processes = new Map<WorkerId, SimProcess>()
   readonly daemon: Daemon
   readonly driver: SimDriver
@@ -44,6 +46,7 @@ export class World implements Surroundings, Observed {
   /** What must not have happened, as words. */
   readonly faults: string[] = []
   killed = 0
+  readonly isSwept = false
   #murders = 0
   /** Tasks that were cancelled before they began. */
   readonly #neverRun = new Set<string>()
@@ -167,7 +170,7 @@ export class World implements Surroundings, Observed {
         name: 'the node',
         machine: this.daemon.node,
         total: this.total,
-        stored: { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.keys() },
+        stored: { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.ids()[Symbol.iterator]() },
       },
     ]
   }

@@ -18,6 +18,8 @@ export interface ObservedNode {
 export interface Observed {
   /** Processes that were killed so far, by whoever. */
   readonly killed: number
+  /** Whether what dead processes owned is removed from the stores. */
+  readonly isSwept: boolean
   /** Processes that live. */
   living(): Iterable<SimProcess>
   process(id: WorkerId): SimProcess | undefined

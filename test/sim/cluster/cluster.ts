@@ -8,10 +8,10 @@ import type { NodeId, WorkerId } from '#lib/wire/messages.js'
 import type { Observed, ObservedNode } from '../checkers/observed.js'
 import { Runs } from '../checkers/runs.js'
 import { SimDriver } from '../driver.js'
-import type { Encoded } from '../frames.js'
 import type { SimProcess } from '../process.js'
 import { Random } from '../random.js'
 import { Agenda } from './agenda.js'
+import { DataNetwork } from './data.js'
 import { SimHead } from './head.js'
 import type { Skew } from './life.js'
 import { nodeIdOf } from './names.js'
@@ -25,13 +25,14 @@ export class SimCluster implements Observed {
   readonly random: Random
   readonly network: Network
   readonly head: SimHead
+  readonly data = new DataNetwork(this)
   readonly byId = new Map<NodeId, SimNode>()
   readonly drivers: { driver: SimDriver; node: SimNode }[] = []
   /** What must not have happened, as words. */
   readonly faults: string[] = []
   readonly runs = new Runs(this.faults)
   killed = 0
-  readonly store = new Map<string, Encoded>()
+  readonly isSwept = true
   #epochs = 0
 
   constructor(

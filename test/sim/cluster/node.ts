@@ -9,7 +9,8 @@ import { HEAD_ID, nodeOf } from '#lib/ids.js'
 import { type Control, type NodeId, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 import { TOKEN } from '../../fakes/cluster.js'
 import type { ObservedNode } from '../checkers/observed.js'
-import type { Encoded, Frame, Surroundings } from '../frames.js'
+import type { Frame, Surroundings } from '../frames.js'
+import { ObjectStore } from '../object-store.js'
 import { SimProcess } from '../process.js'
 import { Children, type Exit } from './children.js'
 import type { SimCluster } from './cluster.js'
@@ -18,6 +19,7 @@ import { processIdOf } from './names.js'
 import { Pulse } from './pulse.js'
 import { HEAD_NODE, type RelayHost, SimRelay } from './relay.js'
 import { Rings } from './rings.js'
+import { SimTransfer } from './transfer.js'
 
 /** A process of this node, with what makes it go. */
 export interface Hosted {
@@ -32,11 +34,13 @@ export class SimNode implements Surroundings, RelayHost {
   readonly life: Life
   readonly member: Member
   readonly relay: SimRelay
-  readonly store: Map<string, Encoded>
+  readonly store: ObjectStore
+  readonly isAlone = false
+  readonly transfer: SimTransfer
   readonly processes = new Map<WorkerId, Hosted>()
   readonly total: Record<string, number>
   /** Ids of what is in its store. */
-  readonly stored: ObservedNode['stored'] = { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.keys() }
+  readonly stored: ObservedNode['stored'] = { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.ids()[Symbol.iterator]() }
   readonly #children: Children
   readonly #rings: Rings
   readonly #claims = new Map<string, Int32Array>()
@@ -49,7 +53,8 @@ export class SimNode implements Surroundings, RelayHost {
   ) {
     const { settings, random } = cluster
     this.node = processIdOf(nodeId, 0)
-    this.store = cluster.store
+    this.store = new ObjectStore(settings.storeCapacity)
+    this.transfer = new SimTransfer(this)
     this.life = new Life(cluster.agenda, cluster.skew())
     this.total = { CPU: settings.cpus }
     this.member = this.#member()
@@ -208,6 +213,7 @@ export class SimNode implements Surroundings, RelayHost {
   }
 
   toDaemon(from: WorkerId, message: Control): void {
+    if (this.transfer.heard(from, message)) return
     if (from === HEAD_ID) this.handle({ is: 'fromHead', message })
     else if (message.is === 'workerDied') this.handle({ ...message, is: 'remoteDied' })
     else this.handle({ is: 'message', from, message })
@@ -237,8 +243,14 @@ export class SimNode implements Surroundings, RelayHost {
     else if (effect.is === 'spawn') this.handle({ is: 'spawned', key: effect.key, pid: this.#children.spawn(effect.key) })
     else if (effect.is === 'kill') this.#kill(effect.key)
     else if (effect.is === 'processGone') this.relay.processDied(effect.workerId, effect.death)
+    else if (effect.is === 'reap') this.#reap(effect.workerId)
     else if (effect.is === 'end') this.faulty(`the session ended: ${effect.reason}`)
     else if (effect.is === 'fenced') this.cluster.fenced(this)
+  }
+
+  #reap(workerId: WorkerId | null): void {
+    if (workerId !== null) this.transfer.workerDied(workerId)
+    this.transfer.deleteOrphans()
   }
 
   #kill(key: string): void {
@@ -265,7 +277,7 @@ export class SimNode implements Surroundings, RelayHost {
 
   #arrived(from: WorkerId, to: WorkerId, frame: Frame): void {
     if (to === this.node) {
-      if (frame.is === 'control') this.handle({ is: 'message', from, message: frame.message })
+      if (frame.is === 'control') this.toDaemon(from, frame.message)
     } else if (nodeOf(to) !== this.nodeId) this.relay.forward({ is: 'route', from, to, frame })
     else {
       const hosted = this.processes.get(to)

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// The store of a node: objects of a size that follows from the id, room for so many of them, and what lib/native.ts does
+// where there is none: copies of what other nodes have go, and the rest goes to disk.
+
+import { limits } from '#lib/options.js'
+import type { Encoded } from './frames.js'
+
+interface Stored {
+  readonly encoded: Encoded
+  /** A copy of what another node has. */
+  readonly secondary: boolean
+  onDisk: boolean
+}
+
+export class ObjectStore {
+  /** What was made or read last is at the end. */
+  readonly #objects = new Map<string, Stored>()
+  readonly #pinned = new Set<string>()
+  /** Objects on their way here. */
+  readonly #drafts = new Set<string>()
+  #inMemory = 0
+
+  constructor(private readonly capacity: number = Number.POSITIVE_INFINITY) {}
+
+  has(id: string): boolean {
+    return this.#objects.has(id)
+  }
+
+  ids(): Iterable<string> {
+    return this.#objects.keys()
+  }
+
+  read(id: string): Encoded | null {
+    return this.#objects.get(id)?.encoded ?? null
+  }
+
+  put(id: string, encoded: Encoded, secondary = false): void {
+    if (this.#objects.has(id)) return
+    const onDisk = !this.#makeRoom()
+    this.#objects.set(id, { encoded, secondary, onDisk })
+    if (!onDisk) this.#inMemory++
+  }
+
+  delete(id: string): void {
+    const stored = this.#objects.get(id)
+    if (stored === undefined) return
+    this.#objects.delete(id)
+    if (!stored.onDisk) this.#inMemory--
+  }
+
+  /** Room for an object on its way; false when all there is is in use. */
+  draft(id: string): boolean {
+    if (!this.#makeRoom()) return false
+    this.#drafts.add(id)
+    this.#inMemory++
+    return true
+  }
+
+  /** It is whole now, or will never be. */
+  endDraft(id: string, encoded: Encoded | null): void {
+    if (!this.#drafts.delete(id)) return
+    this.#inMemory--
+    if (encoded !== null) this.put(id, encoded, true)
+  }
+
+  pin(id: string): void {
+    this.#pinned.add(id)
+  }
+
+  unpin(id: string): void {
+    this.#pinned.delete(id)
+  }
+
+  #makeRoom(): boolean {
+    while (this.#inMemory >= this.capacity) {
+      const victim = this.#victim(true) ?? this.#victim(false)
+      if (victim === null) return false
+      const stored = this.#objects.get(victim) as Stored
+      if (stored.secondary) this.delete(victim)
+      else {
+        stored.onDisk = true
+        this.#inMemory--
+      }
+    }
+    return true
+  }
+
+  #victim(secondary: boolean): string | null {
+    for (const [id, stored] of this.#objects)
+      if (stored.secondary === secondary && !stored.onDisk && !this.#pinned.has(id)) return id
+    return null
+  }
+}
+
+/** Most are small, some come in pieces. */
+export function sizeOf(id: string): number {
+  return [1, 1000, 1.5 * limits.pieceBytes, 3 * limits.pieceBytes + 1][(Number.parseInt(id.slice(-2), 16) + Number.parseInt(id.slice(10, 14), 16)) % 4] as number
+}

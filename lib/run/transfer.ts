@@ -277,7 +277,8 @@ export class Transfer implements DataListener {
     const own = ids.filter(id => ownerOf(id) === owner)
     for (const node of nodes.length === 0 ? [this.#nodeId, ...this.#others.keys()] : nodes) {
       if (node === this.#nodeId) for (const id of own) this.#delete(id)
-      else if (this.#others.has(node)) this.host.sendToNode(node, { is: 'free', ids: own })
+      // The head may not have told of a node yet that has a copy.
+      else this.host.sendToNode(node, { is: 'free', ids: own })
     }
   }
 

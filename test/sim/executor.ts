@@ -87,7 +87,6 @@ export class SimExecutor {
   }
 
   #begin({ from, frame }: { from: WorkerId; frame: TaskFrame }): void {
-    const { process } = this
     if (!frame.asked && !this.#claim(from, frame.claim)) return this.#reply(from, frame, 'revoked', [], [])
     this.running = { from, frame, steps: null, next: null, cancelled: false }
     this.#load(this.running, [])

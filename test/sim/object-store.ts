@@ -86,13 +86,14 @@ export class ObjectStore {
   }
 
   #victim(secondary: boolean): string | null {
-    for (const [id, stored] of this.#objects)
-      if (stored.secondary === secondary && !stored.onDisk && !this.#pinned.has(id)) return id
+    for (const [id, stored] of this.#objects) if (stored.secondary === secondary && !stored.onDisk && !this.#pinned.has(id)) return id
     return null
   }
 }
 
 /** Most are small, some come in pieces. */
 export function sizeOf(id: string): number {
-  return [1, 1000, 1.5 * limits.pieceBytes, 3 * limits.pieceBytes + 1][(Number.parseInt(id.slice(-2), 16) + Number.parseInt(id.slice(10, 14), 16)) % 4] as number
+  return [1, 1000, 1.5 * limits.pieceBytes, 3 * limits.pieceBytes + 1][
+    (Number.parseInt(id.slice(-2), 16) + Number.parseInt(id.slice(10, 14), 16)) % 4
+  ] as number
 }

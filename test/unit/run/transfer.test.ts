@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { STATE } from '#lib/core/owner/entry.js'
+import { HEAD_ID } from '#lib/ids.js'
 import { limits } from '#lib/options.js'
 import { FakeStores, type StoresOptions } from '../../fakes/stores.js'
 
@@ -167,6 +168,19 @@ suite('transfer of objects', () => {
     cluster.unwant(b, entry)
     cluster.kill(0)
     assert.equal(b.store.contains(cluster.id(entry)), false)
+  })
+
+  test('a copy goes also on a node that the head has not told of yet', async () => {
+    await start({ nodes: 2 })
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    const entry = cluster.put(a, pattern(10, 1))
+    cluster.want(b, entry)
+    assert.equal(await cluster.answer(b, entry), null)
+    cluster.unwant(b, entry)
+    while (!entry.nodes?.has(b.nodeId)) await cluster.news()
+    a.transfer.heard(HEAD_ID, { is: 'view', full: true, nodes: [] })
+    cluster.drop(entry)
+    while (b.store.contains(cluster.id(entry))) await new Promise(resolve => setImmediate(resolve))
   })
 
   test('others cannot free what is not theirs', async () => {

@@ -3,8 +3,8 @@
 // daemons run: to load a hundred small modules takes a process twice as long as to load a few large ones.
 //
 //   index.js, store.js, testing.js   re-export from core.js what the modules of these names export
-//   core.js, worker.js               share a chunk, so that every module exists once in a process
-//   node.js                          on its own: a node daemon runs nothing else
+//   core.js, worker.js, cli.js       share a chunk, so that every module exists once in a process
+//   node.js, head.js                 each on its own: a node daemon or a head runs nothing else
 //   module-hooks.js                  on its own: it runs in the thread of the module loader
 //
 // Usage: node bindings/bundle.mjs, after tsc
@@ -58,10 +58,12 @@ export async function bundle(outdir = join(root, 'dist', 'bundle')) {
   const coreAndWorker = [
     { in: 'core', out: 'core' },
     { in: 'dist/run/worker.js', out: 'worker' },
+    { in: 'dist/cli.js', out: 'cli' },
   ]
   const built = await Promise.all([
     build({ ...common, outdir, entryPoints: coreAndWorker, splitting: true, plugins: [coreEntry] }),
     build({ ...common, outdir, entryPoints: [{ in: 'dist/run/node.js', out: 'node' }] }),
+    build({ ...common, outdir, entryPoints: [{ in: 'dist/run/head.js', out: 'head' }] }),
     build({ ...common, outdir, entryPoints: [{ in: 'dist/run/module-hooks.js', out: 'module-hooks' }] }),
   ])
   const files = built.flatMap(({ outputFiles }) => outputFiles).map(({ path, contents }) => ({ path, contents }))

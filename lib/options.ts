@@ -23,6 +23,8 @@ export const limits = {
   wantMax: 256,
   /** How long an idle lease is kept for the next task of its class (ms). Ray: 500. Reclaimed at once when others wait. */
   leaseIdleMs: 200,
+  /** How long a node that is started waits for its head to answer (ms). */
+  joinMs: 8_000,
   /** How often a driver looks whether the node lives that it attached to (ms). */
   nodeWatchMs: 250,
   /** How long a busy lease may be kept once others wait (ms), so that no owner starves another. */

@@ -22,3 +22,4 @@ export const WORKER_PROGRAM: URL = isBundle ? bundled('worker.js') : new URL('./
 /** Registered as hooks of the module loader by workers whose runtime environment brings modules. */
 export const MODULE_HOOKS: URL = isBundle ? bundled('module-hooks.js') : new URL('./run/module-hooks.js', import.meta.url)
 export const NODE_PROGRAM: URL = isBundle ? bundled('node.js') : new URL('./run/node.js', import.meta.url)
+export const HEAD_PROGRAM: URL = isBundle ? bundled('head.js') : new URL('./run/head.js', import.meta.url)

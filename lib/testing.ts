@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests of programs that use eagleray: waiting for conditions, and signals and semaphores shared by tasks.
+// For tests of programs that use eagleray: clusters of real processes, waiting for conditions, and signals and semaphores
+// shared by tasks.
 
 import { performance } from 'node:perf_hooks'
 import { GetTimeoutError } from './errors.js'
+
+export { Cluster, type ClusterHeadOptions, ClusterNode, type ClusterNodeOptions } from './run/test-cluster.js'
 
 const POLL_MS = 5
 

@@ -20,7 +20,7 @@ import type { NodeId, WorkerId } from '../wire/messages.js'
 export const TOKEN_ENV = 'EAGLERAY_TOKEN'
 export const HOME_ENV = 'EAGLERAY_HOME'
 
-interface ProcessRecord {
+export interface ProcessRecord {
   /** Of the head: host:port. */
   address: string
   pid: number
@@ -98,9 +98,9 @@ export function ownToken(home: string): string {
   return knownToken(home) as string
 }
 
-/** This process, as a record names it. */
-export function thisProcess(address: string): ProcessRecord {
-  return { address, pid: process.pid, startTime: startTimeOf(process.pid) ?? '', hostname: hostname() }
+/** That process of this machine, as a record names it. */
+export function recordOf(pid: number, address: string): ProcessRecord {
+  return { address, pid, startTime: startTimeOf(pid) ?? '', hostname: hostname() }
 }
 
 export function writeRecord(home: string, kind: Kind, name: string, record: HeadRecord | NodeRecord): void {

@@ -3,22 +3,24 @@
 // for tests, with which they end.
 
 import { closeSync, openSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { ClusterConnectionError } from '../errors.js'
-import { NODE_PROGRAM } from '../own-files.js'
-import type { NodeId, WorkerId } from '../wire/messages.js'
+import { HEAD_PROGRAM, NODE_PROGRAM } from '../own-files.js'
+import type { NodeId } from '../wire/messages.js'
 import { daemonSettings, type StartOptions } from './bootstrap.js'
-import { homeFolder } from './cluster-home.js'
+import { removeRecord } from './cluster-home.js'
 import { DAEMON_ENV, type DaemonSettings, type JoinSettings, type ReadyDaemon } from './daemon-settings.js'
-import { handlesOf, type Life, launch, type ProgramExit, reportOf } from './launch.js'
+import { HEAD_ENV, type HeadSettings, type ReadyHead } from './head-settings.js'
+import { handlesOf, type Launch, type Life, launch, type ProgramExit, reportOf } from './launch.js'
+import { removeSession } from './session.js'
 
 /** How long a process that was asked to end may take before it is killed (ms). */
 const STOP_MS = 10_000
 
 interface Running {
   pid: number
-  /** Where it prints what nobody else is told. */
-  logPath: string
+  /** Where it prints what nobody else is told; null: only its errors are kept, for who started it. */
+  logPath: string | null
   /** Resolves when it has ended. Never rejects. */
   ended: Promise<ProgramExit>
   /** Ends it with SIGTERM, and SIGKILL when that takes too long. Resolves when it has ended. */
@@ -27,42 +29,67 @@ interface Running {
   kill(): Promise<void>
 }
 
+export interface RunningHead extends Running {
+  /** host:port */
+  address: string
+  clusterId: string
+}
+
 export interface RunningNode extends Running {
   nodeId: NodeId
-  daemonId: WorkerId
+  /** Where other nodes reach it. */
+  address: string
   sessionDir: string
-  storePath: string
   /** Something the user should read; null when all is well. */
   warning: string | null
 }
 
-/** Starts a node that joins a cluster. Throws RangeError for resources that cannot be; rejects with ClusterConnectionError when it does not come up. */
-export async function startNode(options: StartOptions, joining: JoinSettings, life: Life): Promise<RunningNode> {
+/** Starts a head. `logs`: a folder. Rejects with ClusterConnectionError when it does not come up. */
+export async function startHead(logs: string | null, settings: HeadSettings): Promise<RunningHead> {
+  const { life } = settings
+  const { report, running } = await started<ReadyHead>('The head', logs, { program: HEAD_PROGRAM, variable: HEAD_ENV, settings, life })
+  return { ...running, address: report.address, clusterId: report.clusterId }
+}
+
+/**
+ * Starts a node that joins a cluster. Resolves when its head knows it. Throws RangeError for resources that cannot be; rejects with
+ * ClusterConnectionError when it does not come up. What it has in files goes when it has ended, as long as this process lives.
+ */
+export async function startNode(options: StartOptions, joining: JoinSettings, life: Life, logs: string | null): Promise<RunningNode> {
   const settings: DaemonSettings = { ...daemonSettings(options), join: joining, life }
-  const { report, running } = await started<ReadyDaemon>('The node', joining.home, 'node', NODE_PROGRAM, DAEMON_ENV, settings, life)
-  const { nodeId, daemonId, sessionDir, storePath, warning } = report
-  return { ...running, nodeId, daemonId, sessionDir, storePath, warning }
+  const program = { program: NODE_PROGRAM, variable: DAEMON_ENV, settings, life }
+  const { report, running } = await started<ReadyDaemon>('The node', logs, program)
+  const { nodeId, sessionDir, storePath, spillPath, lockPath, warning, address } = report
+  const ended = running.ended.then(how => {
+    removeSession({ name: basename(sessionDir), storePath, spillPath, sessionDir, lockPath })
+    removeRecord(joining.home, 'nodes', nodeId)
+    return how
+  })
+  const after = (end: () => Promise<void>) => async (): Promise<void> => {
+    await end()
+    await ended
+  }
+  return { ...running, ended, stop: after(running.stop), kill: after(running.kill), nodeId, address: address ?? '', sessionDir, warning }
 }
 
 async function started<Ready extends { ok: true }>(
   what: string,
-  home: string,
-  name: string,
-  program: URL,
-  variable: string,
-  settings: unknown,
-  life: Life,
+  logs: string | null,
+  program: Pick<Launch, 'program' | 'variable' | 'settings' | 'life'>,
 ): Promise<{ report: Ready; running: Running }> {
-  const logPath = join(homeFolder(home, 'logs'), `${name}-${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${process.pid}.log`)
-  const log = openSync(logPath, 'a+', 0o600)
-  const launched = launch({ program, variable, settings, life, output: 'pipe', log })
+  const name = `${what.split(' ')[1]}-${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${process.pid}.log`
+  const logPath = logs === null ? null : join(logs, name)
+  const log = logPath === null ? null : openSync(logPath, 'a+', 0o600)
+  const launched = launch({ ...program, output: 'pipe', ...(log !== null && { log }) })
   const { child, exit } = launched
+  void exit.then(() => log !== null && closeSync(log))
   const report = await reportOf<Ready>(launched)
-  void exit.then(() => closeSync(log))
   if (!report.ok) {
     child.kill('SIGKILL')
     throw new ClusterConnectionError(`${what} did not start: ${report.message}`)
   }
+  const handles = handlesOf(child)
+  handles.forEach(handle => void handle.unref())
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     handles.forEach(handle => void handle.ref())
     child.kill(signal)
@@ -70,8 +97,6 @@ async function started<Ready extends { ok: true }>(
     await exit
     clearTimeout(timer)
   }
-  const handles = handlesOf(child)
-  handles.forEach(handle => void handle.unref())
   const running = { pid: child.pid as number, logPath, ended: exit, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') }
   return { report, running }
 }

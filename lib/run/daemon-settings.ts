@@ -65,6 +65,8 @@ export interface ReadyDaemon {
   nodeId: NodeId
   daemonId: WorkerId
   token: string
+  /** Where other nodes reach it; null: it has no others. */
+  address: string | null
   warning: string | null
 }
 

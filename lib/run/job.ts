@@ -5,6 +5,9 @@ import { loadLate } from '../codec/function/late-loaders.js'
 import type { JobSpec } from '../wire/messages.js'
 import { withoutLoaders } from './loader-flags.js'
 
+/** Of drivers that only look at a cluster, which are left out of the lists of jobs. */
+export const INTERNAL_NAMESPACE = '_eagleray_internal'
+
 /** The job of this process as a driver. `driver` is to be filled in once it has joined a node. */
 export function jobOfThisProcess(jobId: string, namespace: string | undefined, moreFlags: readonly string[] = []): JobSpec {
   const own = withoutLoaders(workerFlags(process.execArgv))

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node daemon's shell: brings messages, exits of children and time to the machines, and carries out what they ask.
 
-import type { Daemon, DaemonEffect, DaemonEvent } from '../core/node/daemon.js'
-import { nodeOf, ownerOf, slotOf } from '../ids.js'
+import type { Millis } from '../core/machine.js'
+import type { Daemon } from '../core/node/daemon.js'
+import type { Member, MemberEffect, MemberEvent } from '../core/node/member.js'
+import type { Node } from '../core/node/node.js'
+import { HEAD_ID, nodeOf, ownerOf, slotOf } from '../ids.js'
 import { Mesh, type MeshListener, type Peer } from '../io/mesh.js'
 import type { Command, Exit, Processes, Stream } from '../io/processes.js'
 import type { NativeStore } from '../native.js'
@@ -11,6 +14,7 @@ import type { Control, Environment, JobSpec, WorkerId } from '../wire/messages.j
 import type { Place } from './daemon-settings.js'
 import type { EnvironmentSetup, Running } from './environment-setup.js'
 import type { Links } from './links.js'
+import { Membership } from './membership.js'
 import type { MemoryGauge } from './memory-gauge.js'
 import type { Relay } from './relay.js'
 import { SetupFailure } from './setup-failure.js'
@@ -22,33 +26,52 @@ const SECOND_SWEEP_MS = 1_000
 /** How long the last output of killed workers is waited for at the end (ms). */
 const LAST_OUTPUT_MS = 500
 
+/** A node with its head in it, or one of a cluster. */
+interface NodeMachine {
+  readonly node: Node
+  handle(event: MemberEvent, now: Millis, out: MemberEffect[]): void
+  deadline(): Millis | null
+}
+
+/** Of a node of a cluster. */
+export interface ClusterEntry {
+  links: Links
+  /** Where the head listens: host:port. */
+  head: string
+  /** The head knows the node (again). */
+  onJoined(): void
+  onRefused(why: string): void
+}
+
 export interface ShellOptions {
   store: NativeStore
-  daemon: Daemon
+  daemon: Daemon | Member
   logsDir: string
   /** What starts the worker of that key, in an environment that is set up at `place`. */
   command: (key: string, environment: Environment | null, job: JobSpec | null, place: Place) => Command
   environments: (start: (command: Command) => Running) => EnvironmentSetup
   processes: (shell: NodeShell) => Processes
   memory: MemoryGauge
-  /** Of a node of a cluster: the links to the others. Null where this is the only node. */
-  links: Links | null
+  /** Null where this is the only node. */
+  cluster: ClusterEntry | null
   /** The driver's end is heard otherwise. */
   founded: boolean
-  /** Called once, when nothing of the session runs any more. */
-  onEnd: (reason: string) => void
+  /** Called once, when nothing of the session runs any more. `isFenced`: because its cluster has given it up. */
+  onEnd: (reason: string, isFenced: boolean) => void
 }
 
 export class NodeShell implements MeshListener {
   readonly #store: NativeStore
-  readonly #daemon: Daemon
+  readonly #daemon: NodeMachine
   readonly #mesh: Mesh
   readonly #options: ShellOptions
   readonly #relay: Relay | null
+  readonly #membership: Membership | null
+  #isFenced = false
   readonly #processes: Processes
   readonly #output: WorkerOutput
   readonly #transfer: Transfer
-  readonly #queue: DaemonEvent[] = []
+  readonly #queue: MemberEvent[] = []
   readonly #environments: EnvironmentSetup
   /** Children that install packages, and who waits for their end. */
   readonly #installing = new Map<string, (exit: Exit) => void>()
@@ -59,6 +82,7 @@ export class NodeShell implements MeshListener {
   #timer: NodeJS.Timeout | null = null
   #timerAt = Number.POSITIVE_INFINITY
   #ending: string | null = null
+  #isOver = false
   #memoryTimer: NodeJS.Timeout | null = null
 
   constructor(options: ShellOptions) {
@@ -68,7 +92,8 @@ export class NodeShell implements MeshListener {
     // A daemon decides seldom and never spins: the cores are for those who work.
     this.#mesh = new Mesh(options.store, this, 0)
     this.#mesh.ref()
-    this.#relay = options.links?.relay ?? null
+    this.#membership = options.cluster === null ? null : this.#join(options.cluster)
+    this.#relay = options.cluster?.links.relay ?? null
     this.#transfer = new Transfer({
       store: options.store,
       send: (to, message) => this.#mesh.send(to, message),
@@ -77,11 +102,7 @@ export class NodeShell implements MeshListener {
         for (const peer of this.#mesh.peers()) if (peer.route === null) this.#mesh.sendTo(peer, { is: 'collect' })
       },
     })
-    if (options.links !== null) this.#transfer.attach(options.links.data)
-    options.links?.relay.attach(this.#mesh, options.links.transport, {
-      onMessage: (from, message) => this.#heard(from, message),
-      onLink: () => {},
-    })
+    if (options.cluster !== null) this.#transfer.attach(options.cluster.links.data)
     this.#processes = options.processes(this)
     this.#environments = options.environments(command => this.#install(command))
     const describe = (key: string) => {
@@ -91,8 +112,26 @@ export class NodeShell implements MeshListener {
     this.#output = new WorkerOutput(options.logsDir, describe, (driver, message) => void this.#mesh.send(driver, message))
   }
 
+  #join({ links, head, onJoined, onRefused }: ClusterEntry): Membership {
+    const membership = new Membership(links, head, {
+      handle: event => this.#handle(event),
+      heard: (from, message) => this.#heard(from, message),
+      overheard: message => void this.#transfer.heard(HEAD_ID, message),
+      arm: () => this.#arm(),
+      joined: onJoined,
+      refused: onRefused,
+      fenced: why => {
+        this.#isFenced = true
+        this.end(`the cluster has given this node up: ${why}`)
+      },
+    })
+    links.relay.attach(this.#mesh, links.transport, membership.relayHooks())
+    return membership
+  }
+
   start(): void {
     this.#handle({ is: 'tick' })
+    this.#membership?.start()
     this.#checkMemory()
     this.#memoryTimer = setInterval(() => this.#checkMemory(), limits.memoryCheckMs)
   }
@@ -100,6 +139,7 @@ export class NodeShell implements MeshListener {
   /** Ends the session: kills every worker, passes on their last output, then calls `onEnd`. */
   end(reason: string): void {
     if (this.#ending !== null) return
+    this.#membership?.sayGoodbye(reason)
     this.#ending = reason
     if (this.#timer !== null) clearTimeout(this.#timer)
     if (this.#memoryTimer !== null) clearInterval(this.#memoryTimer)
@@ -154,18 +194,27 @@ export class NodeShell implements MeshListener {
   }
 
   #ended(): void {
-    if (this.#ending === null) return
+    if (this.#ending === null || this.#isOver) return
+    this.#isOver = true
+    const { onEnd } = this.#options
+    const reason = this.#ending
     this.#transfer.close()
     this.#mesh.flush()
-    this.#options.onEnd(this.#ending)
+    if (this.#membership === null) return onEnd(reason, false)
+    // What was in hand for other nodes, and the goodbye, arrive if they can.
+    void this.#membership.close().then(() => {
+      this.#mesh.close()
+      this.#store.close()
+      onEnd(reason, this.#isFenced)
+    })
   }
 
-  #handle(event: DaemonEvent): void {
+  #handle(event: MemberEvent): void {
     if (this.#ending !== null) return
     this.#queue.push(event)
     if (this.#handling) return
     this.#handling = true
-    const out: DaemonEffect[] = []
+    const out: MemberEffect[] = []
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
         this.#daemon.handle(next, performance.now(), out)
@@ -178,8 +227,13 @@ export class NodeShell implements MeshListener {
     if (event.is === 'tick') this.#arm()
   }
 
-  #carryOut(effect: DaemonEffect): void {
+  #carryOut(effect: MemberEffect): void {
     switch (effect.is) {
+      case 'sendHead':
+      case 'joined':
+      case 'fenced':
+      case 'cluster':
+        return this.#membership?.carryOut(effect)
       case 'send': {
         this.#mesh.send(effect.to, effect.message)
         return

@@ -21,6 +21,7 @@ export interface RelayHooks {
   onMessage(from: WorkerId, message: Control): void
   /** The link to a node or to the head (HEAD_NODE) is up, or down; 'restarted', before 'up': there is another process than before, and what was sent last may be lost. */
   onLink(nodeId: NodeId, state: 'up' | 'down' | 'restarted'): void
+  onRefused(refusal: Refusal): void
 }
 
 /** A process of this node that has exchanged something with other nodes. */
@@ -184,6 +185,7 @@ export class Relay implements TransportListener, Uplink {
 
   onRefused(refusal: Refusal): void {
     this.#refusals.refused(refusal)
+    this.#hooks?.onRefused(refusal)
   }
 
   // ------------------------------------------------------------------------------------------------------------------

@@ -129,6 +129,7 @@ const events: { [K in (HeadToNode | NodeToHead)['is']]: string } = {
   environmentBroken: 'actorId:string message:string',
   processDied: 'workerId:string death:death',
   drained: '',
+  leaving: 'why:string',
 }
 
 /** Records inside messages. */

@@ -337,7 +337,6 @@ export interface Log {
   stream: 'stdout' | 'stderr'
   lines: string[]
 }
-/** The answer to `endJob`. */
 export interface JobOver {
   is: 'jobOver'
 }

@@ -6,26 +6,32 @@ import { existsSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { AuthenticationError, ClusterConnectionError, get, init, NodeDiedError, remote, shutdown, state } from 'eagleray'
 import { clusterHome, liveNodes, writeRecord } from '#lib/run/cluster-home.js'
-import { type RunningNode, startNode } from '#lib/run/cluster-start.js'
+import { type RunningHead, type RunningNode, startHead, startNode } from '#lib/run/cluster-start.js'
 import { endPrograms, isAlive, type Program, processGone, startProgram, waitFor } from './support.js'
 
-const ADDRESS = '127.0.0.1:6399'
-
 suite('attaching', () => {
+  let head: RunningHead
   let node: RunningNode
+  let ADDRESS: string
   const start = (): Promise<RunningNode> => {
     const joining = { head: ADDRESS, host: '127.0.0.1', token: 'secret', home: clusterHome(), listed: true, withHead: true }
-    return startNode({ numCpus: 2, objectStoreBytes: 64 << 20 }, joining, 'stdin')
+    return startNode({ numCpus: 2, objectStoreBytes: 64 << 20 }, joining, 'stdin', null)
   }
 
   suiteSetup(async () => {
+    const settings = { host: '127.0.0.1', port: 0, storage: 'memory', token: 'secret', nodeDeadAfterMs: null, life: 'stdin' } as const
+    head = await startHead(null, settings)
+    ADDRESS = head.address
     node = await start()
   })
   teardown(async () => {
     await shutdown()
     endPrograms()
   })
-  suiteTeardown(() => node.stop())
+  suiteTeardown(async () => {
+    await node.stop()
+    await head.stop()
+  })
 
   async function driver(name: string, options: Parameters<typeof startProgram>[1] = {}): Promise<Program & { jobId: string }> {
     const program = startProgram('attached.mjs', { args: [name], ...options })
@@ -44,7 +50,7 @@ suite('attaching', () => {
 
   test('by address, by auto, by EAGLERAY_ADDRESS, and because a cluster runs here; shutdown leaves it alone', async () => {
     const jobs = new Set<string>()
-    for (const options of [{ address: ADDRESS }, { address: 'tcp://localhost:6399' }, { address: 'auto' }, {}]) {
+    for (const options of [{ address: ADDRESS }, { address: `tcp://localhost:${ADDRESS.split(':')[1]}` }, { address: 'auto' }, {}]) {
       const context = await init(options)
       assert.deepEqual([context.address, context.nodeId, context.sessionDir], [ADDRESS, node.nodeId, node.sessionDir])
       assert.equal(await get(remote((a: number) => a + 1).remote(1)), 2)
@@ -60,7 +66,7 @@ suite('attaching', () => {
   })
 
   test('what was decided at its start is refused; so is what is no address, or that of no cluster', async () => {
-    await assert.rejects(init({ numCpus: 1 }), { name: 'TypeError', message: /numCpus is decided where a cluster is started.*6399/ })
+    await assert.rejects(init({ numCpus: 1 }), { name: 'TypeError', message: /numCpus is decided where a cluster is started.*127/ })
     await assert.rejects(init({ address: 'auto', resources: { x: 1 } }), TypeError)
     await assert.rejects(init({ address: 'somewhere' }), { name: 'TypeError', message: /host:port/ })
     const none = { name: 'ClusterConnectionError', message: /no node of a cluster at 127.0.0.1:1 .*eagleray start --address 127.0.0.1:1/ }

@@ -81,6 +81,7 @@ export class FakeNode {
     this.relay.attach(this.daemon.mesh, transport, {
       onMessage: (from, message) => this.heard.push([from, message]),
       onLink: () => {},
+      onRefused: () => {},
     })
   }
 

@@ -175,6 +175,8 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
         return this.#watchGroup(event.groupId, { nodeId }, out)
       case 'drained':
         return this.#drained(nodeId, now, out)
+      case 'leaving':
+        return this.#nodeDied({ nodeId, why: event.why }, now, out)
     }
   }
 

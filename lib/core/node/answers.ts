@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Questions of people to this node: its workers, what waits and for what, and what the processes here own.
 
-import { isObjectId, ownerOf } from '../../ids.js'
+import { isObjectId, nodeOf, ownerOf } from '../../ids.js'
 import type { Query, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
@@ -38,16 +38,21 @@ export class Answers {
   /** `processes`: those of this node. */
   query(from: WorkerId, { request, what, argument }: Query, processes: ReadonlySet<WorkerId>, now: Millis, out: NodeEffect[]): void {
     const { questions, workers, leases, cluster } = this.#parts
-    if (what === 'tasks' || what === 'objects') return questions.ask(from, request, what, argument, processes, now, out)
+    const ownId = cluster.own.nodeId
+    // The daemon of another node asks for what is here.
+    const daemons = nodeOf(from) === ownId ? cluster.daemons() : []
+    if (what === 'tasks' || what === 'objects') return questions.ask(from, request, what, argument, { processes, daemons }, now, out)
+    if (what === 'workers') {
+      const rows = workerRows(workers, leases, ownId)
+      return questions.ask(from, request, what, argument, { processes: [], daemons, rows }, now, out)
+    }
     if (what === 'explain' && isObjectId(argument)) {
       const owner = ownerOf(argument)
-      return questions.ask(from, request, what, argument, processes.has(owner) ? [owner] : [], now, out)
+      const whom = { processes: processes.has(owner) ? [owner] : [], daemons: daemons.filter(id => nodeOf(id) === nodeOf(owner)) }
+      return questions.ask(from, request, what, argument, whom, now, out)
     }
-    const rows = (): unknown[] => {
-      if (what === 'workers') return workerRows(workers, leases, cluster.own.nodeId)
-      return what === 'explain' ? this.#waiting(argument, now) : [this.resources()]
-    }
-    out.push({ is: 'send', to: from, message: { is: 'answer', request, rows: rows() } })
+    const rows = what === 'explain' ? this.#waiting(argument, now) : [this.resources()]
+    out.push({ is: 'send', to: from, message: { is: 'answer', request, rows } })
   }
 
   /** What there is and what is free, as users write it. */

@@ -5,7 +5,7 @@
 // Invariant: the node itself is always among the states, first.
 
 import { limits } from '../../options.js'
-import type { Amounts, NodeId, View } from '../../wire/messages.js'
+import type { Amounts, NodeId, View, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import type { NodeState } from '../policy/node-state.js'
 import { subtract } from '../resources.js'
@@ -57,6 +57,11 @@ export class ClusterView {
 
   get(nodeId: NodeId): NodeState | undefined {
     return nodeId === this.own.nodeId ? this.own : this.#others.get(nodeId)
+  }
+
+  /** Of the other nodes. */
+  daemons(): WorkerId[] {
+    return [...this.#others.values()].map(({ daemonId }) => daemonId)
   }
 
   /** That much was sent there, or, for a negative count, came back. */

@@ -106,8 +106,14 @@ export interface Drained {
   is: 'drained'
 }
 
+/** It ends now. */
+export interface Leaving {
+  is: 'leaving'
+  why: string
+}
+
 /** From a node to its head. */
-export type NodeToHead = Placed | PlaceRefused | PlacementImpossible | EnvironmentBroken | ProcessDied | Drained | NodeToGroup
+export type NodeToHead = Leaving | Placed | PlaceRefused | PlacementImpossible | EnvironmentBroken | ProcessDied | Drained | NodeToGroup
 
 /** Memory that is used, of how much, of what ("the machine"). */
 export interface MemoryTotals {

@@ -11,7 +11,11 @@ import { HeadLink, type HeadLinkEffect, type HeadLinkEvent } from './head-link.j
 import type { Node } from './node.js'
 
 type FromLink = 'headUp' | 'headDown' | 'headRestarted' | 'fromHead'
-export type MemberEvent = DaemonEvent | Extract<HeadLinkEvent, { is: FromLink }>
+export type MemberEvent =
+  | DaemonEvent
+  | Extract<HeadLinkEvent, { is: FromLink }>
+  /** The node is about to end: its head need not wait for its silence. */
+  | { is: 'leaving'; why: string }
 
 export type MemberEffect =
   | DaemonEffect
@@ -45,6 +49,8 @@ export class Member implements Machine<MemberEvent, MemberEffect> {
       case 'headRestarted':
       case 'fromHead':
         return this.#toLink(event, now, out)
+      case 'leaving':
+        return this.#toLink({ is: 'toHead', event }, now, out)
       case 'tick':
         this.#toNode(event, now, out)
         return this.#toLink(event, now, out)

@@ -33,16 +33,13 @@ import { type Holding, Ledger } from './ledger.js'
 import { MemoryMonitor } from './memory.js'
 import { Pools } from './pools.js'
 import { Questions } from './questions.js'
-import { refusal } from './refusals.js'
+import { guestMaySay, refusal } from './refusals.js'
 import { HEAD, newRequest, type Request, Requests } from './requests.js'
 import { Residents } from './residents.js'
 import { Scheduler } from './scheduler.js'
 import { Spillover } from './spillover.js'
 import { Starts } from './starts.js'
 import { Workers } from './workers.js'
-
-/** What processes of other nodes may say. */
-const GUEST_MESSAGES: ReadonlySet<Control['is']> = new Set(['want', 'leaseReturn', 'killWorker'])
 
 type Exited = Extract<NodeEvent, { is: 'workerExited' }>
 
@@ -227,6 +224,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       case 'query':
         return this.#answers.query(from, message, new Set(this.#processes()), now, out)
       case 'told':
+      case 'answer':
         return this.#questions.told(from, message.request, message.rows, out)
       case 'endJob':
         return this.#endJob(from, now, out)
@@ -325,11 +323,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   /** A process of another node that wants workers here, or has some. */
   #isGuest(from: WorkerId, { is }: Control): boolean {
-    return GUEST_MESSAGES.has(is) && this.#cluster.isElsewhere(nodeOf(from))
+    return guestMaySay(from, is) && this.#cluster.isElsewhere(nodeOf(from))
   }
 
   #nodeDied(nodeId: NodeId, why: string, now: Millis, out: NodeEffect[]): void {
     this.#cluster.died(nodeId)
+    this.#questions.nodeGone(nodeId, out)
     const owners = new Set([...this.#leases.owners(), ...this.#requests.owners()].map(([owner]) => owner))
     for (const owner of owners) if (nodeOf(owner) === nodeId) this.#ownerGone(owner, out)
     for (const to of this.#processes()) out.push({ is: 'send', to, message: { is: 'nodeDied', nodeId, why } })

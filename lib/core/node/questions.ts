@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Questions whose answer every process knows a part of: what tasks and objects it owns. Each is asked, and the rows are
-// put together; who does not answer in time (it may run a long loop) is left out, and so is who dies meanwhile.
+// put together; who does not answer in time (it may run a long loop) is left out, and so is who dies meanwhile. Daemons of
+// other nodes are asked for the rows of theirs.
 
+import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { WorkerId } from '../../wire/messages.js'
+import type { NodeId, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import type { NodeEffect } from './events.js'
 
-type What = 'tasks' | 'objects' | 'explain'
+type What = 'tasks' | 'objects' | 'workers' | 'explain'
+
+/** Who knows a part of the answer. */
+export interface Knowing {
+  processes: Iterable<WorkerId>
+  daemons: readonly WorkerId[]
+  /** Known already. */
+  rows?: unknown[]
+}
 
 interface Question {
   readonly to: WorkerId
@@ -22,11 +32,17 @@ export class Questions {
   #next = 1
   readonly #open = new Map<number, Question>()
 
-  ask(from: WorkerId, request: number, what: What, argument: string, whom: Iterable<WorkerId>, now: Millis, out: NodeEffect[]): void {
+  ask(from: WorkerId, request: number, what: What, argument: string, whom: Knowing, now: Millis, out: NodeEffect[]): void {
     const number = this.#next++
-    const question: Question = { to: from, request, what, until: now + limits.questionMs, missing: new Set(whom), rows: [] }
+    const processes = [...whom.processes]
+    // A daemon waits as long for its own processes.
+    const until = now + limits.questionMs * (whom.daemons.length === 0 ? 1 : 2)
+    const missing = new Set([...processes, ...whom.daemons])
+    const question: Question = { to: from, request, what, until, missing, rows: whom.rows ?? [] }
     this.#open.set(number, question)
-    for (const to of question.missing) out.push({ is: 'send', to, message: { is: 'ask', request: number, what, argument } })
+    for (const to of processes)
+      if (what !== 'workers') out.push({ is: 'send', to, message: { is: 'ask', request: number, what, argument } })
+    for (const to of whom.daemons) out.push({ is: 'send', to, message: { is: 'query', request: number, what, argument } })
     this.#settle(number, question, out)
   }
 
@@ -44,6 +60,10 @@ export class Questions {
     }
   }
 
+  nodeGone(nodeId: NodeId, out: NodeEffect[]): void {
+    for (const { missing } of [...this.#open.values()]) for (const id of [...missing]) if (nodeOf(id) === nodeId) this.gone(id, out)
+  }
+
   tick(now: Millis, out: NodeEffect[]): void {
     for (const [number, question] of this.#open) {
       if (now < question.until) continue
@@ -53,8 +73,9 @@ export class Questions {
   }
 
   deadline(): Millis | null {
-    for (const question of this.#open.values()) return question.until
-    return null
+    let next: Millis | null = null
+    for (const { until } of this.#open.values()) if (next === null || until < next) next = until
+    return next
   }
 
   #settle(number: number, { to, request, what, missing, rows }: Question, out: NodeEffect[]): void {

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may not join the node, and what may have kept a worker from it.
 
-import { type Environment, type Hello, PROTOCOL_VERSION } from '../../wire/messages.js'
+import { slotOf } from '../../ids.js'
+import { type Control, type Environment, type Hello, PROTOCOL_VERSION, type WorkerId } from '../../wire/messages.js'
+
+/** What processes of other nodes may say, and what their daemons alone. */
+const GUEST_MESSAGES: ReadonlySet<Control['is']> = new Set(['want', 'leaseReturn', 'killWorker'])
+const DAEMON_MESSAGES: ReadonlySet<Control['is']> = new Set(['query', 'answer'])
+
+export function guestMaySay(from: WorkerId, is: Control['is']): boolean {
+  return GUEST_MESSAGES.has(is) || (DAEMON_MESSAGES.has(is) && slotOf(from) === 0)
+}
 
 /** Why that process may not belong to the node; null when it may. */
 export function refusal(hello: Hello, token: string): { message: string; code: string } | null {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attaches to a running cluster, and does what it is told, line by line, until it is told to leave.
 import { createInterface } from 'node:readline'
 import { get, getActor, init, remote, shutdown } from 'eagleray'
@@ -13,12 +14,14 @@ class Keeper {
 }
 const where = remote(() => ({ pid: process.pid, cwd: process.cwd() }))
 const say = remote(text => console.log(text))
+const there = remote(() => console.log('printed there'), { resources: { there: 0.001 } })
 const forever = remote(() => new Promise(() => {}))
 const kept = []
 
 const does = {
   where: async () => get(where.remote()),
   say: async text => get(say.remote(text)),
+  there: async () => get(there.remote()),
   actor: async () => {
     kept.push(remote(Keeper).remote())
     return get(kept.at(-1).pid.remote())

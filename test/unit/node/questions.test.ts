@@ -1,7 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { limits } from '#lib/options.js'
+import type { NodeView } from '#lib/wire/messages.js'
 import { FakeCluster, type MessageOf } from '../../fakes/cluster.js'
+
+const OTHER = 'bbbbbbbbbb'
+const OTHER_DAEMON = `${OTHER}0000dddddddddd`
+
+function amongTwo(): FakeCluster {
+  const cluster = FakeCluster.started({ resources: { CPU: 1 } })
+  const node: NodeView = {
+    ...{ nodeId: OTHER, daemonId: OTHER_DAEMON, hostname: 'h', address: '', dataAddress: '', state: 'alive', labels: {}, gpuIds: [] },
+    ...{ total: {}, available: {}, deathCause: null },
+  }
+  cluster.event({ is: 'view', full: true, nodes: [node] })
+  return cluster
+}
 
 suite('questions of the state API', () => {
   test('tasks: every process is asked, and the rows are put together', () => {
@@ -50,5 +64,45 @@ suite('questions of the state API', () => {
     cluster.from(cluster.driver, { is: 'query', request: 2, what: 'explain', argument: classKey })
     const [row] = cluster.all('answer').at(-1)!.rows as { waitsFor: string; name: string; count: number }[]
     assert.deepEqual([row?.waitsFor, row?.name, row?.count], ['CPU', 'slow', 1])
+  })
+
+  test('the daemons of other nodes are asked for the rows of theirs', () => {
+    const cluster = amongTwo()
+    cluster.from(cluster.driver, { is: 'query', request: 7, what: 'workers', argument: '' })
+    const { request, what } = cluster.last('query', OTHER_DAEMON) as MessageOf<'query'>
+    assert.equal(what, 'workers')
+    assert.equal(cluster.all('answer').length, 0)
+    cluster.from(OTHER_DAEMON, { is: 'answer', request, rows: ['theirs'] })
+    const { rows } = cluster.last('answer', cluster.driver) as MessageOf<'answer'>
+    assert.deepEqual([rows.length, rows.includes('theirs')], [2, true])
+  })
+
+  test('a daemon that asks gets the rows of this node only', () => {
+    const cluster = amongTwo()
+    cluster.from(OTHER_DAEMON, { is: 'query', request: 3, what: 'tasks', argument: '' })
+    assert.equal(cluster.all('query').length, 0)
+    for (const { to, message } of cluster.sent.filter(each => each.message.is === 'ask'))
+      cluster.from(to, { is: 'told', request: (message as MessageOf<'ask'>).request, rows: [to] })
+    assert.equal(cluster.last('answer', OTHER_DAEMON)?.rows.length, 2)
+  })
+
+  test('a node that dies, or does not answer in time, is left out', () => {
+    const cluster = amongTwo()
+    cluster.from(cluster.driver, { is: 'query', request: 1, what: 'workers', argument: '' })
+    cluster.pass(limits.questionMs)
+    assert.equal(cluster.all('answer').length, 0, 'the other daemon may wait as long itself')
+    cluster.pass(limits.questionMs)
+    assert.equal(cluster.last('answer')?.rows.length, 1)
+    cluster.from(cluster.driver, { is: 'query', request: 2, what: 'workers', argument: '' })
+    cluster.event({ is: 'nodeDied', nodeId: OTHER, why: 'gone' })
+    assert.equal(cluster.last('answer')?.request, 2)
+  })
+
+  test('explain: the owner on another node is asked through its daemon', () => {
+    const cluster = amongTwo()
+    const argument = `${OTHER}0001eeeeeeeeee0000000000000001`
+    cluster.from(cluster.driver, { is: 'query', request: 1, what: 'explain', argument })
+    assert.equal(cluster.last('query', OTHER_DAEMON)?.argument, argument)
+    assert.equal(cluster.all('ask').length, 0)
   })
 })

@@ -14,9 +14,9 @@ import {
   liveNodes,
   type NodeRecord,
   ownToken,
+  recordOf,
   sweepRecords,
   TOKEN_ENV,
-  thisProcess,
   writeRecord,
 } from '#lib/run/cluster-home.js'
 import { nodeFor } from '#lib/run/cluster-lookup.js'
@@ -41,7 +41,7 @@ suite('what a user’s processes know of clusters', () => {
 
   function node(nodeId: string, address: string, more: Partial<NodeRecord> = {}): void {
     const seat = { daemonId: 'd', storePath: '/s', sessionDir: '/s', token: 't', listed: true, withHead: false, since: 1 }
-    writeRecord(home, 'nodes', nodeId, { ...thisProcess(address), nodeId, ...seat, ...more })
+    writeRecord(home, 'nodes', nodeId, { ...recordOf(process.pid, address), nodeId, ...seat, ...more })
   }
 
   test('addresses have one spelling, and everything else is refused', () => {
@@ -70,7 +70,7 @@ suite('what a user’s processes know of clusters', () => {
     node('other-process', 'h:1', { startTime: '1' })
     node('elsewhere', 'h:1', { hostname: 'another machine' })
     node('here', 'h:1')
-    writeRecord(home, 'heads', 'h', { ...thisProcess('h:1'), logPath: '/l' })
+    writeRecord(home, 'heads', 'h', { ...recordOf(process.pid, 'h:1'), logPath: '/l' })
     writeFileSync(join(home, 'nodes', 'garbage.json'), '{')
     child.kill('SIGKILL')
     await once(child, 'exit')
@@ -101,7 +101,7 @@ suite('what a user’s processes know of clusters', () => {
     assert.throws(() => nodeFor('auto'), /2 clusters run on this machine, at h:2 and h:3|at h:3 and h:2/)
     assert.equal(nodeFor('h:3')?.nodeId, 'second')
     assert.throws(() => nodeFor('h:4'), { name: 'ClusterConnectionError', message: /no node of a cluster at h:4.*start --address h:4/ })
-    writeRecord(home, 'heads', 'h', { ...thisProcess('h:4'), logPath: '/l' })
+    writeRecord(home, 'heads', 'h', { ...recordOf(process.pid, 'h:4'), logPath: '/l' })
     assert.throws(() => nodeFor('h:4'), /the head of the cluster at h:4 runs on this machine, but no node/)
   })
 })

@@ -2,6 +2,7 @@
 // The state API: lists of what there is, as plain objects.
 
 import { decodeError } from '../codec/error-value.js'
+import { INTERNAL_NAMESPACE } from '../run/job.js'
 import { type NodeRow, nodes } from './context.js'
 import { currentOrStarted } from './init.js'
 
@@ -64,7 +65,7 @@ export const state = {
   },
   listObjects: (): Promise<ObjectRow[]> => rows('objects'),
   /** Drivers, those that run and those that ended. */
-  listJobs: (): Promise<JobRow[]> => rows('jobs'),
+  listJobs: async (): Promise<JobRow[]> => (await rows<JobRow>('jobs')).filter(row => row.namespace !== INTERNAL_NAMESPACE),
   /** How many tasks of each name are in each state. */
   summarizeTasks: async (): Promise<Record<string, Record<string, number>>> => {
     const summary: Record<string, Record<string, number>> = {}

@@ -128,6 +128,19 @@ export class Requests implements CallPort {
     )
   }
 
+  /** Gives that node's row, or none where there is no such living node. */
+  drainNode(nodeId: string): Promise<unknown[]> {
+    const request = ++this.lastRequest
+    return this.answer(
+      request,
+      'drainNode',
+      message => (message as Answer).rows,
+      () => {
+        this.runtime.send(this.runtime.node, { is: 'drainNode', request, nodeId })
+      },
+    )
+  }
+
   answered(message: Answer | ActorNamed): void {
     this.pending.get(message.request)?.answer(message)
   }

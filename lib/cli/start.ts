@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// `eagleray start`: a head with a node beside it, or a node that joins a running head. They go on when the command has ended.
+
+import { join } from 'node:path'
+import { checkLabels } from '../api/strategy.js'
+import { checkResources } from '../api/task-options.js'
+import type { StartOptions } from '../run/bootstrap.js'
+import {
+  checkedAddress,
+  clusterHome,
+  HOME_ENV,
+  headName,
+  homeFolder,
+  knownToken,
+  liveHeads,
+  ownToken,
+  recordOf,
+  sweepRecords,
+  TOKEN_ENV,
+  writeRecord,
+} from '../run/cluster-home.js'
+import { type RunningHead, type RunningNode, startHead, startNode } from '../run/cluster-start.js'
+import { describeExit } from '../run/launch.js'
+import { type Command, Failure, numberOf, objectOf, print, textOf, UsageError, type Values } from './command.js'
+
+const DEFAULT_PORT = 6390
+
+export const start: Command = {
+  name: 'start',
+  takes: '',
+  counts: [0, 0],
+  summary: 'Starts a cluster on this machine (--head), or joins one from here (--address).',
+  details: [
+    'The processes go on when the command has ended; `eagleray stop` ends them.',
+    `Whoever has the token of a cluster may do anything in it. It is in ${TOKEN_ENV}, else in the file \`token\` of ${HOME_ENV} (~/.eagleray),`,
+    'which --head makes where there is none. All traffic between nodes is encrypted with keys made from it.',
+  ].join('\n'),
+  options: {
+    head: { type: 'boolean', help: 'start a cluster: its head, and a node beside it' },
+    address: { type: 'string', value: 'host:port', help: 'join the cluster whose head listens there' },
+    port: { type: 'string', value: 'N', help: `where the head listens. Default: ${DEFAULT_PORT}` },
+    host: {
+      type: 'string',
+      value: 'ADDRESS',
+      help: 'of this machine, at which others reach it. Default: 127.0.0.1, so that no other machine does',
+    },
+    storage: {
+      type: 'string',
+      value: 'WHERE',
+      help: 'where the head keeps its tables. Default, and all there is in this version: memory',
+    },
+    'node-timeout-ms': {
+      type: 'string',
+      value: 'MS',
+      help: 'how long a node may be silent before it counts as dead. Default: 10000. With --head',
+    },
+    'num-cpus': { type: 'string', value: 'N', help: 'CPUs the node offers. Default: those of this machine' },
+    'num-gpus': { type: 'string', value: 'N', help: 'GPUs the node offers. Default: those of CUDA_VISIBLE_DEVICES, else of this machine' },
+    'memory-bytes': { type: 'string', value: 'N', help: 'bytes of memory the node offers. Default: that of this machine, less the store' },
+    resources: { type: 'string', value: 'JSON', help: 'more resources by name, such as \'{"disk": 2}\'' },
+    labels: { type: 'string', value: 'JSON', help: 'labels of the node, such as \'{"zone": "a"}\'' },
+    'object-store-bytes': { type: 'string', value: 'N', help: 'size of the object store. Default: 30 % of memory' },
+    'spill-dir': { type: 'string', value: 'DIR', help: 'where objects go when memory is short. Default: in the session directory' },
+    block: { type: 'boolean', help: 'stay until the processes end, which end with this command' },
+  },
+  run,
+}
+
+async function run(values: Values): Promise<number> {
+  const isHead = values.head === true
+  const address = textOf(values, 'address')
+  if (isHead === (address !== undefined)) throw new UsageError('start takes either --head or --address host:port')
+  const forHead = ['port', 'storage', 'node-timeout-ms'].find(name => values[name] !== undefined)
+  if (!isHead && forHead !== undefined) throw new UsageError(`--${forHead} is for --head`)
+  return isHead ? startCluster(values) : joinCluster(values, checkedAddress('--address', address as string))
+}
+
+async function startCluster(values: Values): Promise<number> {
+  const home = clusterHome()
+  const host = hostIn(values)
+  const port = numberOf(values, 'port') ?? DEFAULT_PORT
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UsageError(`--port must be a port number, not ${port}`)
+  sweepRecords(home)
+  const there = liveHeads(home).find(head => head.address === `${host}:${port}`)
+  if (there !== undefined) throw new Failure(`a head runs at ${there.address} already (pid ${there.pid}); \`eagleray stop\` ends it`)
+  const nodeOptions = nodeOptionsIn(values)
+  const head = await startHead(homeFolder(home, 'logs'), {
+    host,
+    port,
+    storage: textOf(values, 'storage') ?? 'memory',
+    token: ownToken(home),
+    nodeDeadAfterMs: numberOf(values, 'node-timeout-ms') ?? null,
+    life: lifeIn(values),
+  })
+  writeRecord(home, 'heads', headName(head.address), { ...recordOf(head.pid, head.address), logPath: head.logPath ?? '' })
+  let node: RunningNode
+  try {
+    node = await nodeFor(values, nodeOptions, head.address, ownToken(home), true)
+  } catch (error) {
+    await head.stop()
+    throw error
+  }
+  tellStarted(head, node, home)
+  return values.block === true ? blocked([node, head]) : 0
+}
+
+async function joinCluster(values: Values, address: string): Promise<number> {
+  const nodeOptions = nodeOptionsIn(values)
+  const token = knownToken(clusterHome())
+  if (token === null)
+    throw new Failure(
+      `no token is known for the cluster at ${address}: set ${TOKEN_ENV} to that of the machine where it was started (the file token in its ~/.eagleray)`,
+    )
+  const node = await nodeFor(values, nodeOptions, address, token, false)
+  tellWarning(node)
+  print(`Node ${node.nodeId} joined the cluster at ${address} (pid ${node.pid}).`)
+  print(`Programs on this machine attach to it with init(); \`eagleray stop\` ends it.`)
+  return values.block === true ? blocked([node]) : 0
+}
+
+/** Throws what is wrong with them before anything is started. */
+function nodeOptionsIn(values: Values): StartOptions {
+  const options = given({
+    numCpus: numberOf(values, 'num-cpus'),
+    numGpus: numberOf(values, 'num-gpus'),
+    memoryBytes: numberOf(values, 'memory-bytes'),
+    objectStoreBytes: numberOf(values, 'object-store-bytes'),
+    resources: objectOf(values, 'resources') as Record<string, number> | undefined,
+    labels: objectOf(values, 'labels') as Record<string, string> | undefined,
+    spillDir: textOf(values, 'spill-dir'),
+  })
+  checkLabels('start', options.labels)
+  checkResources('start', options)
+  return options
+}
+
+function nodeFor(values: Values, options: StartOptions, head: string, token: string, withHead: boolean): Promise<RunningNode> {
+  const home = clusterHome()
+  const joining = { head, host: hostIn(values), token, home, listed: true, withHead }
+  return startNode(options, joining, lifeIn(values), homeFolder(home, 'logs'))
+}
+
+/** Without what was not given. */
+function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>
+  }
+}
+
+function hostIn(values: Values): string {
+  const host = textOf(values, 'host') ?? '127.0.0.1'
+  if (host === '0.0.0.0' || host === '::' || host === '*')
+    throw new UsageError(`--host must be an address of this machine that others can reach, not ${host}`)
+  return host
+}
+
+const lifeIn = (values: Values): 'stdin' | 'own' => (values.block === true ? 'stdin' : 'own')
+
+function tellWarning({ warning }: RunningNode): void {
+  if (warning !== null) process.stderr.write(`eagleray: ${warning}\n`)
+}
+
+function tellStarted(head: RunningHead, node: RunningNode, home: string): void {
+  tellWarning(node)
+  print(`A cluster runs at ${head.address}: head (pid ${head.pid}) and node ${node.nodeId} (pid ${node.pid}).`)
+  print('')
+  print('Programs on this machine attach to it with init(), or with:')
+  print(`  EAGLERAY_ADDRESS=${head.address}`)
+  print('Another machine joins it with:')
+  print(`  ${TOKEN_ENV}=… eagleray start --address ${head.address} --host ITS-ADDRESS`)
+  print(`where … stands for what the file ${join(home, 'token')} holds.`)
+  if (isLoopback(head.address)) print('(Only this machine reaches that address: start with --host ADDRESS to let others in.)')
+  print('It ends with:')
+  print('  eagleray stop')
+}
+
+const isLoopback = (address: string): boolean => /^(127\.|\[::1\])/.test(address)
+
+/** Until one of them ends, or ctrl-C. They end with this process, whatever ends it. */
+async function blocked(all: (RunningHead | RunningNode)[]): Promise<number> {
+  const signalled = new Promise<null>(resolve => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(null))
+  })
+  const alive = setInterval(() => {}, 1 << 30)
+  const first = await Promise.race([signalled, ...all.map(each => each.ended)])
+  for (const each of all) await each.stop()
+  clearInterval(alive)
+  if (first !== null) process.stderr.write(`eagleray: a process of the cluster ended by itself: ${describeExit(first)}\n`)
+  return first === null ? 0 : 1
+}

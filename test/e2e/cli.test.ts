@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command `eagleray`, as a user types it: a cluster of two nodes from start to stop.
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { get, init, remote, shutdown } from 'eagleray'
+import { HOME_ENV, liveHeads, liveNodes } from '#lib/run/cluster-home.js'
+import { processGone, waitFor } from './support.js'
+
+const CLI = fileURLToPath(new URL('../../dist/bundle/cli.js', import.meta.url))
+const SMALL = ['--num-cpus', '1', '--object-store-bytes', String(64 << 20)]
+
+interface Ran {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+suite('the command line', () => {
+  let home: string
+  const before = process.env[HOME_ENV]
+
+  suiteSetup(() => {
+    home = mkdtempSync(join(tmpdir(), 'eagleray-cli-'))
+    process.env[HOME_ENV] = home
+  })
+  teardown(async () => {
+    await shutdown()
+    await run('stop')
+  })
+  suiteTeardown(() => {
+    rmSync(home, { recursive: true, force: true })
+    process.env[HOME_ENV] = before
+  })
+
+  async function run(...args: string[]): Promise<Ran> {
+    const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const output = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (text: Buffer) => (output[name] += text.toString()))
+    const code = await new Promise<number | null>(resolve => child.on('close', resolve))
+    return { code, ...output }
+  }
+
+  async function fine(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await run(...args)
+    assert.equal(code, 0, `eagleray ${args.join(' ')}: ${stdout}\n${stderr}`)
+    return stdout
+  }
+
+  async function fails(code: number, pattern: RegExp, ...args: string[]): Promise<void> {
+    const ran = await run(...args)
+    assert.deepEqual([ran.code, ran.stdout], [code, ''], `eagleray ${args.join(' ')}: ${ran.stderr}`)
+    assert.match(ran.stderr, pattern)
+  }
+
+  test('help of each command names all its options; wrong arguments exit with 2', async () => {
+    const all = await fine('--help')
+    const names = [...all.matchAll(/^ {2}([a-z-]+) {2,}\S/gm)].map(match => match[1] as string)
+    assert.deepEqual(names.slice(0, 4), ['start', 'stop', 'status', 'list'])
+    for (const name of names) assert.match(await fine(name, '--help'), new RegExp(`^Usage: eagleray ${name}.*\n\n[A-Z].*\\.\n[^]*--help`))
+    assert.match(await fine('--version'), /^\d+\.\d+\.\d+\n$/)
+    await fails(2, /there is no command bogus/, 'bogus')
+    await fails(2, /--bogus/, 'status', '--bogus')
+    await fails(2, /either --head or --address/, 'start')
+    await fails(2, /--port is for --head/, 'start', '--address', 'h:1', '--port', '3')
+    await fails(2, /host:port/, 'start', '--address', 'h')
+    await fails(2, /--num-cpus must be a number/, 'start', '--head', '--num-cpus', 'x')
+    await fails(2, /--host must be an address/, 'start', '--head', '--host', '0.0.0.0')
+    await fails(2, /--resources must be a JSON object/, 'start', '--head', '--resources', '[1]')
+    await fails(2, /there are no "things"/, 'list', 'things')
+    await fails(2, /list takes/, 'list')
+    await fails(2, /--filter must be/, 'list', 'nodes', '--filter', 'x')
+  })
+
+  test('of what is not running, start, stop and status say so and exit with 1', async () => {
+    await fails(1, /no cluster runs on this machine.*eagleray start --head/, 'status')
+    await fails(1, /no head and no node runs on this machine/, 'stop')
+    await fails(1, /no head runs on this machine/, 'stop', '--head')
+    await fails(1, /no token is known for the cluster at 127.0.0.1:9/, 'start', '--address', '127.0.0.1:9')
+  })
+
+  test('a cluster from start to stop', async () => {
+    const started = await fine('start', '--head', '--port', '0', ...SMALL)
+    const address = /A cluster runs at (\S+):/.exec(started)?.[1] as string
+    assert.match(started, /EAGLERAY_TOKEN=… eagleray start --address/)
+    assert.equal(statSync(join(home, 'token')).mode & 0o777, 0o600)
+    await fine('start', '--address', address, '--resources', '{"disk": 2}', '--labels', '{"zone": "b"}', ...SMALL)
+    const pids = [...liveHeads(home), ...liveNodes(home)].map(each => each.pid)
+    assert.equal(pids.length, 3)
+    const shown = await fine('status')
+    assert.match(shown, new RegExp(`^Cluster at ${address}: 2 of 2 nodes alive`))
+    assert.match(shown, /disk 0\/2.*zone:b/)
+
+    const context = await init()
+    assert.equal(context.address, address)
+    class Holder {
+      async hold(): Promise<void> {}
+    }
+    const holder = remote(Holder, { name: 'holder', resources: { disk: 1 } }).remote()
+    await get(holder.hold.remote())
+    assert.match(await fine('status'), /disk 1\/2/)
+    const actors = JSON.parse(await fine('list', 'actors', '--format', 'json', '--filter', 'name=holder'))
+    assert.deepEqual([actors.length, actors[0].className, actors[0].state], [1, 'Holder', 'alive'])
+    assert.equal(JSON.parse(await fine('get', 'actors', actors[0].actorId)).name, 'holder')
+    await fails(1, /of actors there is none whose actorId is x/, 'get', 'actors', 'x')
+    assert.match(await fine('list', 'nodes', '--filter', 'alive=false'), /There are no nodes like that/)
+    const workers = JSON.parse(await fine('list', 'workers', '--format', 'json')) as { nodeId: string }[]
+    assert.equal(new Set(workers.map(row => row.nodeId)).size, 2, 'workers of both nodes')
+    const jobs = JSON.parse(await fine('list', 'jobs', '--format', 'json'))
+    assert.deepEqual(
+      jobs.map((row: { jobId: string; state: string }) => [row.jobId, row.state]),
+      [[context.jobId, 'RUNNING']],
+    )
+    assert.match(await fine('summary', 'actors'), /Holder +alive +1/)
+    assert.match(await fine('memory'), /objects, /)
+    assert.match(await fine('logs'), /head-.*\.log/)
+
+    await fails(1, /a head runs at .* already/, 'start', '--head', '--port', address.split(':')[1] as string)
+    await shutdown()
+    const stopped = await fine('stop')
+    assert.equal(stopped.match(/has ended/g)?.length, 3)
+    for (const pid of pids) await processGone(pid)
+  })
+
+  test('--block stays, and everything ends with it', async () => {
+    const child = spawn(process.execPath, [CLI, 'start', '--head', '--port', '0', '--block', ...SMALL], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await waitFor(() => liveNodes(home).length === 1 && liveHeads(home).length === 1, 'it runs')
+    const pids = [...liveHeads(home), ...liveNodes(home)].map(each => each.pid)
+    child.kill('SIGKILL')
+    for (const pid of pids) await processGone(pid)
+  })
+
+  test('a node with a wrong token is told so', async () => {
+    const address = /A cluster runs at (\S+):/.exec(await fine('start', '--head', '--port', '0', ...SMALL))?.[1] as string
+    process.env.EAGLERAY_TOKEN = 'wrong'
+    try {
+      await fails(1, /did not start: who listens at .* does not answer.*EAGLERAY_TOKEN/, 'start', '--address', address, ...SMALL)
+    } finally {
+      delete process.env.EAGLERAY_TOKEN
+    }
+  })
+})

@@ -125,12 +125,9 @@ function alone(node: Node, nodeId: string, address: string, labels: Record<strin
   return new Daemon(node, Head.embedded({ encodeError }, { nodeId, address, labels, resources: () => node.resources() }))
 }
 
-function member(node: Node, { labels, gpuIds, total }: DaemonSettings, { transport }: Links, nodeId: string, daemonId: string): Member {
-  const { address } = transport
-  return new Member(node, {
-    encodeError,
-    node: { nodeId, daemonId, hostname: hostname(), address, dataAddress: '', labels, gpuIds, total },
-  })
+function member(node: Node, { labels, gpuIds, total }: DaemonSettings, links: Links, nodeId: string, daemonId: string): Member {
+  const where = { hostname: hostname(), address: links.transport.address, dataAddress: links.data.channel?.address ?? '' }
+  return new Member(node, { encodeError, node: { nodeId, daemonId, ...where, labels, gpuIds, total } })
 }
 
 /** The way into the cluster, which the head opens: `entered` rejects when it does not. */

@@ -13,6 +13,7 @@ import {
   kill,
   nodes,
   type ObjectRef,
+  put,
   remote,
   shutdown,
   state,
@@ -96,13 +97,23 @@ suite('two nodes', () => {
   })
 
   test('refs go there and come back', async () => {
-    const ref = remote(() => ({ a: [1, 2, 3] }), HERE).remote()
+    const ref = put({ a: [1, 2, 3] })
     const sum = remote((value: { a: number[] }) => value.a.reduce((x, y) => x + y, 0), THERE)
     assert.equal(await get(sum.remote(ref)), 6)
     const nested = remote(async (box: { ref: ObjectRef<{ a: number[] }> }) => (await import('eagleray')).get(box.ref), THERE)
     assert.deepEqual(await get(nested.remote({ ref })), { a: [1, 2, 3] })
+    const made = remote(async () => (await import('eagleray')).put('made there'), THERE).remote()
+    assert.equal(await get(await get(made)), 'made there')
     const [ready] = await wait([sum.remote(ref)])
     assert.equal(ready.length, 1)
+  })
+
+  test('large values travel both ways', async () => {
+    const bytes = new Uint8Array(3 << 20).map((_, i) => i * 7)
+    const sum = (values: Uint8Array): number => values.reduce((a, b) => a + b, 0)
+    const there = remote((values: Uint8Array) => values.slice().reverse(), THERE)
+    const back = await get(there.remote(put(bytes)))
+    assert.deepEqual([back.length, back[0], sum(back)], [bytes.length, bytes.at(-1), sum(bytes)])
   })
 
   test('actors live on either, and know each other', async () => {

@@ -8,7 +8,7 @@ import { LINK_HEADER_BYTES, newPacket } from '../wire/link-frames.js'
 import type { NodeId, WorkerId } from '../wire/messages.js'
 
 /** Of the pieces that packets are cut from: the first, and the largest after doublings. */
-const PIECE_BYTES = [8 << 10, 256 << 10] as const
+const PIECE_BYTES = [8 << 10, 64 << 10] as const
 
 export class LinkOutbox {
   /** The transport has a link to it. */

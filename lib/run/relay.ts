@@ -124,6 +124,7 @@ export class Relay implements TransportListener, Uplink {
     const nodeId = readHex(bytes, start + ROUTE.to, 5)
     const dead = this.#dead.get(nodeId)
     if (nodeId === nodeOf(this.daemonId)) return new WireError('a route to a process of its own node')
+    if (nodeId === HEAD_NODE) return new WireError('a route to the head')
     if (dead !== undefined) {
       this.#mesh?.sendTo(peer, { is: 'nodeDied', nodeId, why: dead })
       return null

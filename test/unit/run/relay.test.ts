@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { HEAD_ID } from '#lib/ids.js'
 import { limits } from '#lib/options.js'
 import { FRAME, FRAME_HEADER_BYTES, ROUTE, ROUTE_HEADER_BYTES, writeHex } from '#lib/wire/frames.js'
 import { FakeNetwork } from '../../fakes/network.js'
@@ -250,6 +251,7 @@ suite('routes that are wrong', () => {
     for (const make of [
       (w: World) => routeFrame(w.q.id, w.a.idOf(9), inner),
       (w: World) => routeFrame(w.a.idOf(7), w.p.id, inner),
+      (w: World) => routeFrame(HEAD_ID, w.p.id, inner),
       (w: World) => routeFrame(w.a.daemon.id, w.p.id, inner),
       () => new Uint8Array([8, 0, 0, 0, FRAME.route, 0, 0, 0, 0, 0, 0, 0]),
     ]) {

@@ -130,7 +130,7 @@ export const limits = {
   actorRestartMs: [100, 5_000],
   /** Actors alive at once in a cluster, and bytes of all their code and constructor arguments, which the head keeps to restart them. Creation beyond fails. */
   actorsMax: 100_000,
-  actorBytesMax: 1 << 30,
+  actorBytesMax: 256 << 20,
   /** Actors that somebody asks about before they are created: the oldest are told that there is none. */
   unbornActorsMax: 100_000,
   /** How long a node may be silent before it counts as dead (ms); `eagleray start --head` sets it. Ray: about 15 s. */
@@ -147,6 +147,10 @@ export const limits = {
   placeWaitMs: 2_000,
   /** Kinds of what waits on a node that it tells the head of. */
   demandsTold: 100,
+  /** How long the storage of a head may be away before the head gives up (ms). Nodes go on, and find the next one. */
+  storageWaitMs: 60_000,
+  /** What a head holds back until it is kept, in messages; beyond it the head gives up. */
+  heldBackMax: 1_000_000,
   /** Bytes of all key-values of a cluster. */
   kvBytesMax: 64 << 20,
   /** Messages and bytes for the head that a node keeps while it is away; beyond it actors cannot be created there, and questions are answered with nothing. */

@@ -65,11 +65,12 @@ const hasTests = folder =>
   existsSync(join(root, folder)) && readdirSync(join(root, folder), { recursive: true }).some(f => f.endsWith('.test.ts'))
 const suite = (name, extra) => () => !hasTests(`test/${name}`) || mocha(name, [`test/${name}/**/*.test.ts`], extra)
 
-/** Debian packages the C++ tests need, and a path that is there once each is installed. */
+/** Debian packages that tests need, and a path that is there once each is installed. */
 const needed = { cmake: '/usr/bin/cmake', 'g++': '/usr/bin/g++', make: '/usr/bin/make', 'libgtest-dev': '/usr/include/gtest/gtest.h' }
+const server = { 'redis-server': '/usr/bin/redis-server' }
 
 /** Installs what is missing where that is allowed, and names it where it is not. */
-function packages() {
+function packages(needed) {
   const missing = Object.keys(needed).filter(name => !existsSync(needed[name]))
   if (missing.length === 0) return true
   if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
@@ -89,7 +90,7 @@ const steps = {
   lint: () => check('format and lint', bin('biome'), ['check', '.']),
   types: () => check('types of tests, bench, examples', bin('tsc'), ['-p', 'test']),
   native: () => {
-    if (!packages()) return false
+    if (!packages(needed)) return false
     // Sanitizers need names of functions and lines, and no more: all else is time to compile.
     const sanitized = ['-DCMAKE_BUILD_TYPE=RelWithDebInfo', '-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1']
     const flavours = {
@@ -104,9 +105,9 @@ const steps = {
   torture: () => check('torture: 500 kills', process.execPath, ['test/torture/torture.mjs', '--kills', '500']),
   fuzz: () => check('fuzz: a short round', process.execPath, ['test/fuzz/fuzz.mjs', '--seconds', '5']),
   project: () => mocha('project', ['test/*.test.ts']),
-  unit: suite('unit'),
+  unit: () => packages(server) && suite('unit')(),
   bindings: suite('bindings'),
-  e2e: suite('e2e'),
+  e2e: () => packages(server) && suite('e2e')(),
   sim: suite('sim'),
   package: suite('package'),
 }

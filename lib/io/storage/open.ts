@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Storages by their names: `memory`, `file:DIR`, `redis://…`.
+
+import { resolve } from 'node:path'
+import { native } from '../../native.js'
+import { limits } from '../../options.js'
+import { FileStorage } from './file.js'
+import { MemoryStorage } from './memory.js'
+import { RedisStorage } from './redis.js'
+import type { Storage } from './storage.js'
+
+/** Throws TypeError when it names none. */
+export function openStorage(name: string): Storage {
+  if (name === 'memory') return new MemoryStorage()
+  if (name.startsWith('file:') && name.length > 'file:'.length) {
+    return new FileStorage(resolve(name.slice('file:'.length)), { lock: path => native.lockFile(path) })
+  }
+  if (/^rediss?:\/\//.test(name) && URL.canParse(name)) return new RedisStorage(name, { waitMs: limits.storageWaitMs })
+  throw new TypeError(`storage must be memory, file:DIR or redis://host:port, not ${JSON.stringify(name)}`)
+}

@@ -1,58 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
-// The head's main program: a process of its own, to which the daemons of all nodes speak. It tells that it is ready, or why
-// not, in one line of JSON on its standard output (`HeadReport`).
+// The head's main program: opens its storage, goes on from what it finds there, and listens for nodes. It tells that it
+// is ready, or why not, in one line of JSON on its standard output (`HeadReport`). Its settings are in its environment.
 
 import { randomBytes } from 'node:crypto'
 import { encodeError } from '../codec/error-value.js'
 import { Head } from '../core/head/head.js'
 import { HEAD_ID } from '../ids.js'
-import { zmqTransport } from '../io/zmq/transport.js'
+import { openStorage } from '../io/storage/open.js'
+import { fromText, toText } from '../io/storage/row-text.js'
+import type { Storage, StoredTables } from '../io/storage/storage.js'
 import { limits } from '../options.js'
 import { HEAD_ENV, type HeadReport, type HeadSettings } from './head-settings.js'
 import { HeadShell } from './head-shell.js'
 import { HEAD_NODE } from './relay.js'
 
+/** How long nodes are waited for at the end, that they have what was sent (ms). */
 const DRAIN_MS = 500
 
-main().catch((error: NodeJS.ErrnoException) => {
-  report({ ok: false, message: error.message, code: error.code ?? null })
+const settings = JSON.parse(process.env[HEAD_ENV] ?? 'null') as HeadSettings | null
+// Nobody else is to read the token there.
+delete process.env[HEAD_ENV]
+if (settings === null) {
+  process.stderr.write(`eagleray: this program is started by eagleray start --head, not by hand\n`)
+  process.exit(2)
+}
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+run(settings).catch((error: Error) => {
+  report({ ok: false, message: error.message, code: (error as NodeJS.ErrnoException).code ?? null })
   process.exit(1)
 })
 
-async function main(): Promise<void> {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
-  const settings = JSON.parse(process.env[HEAD_ENV] ?? 'null') as HeadSettings | null
-  delete process.env[HEAD_ENV]
-  if (settings === null) {
-    process.stderr.write('eagleray: this program is started by the eagleray command, not by hand\n')
-    process.exit(2)
+async function run({ host, port, token, storage: name, nodeDeadAfterMs, life }: HeadSettings): Promise<void> {
+  const storage = openStorage(name)
+  const tables = await storage.load()
+  const clusterId = await clusterOf(tables, storage)
+  const options = { nodeId: null, clusterId, epoch: randomBytes(8).toString('hex'), encodeError }
+  const head = new Head({ ...options, nodeDeadAfterMs: nodeDeadAfterMs ?? limits.nodeDeadAfterMs })
+  head.restore(
+    new Map([...tables].map(([table, rows]) => [table, new Map([...rows].map(([key, text]) => [key, fromText(text)]))])),
+    performance.now(),
+  )
+  const failed = (error: Error): void => {
+    process.stderr.write(`eagleray: the head ends: ${error.message}\n`)
+    process.exit(1)
   }
-  if (settings.storage !== 'memory')
-    throw new Error(`storage ${settings.storage}: this version keeps the tables of the head in memory only`)
-  const clusterId = randomBytes(8).toString('hex')
-  const head = new Head({
-    ...{ nodeId: null, encodeError, clusterId, epoch: randomBytes(8).toString('hex') },
-    nodeDeadAfterMs: settings.nodeDeadAfterMs ?? limits.nodeDeadAfterMs,
-  })
-  const shell = new HeadShell(head, () => Promise.resolve())
-  const { host, port, token } = settings
+  const shell = new HeadShell({ head, storage, onFailure: failed })
+  const { zmqTransport } = await import('../io/zmq/transport.js')
   const transport = await zmqTransport({ id: HEAD_NODE, daemonId: HEAD_ID, token, host, port, listener: shell })
-  shell.start(transport)
-  let ending = false
-  const end = async (): Promise<void> => {
-    if (ending) return
-    ending = true
-    shell.stop()
+  const end = async (reason: string): Promise<void> => {
+    process.stderr.write(`eagleray: the head ends: ${reason}\n`)
+    await shell.end()
     await transport.close(DRAIN_MS)
+    await storage.close()
     process.exit(0)
   }
-  if (settings.life === 'stdin') {
-    for (const event of ['end', 'error']) process.stdin.on(event, () => void end())
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, () => void end(`it got ${signal}`))
+  process.on('SIGINT', () => {})
+  process.on('uncaughtException', failed)
+  if (life === 'stdin') {
+    for (const event of ['end', 'error']) process.stdin.once(event, () => void end('who started it ended'))
     process.stdin.resume()
   }
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end())
-  process.on('SIGINT', () => {})
-  report({ ok: true, address: transport.address.replace('tcp://', ''), clusterId })
+  shell.start(transport)
+  report({ ok: true, address: transport.address.replace(/^tcp:\/\//, ''), clusterId })
+}
+
+/** A cluster is one as long as its tables are. */
+async function clusterOf(tables: StoredTables, storage: Storage): Promise<string> {
+  const known = tables.get('cluster')?.get('id')
+  if (known !== undefined) return (fromText(known) as { clusterId: string }).clusterId
+  const clusterId = randomBytes(8).toString('hex')
+  await storage.write([{ table: 'cluster', key: 'id', text: toText({ clusterId }) }])
+  return clusterId
 }
 
 function report(line: HeadReport): void {

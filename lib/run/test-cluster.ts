@@ -27,7 +27,7 @@ export interface ClusterNodeOptions {
 export interface ClusterHeadOptions extends ClusterNodeOptions {
   /** Where the head listens. Default: a port that is free. */
   port?: number
-  /** Where the head keeps its tables. Default: 'memory'. */
+  /** Where the head keeps its tables: 'memory', 'file:DIR' or 'redis://…'. Default: files that go with the cluster. */
   storage?: string
   /** How long a node may be silent before it counts as dead (ms). Default: 10,000. */
   nodeTimeoutMs?: number
@@ -105,7 +105,7 @@ export class Cluster implements AsyncDisposable {
     const { port = 0, storage, nodeTimeoutMs, ...node } = options.head ?? {}
     const folder = newFolder()
     const settings: HeadSettings = {
-      ...{ host: HOST, port, storage: storage ?? 'memory', token: randomToken(), life: 'stdin' },
+      ...{ host: HOST, port, storage: storage ?? `file:${join(folder, 'tables')}`, token: randomToken(), life: 'stdin' },
       nodeDeadAfterMs: nodeTimeoutMs ?? null,
     }
     const head = await startHead(null, settings)

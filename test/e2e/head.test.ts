@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// A head that is killed and started again while programs work, with each storage that outlives it.
+
+import assert from 'node:assert/strict'
+import { type ActorHandle, get, getActor, init, nodes, remote, shutdown, state } from 'eagleray'
+import { Cluster, waitFor } from 'eagleray/testing'
+import { RedisServer } from '../fakes/redis.js'
+
+class Counter {
+  n = 0
+  add(): number {
+    return ++this.n
+  }
+  pid(): number {
+    return process.pid
+  }
+}
+
+const NAMESPACE = 'head-test'
+
+async function startOn(storage?: string): Promise<Cluster> {
+  const cluster = await Cluster.start({ head: { numCpus: 1, ...(storage === undefined ? {} : { storage }) } })
+  await cluster.addNode({ numCpus: 1, resources: { other: 4 } })
+  await init({ address: cluster.address, namespace: NAMESPACE })
+  return cluster
+}
+
+/** Kills the head in the middle of work and checks that nothing of it is lost. */
+async function survives(cluster: Cluster, between: () => Promise<void>): Promise<void> {
+  const Remote = remote(Counter)
+  const add = remote((a: number, b: number) => a + b)
+  const near = Remote.remote()
+  const far = Remote.options({ resources: { other: 1 } }).remote()
+  const kept = Remote.options({ name: 'kept', lifetime: 'detached' }).remote()
+  const all = [near, far, kept]
+  assert.deepEqual(await get(all.map(each => each.add.remote())), [1, 1, 1])
+  const pids = await get(all.map(each => each.pid.remote()))
+
+  await cluster.killHead()
+  await between()
+  assert.deepEqual(await get(all.map(each => each.add.remote())), [2, 2, 2], 'actors answer while it is away')
+  assert.deepEqual(await get([1, 2, 3].map(n => add.remote(n, n))), [2, 4, 6], 'and tasks run')
+  const late = Remote.remote()
+  const asked = getActor('kept', { namespace: NAMESPACE })
+  await cluster.restartHead()
+
+  assert.equal(await get(late.add.remote()), 1, 'what was created meanwhile comes to be')
+  assert.equal(await get(((await asked) as ActorHandle<Counter>).add.remote()), 3, 'names are still there')
+  assert.deepEqual(await get(all.map(each => each.pid.remote())), pids, 'in the same processes')
+  assert.equal((await nodes()).filter(node => node.alive).length, 2)
+  assert.equal((await state.listActors()).filter(row => row.state === 'alive').length, 4)
+  assert.equal((await state.listJobs()).filter(row => row.state === 'RUNNING').length, 1)
+}
+
+suite('a head that is killed', () => {
+  let cluster: Cluster | null = null
+  teardown(async () => {
+    await shutdown()
+    await cluster?.shutdown()
+    cluster = null
+  })
+
+  test('goes on from its files: actors, names and nodes are there, and work never stopped', async () => {
+    cluster = await startOn()
+    await survives(cluster, async () => {})
+    await survives2(cluster)
+  }).timeout(120_000)
+
+  test('goes on from Redis, which was restarted as well', async () => {
+    const redis = await RedisServer.start()
+    try {
+      cluster = await startOn(`${redis.url}?cluster=e2e`)
+      await survives(cluster, async () => {
+        await redis.kill()
+        await redis.start()
+      })
+      // A head that lives through the restart of its storage.
+      await redis.kill()
+      const waiting = remote(Counter).remote()
+      const added = get(waiting.add.remote())
+      await redis.start()
+      assert.equal(await added, 1)
+      const reply = await redis.command('GET', 'eagleray:e2e:cluster:id')
+      assert.match(reply, /\{"clusterId":"[0-9a-f]+"\}/, 'people can read what it keeps')
+    } finally {
+      await shutdown()
+      await cluster?.shutdown()
+      cluster = null
+      await redis.close()
+    }
+  }).timeout(120_000)
+
+  test('with tables in memory only, the cluster is lost: nodes begin anew as others', async () => {
+    cluster = await startOn('memory')
+    const before = new Set((await nodes()).map(node => node.nodeId))
+    await shutdown()
+    await cluster.restartHead()
+    const { address } = cluster
+    await waitFor(
+      async () => {
+        // Attached to a node that is about to begin anew, all of this may fail.
+        try {
+          await init({ address })
+          const alive = (await nodes()).filter(node => node.alive)
+          if (alive.length === 2 && alive.every(node => !before.has(node.nodeId))) return true
+        } catch {}
+        await shutdown()
+        return false
+      },
+      { timeoutMs: 60_000 },
+    )
+  }).timeout(120_000)
+})
+
+/** Once more, with an actor that dies while nobody watches. */
+async function survives2(cluster: Cluster): Promise<void> {
+  const Restarting = remote(Counter, { maxRestarts: 1 })
+  const actor = Restarting.remote()
+  const pid = await get(actor.pid.remote())
+  await cluster.killHead()
+  process.kill(pid, 'SIGKILL')
+  await cluster.restartHead()
+  await waitFor(
+    async () => {
+      try {
+        return (await get(actor.pid.remote())) !== pid
+      } catch {
+        return false
+      }
+    },
+    { timeoutMs: 30_000 },
+  )
+}

@@ -12,6 +12,8 @@ export class ClassQueue {
   readonly wants: Wants
   /** Nothing is sent to a worker before it has answered for what it has: it is used once, or the next worker is to be another. */
   readonly isShallow: boolean
+  /** What no lane has room for, since one was looked for: any task, or one that runs only once. Null: some may have. */
+  full: 'any' | 'once' | null = null
   private tasks: Task[] = []
   private head = 0
 
@@ -27,6 +29,11 @@ export class ClassQueue {
   /** For who looks at what waits: the task that is next. */
   get taskName(): string {
     return this.peek()?.name ?? ''
+  }
+
+  /** Whether it is known that no lane has room for the task. */
+  isFullFor(task: Task): boolean {
+    return this.full === 'any' || (this.full === 'once' && task.retriesLeft === 0)
   }
 
   get length(): number {

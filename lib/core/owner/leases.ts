@@ -68,7 +68,7 @@ export class Leases {
     lane.calls = 0
     lane.grantedAt = lane.idleSince = now
     queue.lanes.push(lane)
-    this.pump(queue, now, out)
+    this.pump(queue, now, out, lane)
     if (lane.outstanding === 0) this.steal(queue, out)
   }
 
@@ -91,14 +91,16 @@ export class Leases {
     if (lane === undefined || lane.queue === null) return
     const queue = lane.queue
     if (lane.outstanding === 0 && (lane.returning || this.wornOut(lane))) this.giveBack(lane, out)
-    if (queue.length > 0) this.pump(queue, now, out)
-    else if (lane.outstanding === 0 && queue.lanes.length > 1 && lane.leaseId !== 0) this.steal(queue, out)
+    const waiting = queue.length > 0
+    this.pump(queue, now, out, lane)
+    if (!waiting && lane.outstanding === 0 && queue.lanes.length > 1 && lane.leaseId !== 0) this.steal(queue, out)
   }
 
   /** The shell tried to take a task back. */
   tookBack(task: Task, lane: Lane, ok: boolean, now: Millis, out: Effect[]): void {
     if (!ok || task.lane !== lane) return
     lane.tookBack(task)
+    if (lane.queue !== null) lane.queue.full = null
     if (lane.outstanding === 0) lane.idleSince = now
     if (!task.cancelled) this.requeue(task, now, out)
     if (lane.outstanding === 0 && lane.returning) this.giveBack(lane, out)
@@ -220,29 +222,49 @@ export class Leases {
   }
 
   invariants(): void {
-    for (const { wants } of this.classes.values()) wants.invariants()
+    for (const queue of this.classes.values()) {
+      queue.wants.invariants()
+      const task = queue.peek()
+      if (task !== undefined && queue.isFullFor(task))
+        assert(this.best(queue, queue.lanes, task) === null, 'a full class has a lane with room')
+    }
     for (const lane of this.lanes.values()) {
       lane.invariants()
       assert((lane.leaseId !== 0) === (lane.queue?.lanes.includes(lane) ?? false), 'a lane and its class disagree')
     }
   }
 
-  /** Spreads queued tasks over the lanes with room, the least loaded first. */
-  private pump(queue: ClassQueue, now: Millis, out: Effect[]): void {
-    while (queue.length > 0) {
-      const task = queue.peek() as Task
-      let best: Lane | null = null
-      for (const lane of queue.lanes) {
-        const depth = queue.isShallow ? 1 : lane.isRemote ? remoteDepth(lane, task) : limits.pipelineDepthMax
-        if (lane.room(depth) && !this.wornOut(lane) && (best === null || lane.outstanding < best.outstanding)) best = lane
+  /** Spreads queued tasks over the lanes with room, the least loaded first. `lane`: that one may have room since all were looked at. */
+  private pump(queue: ClassQueue, now: Millis, out: Effect[], lane: Lane | null = null): void {
+    for (let task = queue.peek(); task !== undefined; task = queue.peek()) {
+      const best = queue.isFullFor(task) ? this.best(queue, lane === null ? [] : [lane], task) : this.bestOfAll(queue, task)
+      if (best === null) {
+        // That lane may have room for others still.
+        if (lane !== null && task.retriesLeft === 0) queue.full = 'once'
+        return
       }
-      if (best === null) return
       queue.shift()
       if (task.cancelled || !this.isReady(task, now, out)) continue
       best.send(task, now)
       if (best.isRemote) task.wentAway = true
       out.push({ is: 'dispatch', task, lane: best })
     }
+    queue.full = null
+  }
+
+  private bestOfAll(queue: ClassQueue, task: Task): Lane | null {
+    const best = this.best(queue, queue.lanes, task)
+    queue.full = best !== null ? null : task.retriesLeft === 0 ? 'once' : 'any'
+    return best
+  }
+
+  private best(queue: ClassQueue, lanes: readonly Lane[], task: Task): Lane | null {
+    let best: Lane | null = null
+    for (const lane of lanes) {
+      const depth = queue.isShallow ? 1 : lane.isRemote ? remoteDepth(lane, task) : limits.pipelineDepthMax
+      if (lane.room(depth) && !this.wornOut(lane) && (best === null || lane.outstanding < best.outstanding)) best = lane
+    }
+    return best
   }
 
   /** An idle lane and an empty queue: take back the newer half of what the longest lane has not begun. */

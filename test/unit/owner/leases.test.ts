@@ -276,4 +276,25 @@ suite('leases', () => {
     assert.equal(fake.sent('want').at(-1)?.count, 2)
     assert.equal(fake.owner.deadline(), null)
   })
+
+  test('where every lane is full, a task more or an answer does not look at all of them', () => {
+    const fake = new FakeOwner()
+    const workers = Array.from({ length: 5 }, (_, i) => workerIdOf(10 + i))
+    const tasks = many(fake, 6 * limits.pipelineDepthMax)
+    for (const worker of workers) fake.grant(worker)
+    // They look at all of it.
+    fake.owner.invariants = () => {}
+    let looked = 0
+    for (const lane of lanesOf(fake).values()) {
+      const { room } = lane
+      lane.room = depth => {
+        looked++
+        return room.call(lane, depth)
+      }
+    }
+    fake.submit()
+    assert.equal(looked, 0)
+    fake.reply(on(tasks, A)[0]!)
+    assert.equal(looked, 2)
+  })
 })

@@ -65,11 +65,10 @@ export class FileStorage implements Storage {
     if (!this.#lock(join(this.#folder, 'lock'))) {
       throw new Error(`the tables in ${this.#folder} are in use by another head: stop that one, or give this one another folder`)
     }
-    const names = (await this.#disk.names(this.#folder)).filter(name => /^tables-\d+\.(log|tmp)$/.test(name))
-    const logs = names.filter(name => name.endsWith('.log')).map(numberOf)
+    const logs = (await this.#names()).filter(name => name.endsWith('.log')).map(numberOf)
     if (logs.length === 0) await this.#beginLog(1)
     else await this.#open(Math.max(...logs))
-    for (const name of names) if (name !== nameOf(this.#number)) await this.#disk.remove(join(this.#folder, name))
+    for (const name of await this.#names()) if (name !== nameOf(this.#number)) await this.#disk.remove(join(this.#folder, name))
     return new Map([...this.#tables].map(([table, rows]) => [table, new Map(rows)]))
   }
 
@@ -90,6 +89,10 @@ export class FileStorage implements Storage {
     await this.#file?.close()
     this.#file = null
     this.#broken ??= new Error('the storage is closed')
+  }
+
+  async #names(): Promise<string[]> {
+    return (await this.#disk.names(this.#folder)).filter(name => /^tables-\d+\.(log|tmp)$/.test(name))
   }
 
   /** Everything that waits goes to disk together; what comes meanwhile goes next. */
@@ -194,8 +197,13 @@ export class FileStorage implements Storage {
       return false
     }
     // From here on the new one may be what a next process finds: it counts, or nothing more does.
-    await this.#disk.rename(unfinished, path)
-    await this.#disk.syncFolder(this.#folder)
+    try {
+      await this.#disk.rename(unfinished, path)
+      await this.#disk.syncFolder(this.#folder)
+    } catch (error) {
+      await file.close()
+      throw error
+    }
     this.#file = file
     this.#number = number
     this.#bytes = this.#beginBytes = size

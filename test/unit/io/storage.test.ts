@@ -90,15 +90,14 @@ for (const [kind, make] of Object.entries(places)) {
     })
 
     test('batches that nobody waits for take effect in the order of the calls', async () => {
-      let storage = place.open(name)
+      const storage = place.open(name)
       await storage.load()
       const writes = Array.from({ length: 500 }, (_, i) => storage.write([set('kv', `k${i % 7}`, `${i}`), set('kv', 'last', `${i}`)]))
       await Promise.all(writes)
-      let tables: StoredTables
-      ;[storage, tables] = await reopened(place, name, storage)
+      const [again, tables] = await reopened(place, name, storage)
       assert.equal(tables.get('kv')?.get('last'), '499')
       assert.equal(tables.get('kv')?.get('k0'), '497')
-      await storage.close()
+      await again.close()
     })
 
     test('close waits for what was written', async () => {

@@ -118,6 +118,8 @@ export const limits = {
   leaveCollectEvery: 10,
   /** Bytes that each process keeps of how objects in the store were made, to make them again when they are lost (Ray: 1 GB). A recipe takes about 1 KiB and its arguments. */
   lineageBytesMax: 64 << 20,
+  /** How long a node keeps what a dead process owned, for others that may still borrow it (ms): they hear of the death a little later. */
+  adoptionGraceMs: 10_000,
   /** Deaths of processes each process remembers, so that it sends them nothing more (about 300 bytes each). One forgotten costs a message that finds nobody. */
   deadOwnersKept: 1_000,
   /** Deaths of nodes that each process and the head remember (Ray: 1000). One that comes back is another node. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node daemon's shell: brings messages, exits of children and time to the machines, and carries out what they ask.
 
+import { encodeError } from '../codec/error-value.js'
 import type { Millis } from '../core/machine.js'
 import type { Daemon } from '../core/node/daemon.js'
 import type { Member, MemberEffect, MemberEvent } from '../core/node/member.js'
@@ -16,13 +17,12 @@ import type { EnvironmentSetup, Running } from './environment-setup.js'
 import type { Links } from './links.js'
 import { Membership } from './membership.js'
 import type { MemoryGauge } from './memory-gauge.js'
+import { Orphans, type OrphansHost } from './orphans.js'
 import type { Relay } from './relay.js'
 import { SetupFailure } from './setup-failure.js'
 import { Transfer } from './transfer.js'
 import { WorkerOutput } from './worker-output.js'
 
-/** When the store is looked through once more for what a dead process owned: others may have been about to write it (ms). */
-const SECOND_SWEEP_MS = 1_000
 /** How long the last output of killed workers is waited for at the end (ms). */
 const LAST_OUTPUT_MS = 500
 
@@ -71,6 +71,7 @@ export class NodeShell implements MeshListener {
   readonly #processes: Processes
   readonly #output: WorkerOutput
   readonly #transfer: Transfer
+  readonly #orphans: Orphans
   readonly #queue: MemberEvent[] = []
   readonly #environments: EnvironmentSetup
   /** Children that install packages, and who waits for their end. */
@@ -103,6 +104,7 @@ export class NodeShell implements MeshListener {
       },
     })
     if (options.cluster !== null) this.#transfer.attach(options.cluster.links.data)
+    this.#orphans = new Orphans(this.#orphansHost())
     this.#processes = options.processes(this)
     this.#environments = options.environments(command => this.#install(command))
     const describe = (key: string) => {
@@ -116,7 +118,10 @@ export class NodeShell implements MeshListener {
     const membership = new Membership(links, head, {
       handle: event => this.#handle(event),
       heard: (from, message) => this.#heard(from, message),
-      overheard: message => void this.#transfer.heard(HEAD_ID, message),
+      overheard: message => {
+        this.#orphans.heard(HEAD_ID, message)
+        this.#transfer.heard(HEAD_ID, message)
+      },
       arm: () => this.#arm(),
       joined: onJoined,
       refused: onRefused,
@@ -127,6 +132,27 @@ export class NodeShell implements MeshListener {
     })
     links.relay.attach(this.#mesh, links.transport, membership.relayHooks())
     return membership
+  }
+
+  #orphansHost(): OrphansHost {
+    const [store, node] = [this.#store, () => this.#daemon.node]
+    return {
+      nodeId: nodeOf(store.workerId),
+      contains: id => store.contains(id),
+      sealed: () => store.list().flatMap(({ id, sizeBytes, state }): [string, number][] => (state === 'sealed' ? [[id, sizeBytes]] : [])),
+      remove: id => void store.delete(id),
+      promote: id => void store.promote(id),
+      living: () => new Set(this.#living().keys()),
+      processes: () => [...node().processes()],
+      others: () => node().otherNodes(),
+      send: (to, message) => void this.#mesh.send(to, message),
+      sendToNode: (nodeId, message) => void this.#relay?.sendToNode(nodeId, message),
+      now: () => performance.now(),
+      later: (ms, then) => {
+        setTimeout(() => this.#ending ?? then(), ms).unref()
+      },
+      encodeError,
+    }
   }
 
   start(): void {
@@ -189,8 +215,8 @@ export class NodeShell implements MeshListener {
   #heard(from: WorkerId, message: Control): void {
     const elsewhere = message.is === 'corrupt' && nodeOf(message.workerId) !== nodeOf(this.#store.workerId)
     // A process of another node is ended by its own daemon.
-    if (elsewhere) this.#relay?.sendToNode(nodeOf(message.workerId), message)
-    else if (!this.#transfer.heard(from, message)) this.#handle({ is: 'message', from, message })
+    if (elsewhere) return void this.#relay?.sendToNode(nodeOf(message.workerId), message)
+    if (!this.#orphans.heard(from, message) && !this.#transfer.heard(from, message)) this.#handle({ is: 'message', from, message })
   }
 
   #ended(): void {
@@ -328,19 +354,8 @@ export class NodeShell implements MeshListener {
     else {
       this.#store.reap(slotOf(workerId))
       this.#mesh.gone(workerId)
+      this.#orphans.died(workerId)
       this.#transfer.workerDied(workerId, 'its process ended')
-    }
-    this.#deleteOrphans()
-    setTimeout(() => this.#deleteOrphans(), SECOND_SWEEP_MS).unref()
-  }
-
-  /** Removes the objects that no living process owns. Of those of other nodes only their owners, and the news of their deaths, decide. */
-  #deleteOrphans(): void {
-    if (this.#ending !== null) return
-    const living = this.#living()
-    for (const { id, state } of this.#store.list()) {
-      const isOurs = nodeOf(ownerOf(id)) === nodeOf(this.#store.workerId)
-      if (state === 'sealed' && isOurs && !living.has(ownerOf(id))) this.#store.delete(id)
     }
   }
 

@@ -24,8 +24,6 @@ export interface TransferHost {
   collect(): void
 }
 
-/** When the store is looked through once more for what dead processes owned (ms). */
-const SECOND_SWEEP_MS = 1_000
 
 const WHYS = new Set<string>(['get', 'wait', 'argument'] satisfies PullWhy[])
 
@@ -94,7 +92,6 @@ export class Transfer implements DataListener {
         if (from === HEAD_ID) this.#view(message)
         return false
       case 'workerDied':
-        if (nodeOf(message.workerId) !== this.#nodeId) this.#ownersDied(id => ownerOf(id) === message.workerId)
         this.workerDied(message.workerId, message.death.reason ?? 'its process ended')
         return false
       case 'nodeDied':
@@ -294,18 +291,8 @@ export class Transfer implements DataListener {
     this.#others.delete(nodeId)
     this.#channel?.forget(nodeId)
     this.#pull({ is: 'nodeDied', nodeId })
-    this.#ownersDied(id => nodeOf(ownerOf(id)) === nodeId)
   }
 
-  /** Copies of what processes of other nodes owned that are dead go; once more later, since some may be about to be written. */
-  #ownersDied(isTheirs: (id: string) => boolean): void {
-    const sweep = (): void => {
-      if (this.#closed) return
-      for (const { id, state } of this.host.store.list()) if (state === 'sealed' && isTheirs(id)) this.#delete(id)
-    }
-    sweep()
-    setTimeout(sweep, SECOND_SWEEP_MS).unref()
-  }
 
   #delete(id: string): void {
     this.host.store.delete(id)

@@ -61,6 +61,14 @@ const shapes: { [K in Control['is']]: string } = {
   leaseBlocked: 'leaseId:number',
   takeBack: 'claims:numbers',
 
+  adopt: 'ack:number owner:string seqs:numbers',
+  disown: 'owner:string seqs:numbers',
+  mourned: 'id:string',
+  adopted: 'ack:number missing:numbers',
+  claim: 'owner:string seqs:numbers',
+  claimed: 'owner:string seqs:numbers kept:numberPairs',
+  unclaim: 'owner:string seqs:numbers',
+
   spill: 'classKey:string to:strings counts:numbers',
   wantRefused: 'classKey:string count:number',
   groupCreate: 'spec:group',
@@ -197,6 +205,10 @@ for (const [name, text] of Object.entries(records)) {
   checks.set(name, check)
   checks.set(`${name}s`, field => Array.isArray(field) && field.every(check))
 }
+checks.set(
+  'numberPairs',
+  field => Array.isArray(field) && field.every(each => Array.isArray(each) && each.length === 2 && each.every(isNumber)),
+)
 checks.set('pairs', field => Array.isArray(field) && field.every(each => Array.isArray(each) && each.length === 2 && each.every(isString)))
 checks.set('control', field => isOneOf(field, fields) && !carriers.has((field as Control).is))
 checks.set('event', field => isOneOf(field, eventFields))

@@ -5,11 +5,13 @@
 // Who speaks: P a driver or worker (an owner, and a borrower of others' objects), N the node daemon, H the head (in the
 // daemon of one node, or a process of its own). Messages between one pair of processes arrive once and in order.
 
+import type { AdoptionMessage } from './adoption-messages.js'
 import type { HeadMessage } from './head-messages.js'
 import type { LinkMessage } from './link-messages.js'
 import type { ObjectMessage } from './object-messages.js'
 import type { SchedulingMessage, Where } from './scheduling-messages.js'
 
+export type * from './adoption-messages.js'
 export type * from './head-messages.js'
 export type * from './link-messages.js'
 export type * from './object-messages.js'
@@ -451,6 +453,7 @@ export type Control =
   | HeadMessage
   | LinkMessage
   | ObjectMessage
+  | AdoptionMessage
 
 /** In `blocked`, `unblock` and `resumed`: not a lease, but what the sender's actor holds. */
 export const ACTOR_LEASE = 0

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ActorHandle, get, OwnerDiedError, put, remote, WorkerCrashedError } from 'eagleray'
+import { type ActorHandle, get, put, remote, WorkerCrashedError } from 'eagleray'
 import { native } from '#lib/native.js'
 import { countRun, passed, runsIn } from './programs/by-reference.js'
 import { begin, end, gate, resourcesReturned, scratchPath, sessionTraces, waitFor } from './support.js'
@@ -119,34 +119,6 @@ suite('killed workers', () => {
     ref[Symbol.dispose]()
     for (let i = 0; i < 8; i++) put(new Uint8Array(60 << 20).fill(i))[Symbol.dispose]()
     assert.equal(store.check(), null)
-  })
-
-  test('objects of a dead owner are lost with it', async () => {
-    class Owner {
-      make() {
-        return { mine: put(new Uint8Array(100_000).fill(1)), small: put(1) }
-      }
-      pid() {
-        return process.pid
-      }
-    }
-    const owner = remote(Owner).remote()
-    const made = await get(owner.make.remote())
-    assert.equal((await get(made.mine))[0], 1)
-    process.kill(await get(owner.pid.remote()), 'SIGKILL')
-    await waitFor(
-      () =>
-        get(made.small, { timeoutMs: 5000 }).then(
-          () => false,
-          error => error instanceof OwnerDiedError,
-        ),
-      'the owner known to be dead',
-    )
-    const use = remote((array: Uint8Array) => array.length)
-    await assert.rejects(get(use.remote(made.mine)), (error: Error) => {
-      assert.ok(error instanceof OwnerDiedError || error.cause instanceof OwnerDiedError, `${error}`)
-      return true
-    })
   })
 
   test('children of a dead parent are ended with it', async () => {

@@ -3,17 +3,12 @@
 // do that; what was put is lost and whoever needs it is told, and nothing waits; what a task made is made again.
 
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { ActorDiedError, get, ObjectLostError, type ObjectRef, OwnerDiedError, put, ready, remote, TaskError, wait } from 'eagleray'
-import { ObjectStore } from 'eagleray/store'
 import { countRun, runsIn } from './programs/by-reference.js'
-import { begin, end, resourcesReturned, scratchPath, sessionTraces } from './support.js'
+import { begin, end, resourcesReturned, scratchPath, sessionStore } from './support.js'
 
-/** As a program of the user would that has found out where it lies. */
 async function deleteBehind(...refs: ObjectRef<unknown>[]): Promise<void> {
-  const folders = sessionTraces().folders.flatMap(folder => [folder, join(folder, 'store')])
-  const store = await ObjectStore.open(folders.find(folder => existsSync(join(folder, 'segment')))!)
+  const store = await sessionStore()
   for (const ref of refs) assert.equal(store.delete(ref.id), true)
   store.close()
 }

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { availableResources, type ClusterContext, clusterResources, type InitOptions, init, shutdown, state } from 'eagleray'
+import { ObjectStore } from 'eagleray/store'
 import { collect } from './programs/by-reference.js'
 
 const MARK = 'EAGLERAY_E2E_MARK'
@@ -26,6 +27,12 @@ export async function waitFor<T>(condition: () => T | Promise<T>, what = 'the co
     if (performance.now() > until) throw new Error(`${what}: not within ${timeoutMs} ms`)
     await new Promise(resolve => setTimeout(resolve, pauseMs))
   }
+}
+
+/** The store of the session that runs, opened as a program of the user would that has found out where it lies. The caller closes it. */
+export function sessionStore(): Promise<ObjectStore> {
+  const folders = sessionTraces().folders.flatMap(folder => [folder, join(folder, 'store')])
+  return ObjectStore.open(folders.find(folder => existsSync(join(folder, 'segment'))) as string)
 }
 
 // Traces -------------------------------------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ export class FakeOwner {
   onEffect: (effect: Effect) => void = () => {}
   #nextLease = 1
   #seen = 0
+  #adopted = 0
 
   constructor(self: WorkerId = SELF) {
     this.owner = new Owner(self, NODE, bytes => new Error(new TextDecoder().decode(bytes)))
@@ -96,6 +97,16 @@ export class FakeOwner {
 
   flush(): void {
     this.act({ is: 'flush' })
+  }
+
+  /** The daemon says of what dead owners had that no store has any of it but `kept`. */
+  adopted(kept: Entry[] = []): void {
+    this.flush()
+    for (const { ack, owner, seqs } of this.sent('adopt').slice(this.#adopted)) {
+      this.#adopted++
+      const has = new Set(kept.filter(entry => entry.owner === owner).map(entry => entry.seq))
+      this.from(NODE, { is: 'adopted', ack, missing: seqs.filter(seq => !has.has(seq)) })
+    }
   }
 
   /** Submits as `.remote()` does; the user holds a ref of each return. */

@@ -48,6 +48,12 @@ export class ObjectStore {
     if (!stored.onDisk) this.#inMemory--
   }
 
+  /** It goes only by `delete` from now on. */
+  promote(id: string): void {
+    const stored = this.#objects.get(id)
+    if (stored !== undefined) this.#objects.set(id, { ...stored, secondary: false })
+  }
+
   /** Room for an object on its way; false when all there is is in use. */
   draft(id: string): boolean {
     if (!this.#makeRoom()) return false

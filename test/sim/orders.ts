@@ -8,7 +8,7 @@ import { Entry, STATE } from '#lib/core/owner/entry.js'
 import type { References } from '#lib/core/owner/references.js'
 import { nodeOf } from '#lib/ids.js'
 import type { Control } from '#lib/wire/messages.js'
-import { FakeOwner } from '../fakes/owner.js'
+import { FakeOwner, NODE } from '../fakes/owner.js'
 
 /** Who tells of deaths. */
 const HEAD = '0'.repeat(24)
@@ -41,7 +41,7 @@ export class Trio {
     const go = () => {
       this.dead.add(id)
       this.owners.delete(id)
-      for (const at of this.owners.keys()) this.channels.delete(at + id)
+      for (const at of [NODE, ...this.owners.keys()]) this.channels.delete(at + id)
       for (const action of this.actions.filter(each => each.at === id)) this.actions.splice(this.actions.indexOf(action), 1)
       for (const ref of this.refs.filter(each => each.at === id)) this.refs.splice(this.refs.indexOf(ref), 1)
       for (const at of this.owners.keys()) this.#push(HEAD, at, { label: `${id} died`, does: () => this.#hear(at, id) })
@@ -141,13 +141,19 @@ export class Trio {
 
   /** Something is on its way that tells it, or leads to what does. */
   #mayBeTold(at: string, owner: string): boolean {
-    return [at + owner, owner + at, HEAD + at].some(key => (this.channels.get(key)?.length ?? 0) > 0)
+    return [at + owner, owner + at, HEAD + at, at + NODE, NODE + at].some(key => (this.channels.get(key)?.length ?? 0) > 0)
   }
 
   #deliver(key: string, message: Message): void {
     const to = key.slice(24)
     if ('does' in message) message.does()
+    else if (to === NODE) this.#daemon(key.slice(0, 24), message.control)
     else this.at(to).from(key.slice(0, 24), message.control)
+  }
+
+  /** Its own daemon finds what a dead owner had in no store. */
+  #daemon(from: string, message: Control): void {
+    if (message.is === 'adopt') this.#push(NODE, from, { control: { is: 'adopted', ack: message.ack, missing: message.seqs } })
   }
 
   #gather(id: string): void {

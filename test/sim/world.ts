@@ -11,8 +11,9 @@ import { type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/message
 import { jobOf, NODE_ID, TOKEN, workerIdOf } from '../fakes/cluster.js'
 import type { Observed, ObservedNode } from './checkers/observed.js'
 import { SimDriver } from './driver.js'
+import { Orphans } from '#lib/run/orphans.js'
 import type { Frame, Surroundings } from './frames.js'
-import { ObjectStore } from './object-store.js'
+import { ObjectStore, sizeOf } from './object-store.js'
 import { SimProcess } from './process.js'
 import { Random } from './random.js'
 
@@ -62,6 +63,7 @@ export class World implements Surroundings, Observed {
   /** Children that ended, by key, and whether by themselves. */
   readonly #ended = new Map<string, { workerId: WorkerId | null; killed: boolean }>()
   #next = 1
+  readonly #orphans: Orphans
 
   constructor(
     readonly seed: number,
@@ -89,6 +91,21 @@ export class World implements Surroundings, Observed {
     const place = { nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.daemon.node.resources() }
     const head = Head.embedded({ encodeError: error => new TextEncoder().encode(error.message) }, place)
     this.daemon = new Daemon(new Node({ ...common, ...node }), head)
+    this.#orphans = new Orphans({
+      nodeId: NODE_ID,
+      contains: id => this.store.has(id),
+      sealed: () => [...this.store.ids()].map((id): [string, number] => [id, sizeOf(id)]),
+      remove: id => this.store.delete(id),
+      promote: id => this.store.promote(id),
+      living: () => new Set(this.processes.keys()),
+      processes: () => [...this.daemon.node.processes()],
+      others: () => [],
+      send: (to, message) => void this.send(this.node, to, { is: 'control', message }),
+      sendToNode: () => {},
+      now: () => this.now,
+      later: () => {},
+      encodeError: error => new TextEncoder().encode(error.message),
+    })
     this.#daemon({ is: 'tick' })
     this.#daemon({ is: 'memory', totals: { usedBytes: 0, totalBytes: 1, where: 'the machine', kernelKills: 0 } })
     this.driver = new SimDriver(this.#hello(true), seed, depth)
@@ -231,7 +248,8 @@ export class World implements Surroundings, Observed {
   #deliver(channel: Channel): void {
     const frame = channel.frames.shift() as Frame
     if (channel.to === this.node) {
-      if (frame.is === 'control') this.#daemon({ is: 'message', from: channel.from, message: frame.message })
+      if (frame.is === 'control' && !this.#orphans.heard(channel.from, frame.message))
+        this.#daemon({ is: 'message', from: channel.from, message: frame.message })
       return
     }
     const process = this.processes.get(channel.to)
@@ -251,6 +269,7 @@ export class World implements Surroundings, Observed {
         this.#starting.set(effect.key, 1000 + this.#next)
         this.#daemon({ is: 'spawned', key: effect.key, pid: 1000 + this.#next++ })
       } else if (effect.is === 'kill') this.#killChild(effect.key)
+      else if (effect.is === 'reap' && effect.workerId !== null) this.#orphans.died(effect.workerId)
       else if (effect.is === 'end') this.faults.push(`the session ended: ${effect.reason}`)
     }
   }

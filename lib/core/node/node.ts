@@ -222,7 +222,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       case 'corrupt':
         return this.#corrupt(from, message.workerId, message.detail, out)
       case 'query':
-        return this.#answers.query(from, message, new Set(this.#processes()), now, out)
+        return this.#answers.query(from, message, new Set(this.processes()), now, out)
       case 'told':
       case 'answer':
         return this.#questions.told(from, message.request, message.rows, out)
@@ -331,7 +331,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#questions.nodeGone(nodeId, out)
     const owners = new Set([...this.#leases.owners(), ...this.#requests.owners()].map(([owner]) => owner))
     for (const owner of owners) if (nodeOf(owner) === nodeId) this.#ownerGone(owner, out)
-    for (const to of this.#processes()) out.push({ is: 'send', to, message: { is: 'nodeDied', nodeId, why } })
+    for (const to of this.processes()) out.push({ is: 'send', to, message: { is: 'nodeDied', nodeId, why } })
     this.#clusterChanged(now, out)
   }
 
@@ -363,7 +363,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   #collect(from: WorkerId, now: Millis, out: NodeEffect[]): void {
     if (now < this.#collectAgainAt) return
     this.#collectAgainAt = now + limits.collectEveryMs
-    for (const to of this.#processes()) if (to !== from) out.push({ is: 'send', to, message: { is: 'collect' } })
+    for (const to of this.processes()) if (to !== from) out.push({ is: 'send', to, message: { is: 'collect' } })
   }
 
   #killLeased(from: WorkerId, workerId: WorkerId, reason: string, out: NodeEffect[]): void {
@@ -415,7 +415,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   #processGone(gone: WorkerId, death: Death, out: NodeEffect[]): void {
     this.#ownerGone(gone, out)
     this.#questions.gone(gone, out)
-    for (const to of this.#processes()) out.push({ is: 'send', to, message: { is: 'workerDied', workerId: gone, death } })
+    for (const to of this.processes()) out.push({ is: 'send', to, message: { is: 'workerDied', workerId: gone, death } })
     // Of those of other nodes their own tell.
     if (nodeOf(gone) !== this.#options.nodeId) return
     out.push({ is: 'processGone', workerId: gone, death })
@@ -482,7 +482,13 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     return this.#answers.resources()
   }
 
-  *#processes(): Generator<WorkerId> {
+  /** The other nodes of the cluster that are alive. */
+  otherNodes(): NodeId[] {
+    return this.#cluster.others()
+  }
+
+  /** Those that hear of deaths. */
+  *processes(): Generator<WorkerId> {
     yield* this.#drivers.keys()
     for (const { workerId } of this.#workers.all()) if (workerId !== null) yield workerId
   }

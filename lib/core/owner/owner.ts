@@ -60,7 +60,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
     readonly node: WorkerId,
     decodeError: (bytes: Uint8Array) => Error,
   ) {
-    this.references = new References(self)
+    this.references = new References(self, node)
     this.values = new Values(this.references)
     this.locations = new Locations(this.references, this.values, (entry, now, out) => this.recovery.lost(entry, COPIES_LOST, now, out))
     this.leases = new Leases(node)
@@ -220,8 +220,10 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         out.push({ is: 'send', to: from, message: { is: 'borrowed', ack: message.ack, missing: this.references.lend(from, message.seqs) } })
         return
       case 'borrowed':
-        for (const entry of this.references.answered(from, message.ack, message.missing, out)) this.lost(entry, out)
+        for (const entry of this.references.answered(from, message.ack, message.missing, out).gone) this.lost(entry, out)
         return
+      case 'adopted':
+        return this.adopted(from, message.ack, message.missing, out)
       case 'unborrow':
         return this.references.returned(from, message.seqs, out)
       case 'returnsHeld':
@@ -271,21 +273,39 @@ export class Owner implements Machine<OwnerEvent, Effect> {
 
   private workerDied(worker: WorkerId, death: Death, begun: (claim: number) => boolean, now: Millis, out: Effect[]): void {
     this.tasks.workerDied(worker, death, begun, now, out)
-    this.ownerDied(worker, new OwnerDiedError(`the process ${worker} that owned the object died${describeDeath(death)}`), out)
+    this.ownerDied(worker, new OwnerDiedError(`the process ${worker} that owned it died${describeDeath(death)}`), out)
+    this.mourn(worker, out)
   }
 
   private ownerDied(worker: WorkerId, why: OwnerDiedError, out: Effect[]): void {
-    for (const entry of this.references.died(worker, why, out)) {
-      if (!entry.isActor) this.values.lose(entry, why, out)
+    this.values.ownerDied(worker)
+    this.references.died(worker, why, out)
+  }
+
+  /** What its daemon has to say of objects whose owner is dead. */
+  private adopted(from: WorkerId, ack: number, missing: number[], out: Effect[]): void {
+    const { gone, kept } = this.references.answered(from, ack, missing, out)
+    for (const entry of kept) if (!entry.settled) this.values.settle(entry, { form: 'stored', sizeBytes: 0 }, out)
+    for (const entry of gone) {
+      const id = objectId(entry.owner as WorkerId, entry.seq)
+      const why = this.references.deathOf(entry.owner as WorkerId)?.message ?? 'its owner died'
+      this.values.lose(entry, new OwnerDiedError(`the object ${id} is lost, and no store has a copy: ${why}`, { objectId: id }), out)
     }
+  }
+
+  /** Its daemon keeps what was there until it hears this. */
+  private mourn(id: WorkerId | NodeId, out: Effect[]): void {
+    this.references.flush(out)
+    out.push({ is: 'send', to: this.node, message: { is: 'mourned', id } })
   }
 
   private nodeDied(nodeId: NodeId, why: string, now: Millis, out: Effect[]): void {
     this.locations.nodeDied(nodeId, now, out)
     this.leases.nodeDied(nodeId, out)
     this.tasks.nodeDied(nodeId, why, now, out)
-    const error = new OwnerDiedError(`the process that owned the object was on the node ${nodeId}, which died: ${why}`)
+    const error = new OwnerDiedError(`the process that owned it was on the node ${nodeId}, which died: ${why}`)
     for (const worker of this.references.nodeDied(nodeId, error)) this.ownerDied(worker, error, out)
+    this.mourn(nodeId, out)
   }
 
   private lost(entry: Entry, out: Effect[]): void {

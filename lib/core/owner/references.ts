@@ -7,6 +7,9 @@
 // message that ends the owner's own hold needs no answer. Where holder and owner differ, what ends the hold (a reply, an
 // `unborrow`, a `returnsHeld`) waits until the owner has answered with `borrowed`.
 //
+// When an owner dies, the daemon of each node takes its place for the processes there (core/node/adoption.ts): what was
+// borrowed is borrowed of it, by the same rules.
+//
 // (Ray merges borrower lists up the call chain instead; see Moritz et al. 2018 and Wang et al., "Ownership", NSDI 2021.)
 
 import { ObjectFreedError } from '../../errors.js'
@@ -16,6 +19,14 @@ import type { NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Effect } from './effects.js'
 import { Entry, STATE } from './entry.js'
+
+/** A `borrow` or `adopt` that was sent. */
+interface Asked {
+  /** The owner, or the daemon in its place. */
+  to: WorkerId
+  owner: WorkerId
+  seqs: number[]
+}
 
 export class References {
   /** Objects of this process, by sequence number. */
@@ -29,10 +40,10 @@ export class References {
   private readonly toUnborrow = new Map<WorkerId, Set<number>>()
   private readonly toConfirm = new Map<WorkerId, number[]>()
   /** `borrow` messages not answered yet. */
-  private readonly unanswered = new Map<number, WorkerId>()
+  private readonly unanswered = new Map<number, Asked>()
   private lastAck = 0
   /**
-   * Processes that died last, oldest first: their objects are failed at first sight. One that is forgotten is found to be gone
+   * Processes that died last, oldest first: their objects are borrowed of the daemon. One that is forgotten is found to be gone
    * again by the first message to it (its id, with its nonce, names nobody), which tells of its death once more; so the bound costs that
    * message and nothing else.
    */
@@ -46,7 +57,10 @@ export class References {
   /** Hears of each entry that goes and could have been made again. */
   onDropped: (entry: Entry, out: Effect[]) => void = () => {}
 
-  constructor(readonly self: WorkerId) {}
+  constructor(
+    readonly self: WorkerId,
+    private readonly node: WorkerId,
+  ) {}
 
   /** The entry of an object met in a decoded value; registers a borrow at the next flush when it is new here. */
   refer(owner: WorkerId, seq: number, isActor: boolean): Entry {
@@ -62,10 +76,9 @@ export class References {
     if (entry !== undefined) return entry
     entry = new Entry(owner, seq, isActor)
     table.set(seq, entry)
-    const death = this.deathOf(owner)
-    if (death !== null) {
+    if (isActor && this.isDead(owner)) {
       entry.state = STATE.failed
-      entry.error = death
+      entry.error = this.deathOf(owner)
     } else if (!this.toUnborrow.get(owner)?.delete(seq)) push(this.toBorrow, owner, seq)
     return entry
   }
@@ -121,7 +134,7 @@ export class References {
       const table = this.borrowed.get(entry.owner)
       table?.delete(entry.seq)
       if (table?.size === 0) this.borrowed.delete(entry.owner)
-      if (!this.isDead(entry.owner)) {
+      if (!entry.isActor || !this.isDead(entry.owner)) {
         let set = this.toUnborrow.get(entry.owner)
         if (set === undefined) this.toUnborrow.set(entry.owner, (set = new Set()))
         set.add(entry.seq)
@@ -230,7 +243,7 @@ export class References {
   /** Whether a borrow registered with somebody other than `except` is unanswered or unsent. */
   unsettledBorrows(except: WorkerId | null): boolean {
     for (const owner of this.toBorrow.keys()) if (owner !== except) return true
-    for (const owner of this.unanswered.values()) if (owner !== except) return true
+    for (const { to } of this.unanswered.values()) if (to !== except) return true
     return false
   }
 
@@ -253,14 +266,19 @@ export class References {
   flush(out: Effect[]): void {
     for (const [owner, seqs] of this.toBorrow) {
       const ack = ++this.lastAck
-      this.unanswered.set(ack, owner)
-      out.push({ is: 'send', to: owner, message: { is: 'borrow', ack, seqs } })
+      const isDead = this.isDead(owner)
+      const to = isDead ? this.node : owner
+      this.unanswered.set(ack, { to, owner, seqs })
+      out.push({ is: 'send', to, message: isDead ? { is: 'adopt', ack, owner, seqs } : { is: 'borrow', ack, seqs } })
     }
     this.toBorrow.clear()
-    for (const [owner, seqs] of this.toUnborrow) {
-      if (seqs.size > 0 && this.unsettledBorrows(owner)) continue
+    for (const [owner, set] of this.toUnborrow) {
+      if (set.size > 0 && this.unsettledBorrows(owner)) continue
       this.toUnborrow.delete(owner)
-      if (seqs.size > 0) out.push({ is: 'send', to: owner, message: { is: 'unborrow', seqs: [...seqs] } })
+      if (set.size === 0) continue
+      const seqs = [...set]
+      if (this.isDead(owner)) out.push({ is: 'send', to: this.node, message: { is: 'disown', owner, seqs } })
+      else out.push({ is: 'send', to: owner, message: { is: 'unborrow', seqs } })
     }
     for (const [executor, tasks] of this.toConfirm) {
       if (this.unsettledBorrows(executor)) continue
@@ -269,27 +287,30 @@ export class References {
     }
   }
 
-  /** The owner has answered a `borrow`: gives the entries that it no longer had. */
-  answered(from: WorkerId, ack: number, missing: number[], out: Effect[]): Entry[] {
-    if (this.unanswered.get(ack) !== from) return []
+  /** The owner, or the daemon in its place, has answered. Gives the entries that are gone, and those that a daemon keeps. */
+  answered(from: WorkerId, ack: number, missing: number[], out: Effect[]): { gone: Entry[]; kept: Entry[] } {
+    const asked = this.unanswered.get(ack)
+    if (asked?.to !== from) return { gone: [], kept: [] }
     this.unanswered.delete(ack)
-    const gone: Entry[] = []
-    for (const seq of missing) {
-      const entry = this.borrowed.get(from)?.get(seq)
-      if (entry !== undefined) gone.push(entry)
-    }
     if (this.unanswered.size === 0) out.push({ is: 'acked' })
-    return gone
+    const table = this.borrowed.get(asked.owner)
+    const entriesOf = (seqs: number[]): Entry[] => seqs.map(seq => table?.get(seq)).filter(entry => entry !== undefined)
+    const isMissing = new Set(missing)
+    const kept = asked.to === asked.owner ? [] : entriesOf(asked.seqs.filter(seq => !isMissing.has(seq)))
+    return { gone: entriesOf(missing), kept }
   }
 
-  /** Everything a dead process lent, borrowed or was promised. Gives the entries that lost their owner. */
-  died(worker: WorkerId, why: Error, out: Effect[]): Entry[] {
+  /**
+   * Everything a dead process lent, borrowed or was promised. What this one borrows of it may lie in a store: it is borrowed of the daemon
+   * now.
+   */
+  died(worker: WorkerId, why: Error, out: Effect[]): void {
     this.deadOwners.set(worker, why)
     if (this.deadOwners.size > limits.deadOwnersKept) this.deadOwners.delete(this.deadOwners.keys().next().value as WorkerId)
     this.toBorrow.delete(worker)
     this.toUnborrow.delete(worker)
     this.toConfirm.delete(worker)
-    for (const [ack, owner] of this.unanswered) if (owner === worker) this.unanswered.delete(ack)
+    for (const [ack, { to, owner }] of this.unanswered) if (to === worker || owner === worker) this.unanswered.delete(ack)
     if (this.unanswered.size === 0) out.push({ is: 'acked' })
     const set = this.lentTo.get(worker)
     this.lentTo.delete(worker)
@@ -300,7 +321,11 @@ export class References {
     const promised = this.lent.get(worker)
     this.lent.delete(worker)
     for (const entries of promised?.values() ?? []) this.unholdAll(entries, out)
-    return [...(this.borrowed.get(worker)?.values() ?? [])]
+    for (const entry of this.borrowed.get(worker)?.values() ?? []) {
+      // One that is here already, or is the value of another object, needs no store to have it.
+      const isStored = entry.state === STATE.stored && entry.storedAs === null
+      if (!entry.isActor && (isStored || !entry.settled)) push(this.toBorrow, worker, entry.seq)
+    }
   }
 
   /** A node is gone. Gives the processes there that this one has to do with; `died` says the rest of each. */
@@ -310,7 +335,8 @@ export class References {
     const known = [this.borrowed, this.lentTo, this.lent, this.toBorrow, this.toUnborrow, this.toConfirm].flatMap(table => [
       ...table.keys(),
     ])
-    return [...new Set([...known, ...this.unanswered.values()])].filter(worker => nodeOf(worker) === nodeId)
+    const asked = [...this.unanswered.values()].map(each => each.owner)
+    return [...new Set([...known, ...asked])].filter(worker => nodeOf(worker) === nodeId)
   }
 
   /** Whether the end of that process, or of its node, has been told, and is remembered. */
@@ -318,7 +344,8 @@ export class References {
     return this.deathOf(worker) !== null
   }
 
-  private deathOf(worker: WorkerId): Error | null {
+  /** Why that process is dead; null when nothing is known of that. */
+  deathOf(worker: WorkerId): Error | null {
     const death = this.deadOwners.get(worker)
     if (death !== undefined) return death
     return this.deadNodes.size === 0 ? null : (this.deadNodes.get(nodeOf(worker)) ?? null)

@@ -94,7 +94,8 @@ export class Values {
   /** Someone needs a value: of a borrowed one ask its owner, once. */
   need(entry: Entry): void {
     if (entry.state === STATE.released) this.wanted.push(entry)
-    if (entry.owner === null || entry.asked || entry.settled) return
+    // Of a dead owner the daemon says whether it is anywhere.
+    if (entry.owner === null || entry.asked || entry.settled || this.references.isDead(entry.owner)) return
     entry.asked = true
     const list = this.toFetch.get(entry.owner)
     if (list === undefined) this.toFetch.set(entry.owner, [entry.seq])
@@ -117,6 +118,11 @@ export class Values {
         this.need(entry)
       }
     }
+  }
+
+  /** That owner will answer nothing any more. */
+  ownerDied(owner: WorkerId): void {
+    this.toFetch.delete(owner)
   }
 
   flush(send: (to: WorkerId, message: Control) => void): void {

@@ -9,8 +9,9 @@ import { HEAD_ID, nodeOf } from '#lib/ids.js'
 import { type Control, type NodeId, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 import { TOKEN } from '../../fakes/cluster.js'
 import type { ObservedNode } from '../checkers/observed.js'
+import { Orphans, type OrphansHost } from '#lib/run/orphans.js'
 import type { Frame, Surroundings } from '../frames.js'
-import { ObjectStore } from '../object-store.js'
+import { ObjectStore, sizeOf } from '../object-store.js'
 import { SimProcess } from '../process.js'
 import { Children, type Exit } from './children.js'
 import type { SimCluster } from './cluster.js'
@@ -44,6 +45,7 @@ export class SimNode implements Surroundings, RelayHost {
   readonly #children: Children
   readonly #rings: Rings
   readonly #claims = new Map<string, Int32Array>()
+  readonly orphans: Orphans
   #nextSlot = 1
   #tickAt = Number.POSITIVE_INFINITY
 
@@ -54,6 +56,7 @@ export class SimNode implements Surroundings, RelayHost {
     const { settings, random } = cluster
     this.node = processIdOf(nodeId, 0)
     this.store = new ObjectStore(settings.storeCapacity)
+    this.orphans = new Orphans(this.#orphansHost())
     this.transfer = new SimTransfer(this)
     this.life = new Life(cluster.agenda, cluster.skew())
     this.total = { CPU: settings.cpus }
@@ -74,6 +77,24 @@ export class SimNode implements Surroundings, RelayHost {
     this.handle({ is: 'tick' })
     this.handle({ is: 'memory', totals: { usedBytes: 0, totalBytes: 1, where: 'the machine', kernelKills: 0 } })
     this.relay.links.open(HEAD_NODE)
+  }
+
+  #orphansHost(): OrphansHost {
+    return {
+      nodeId: this.nodeId,
+      contains: id => this.store.has(id),
+      sealed: () => [...this.store.ids()].map((id): [string, number] => [id, sizeOf(id)]),
+      remove: id => this.store.delete(id),
+      promote: id => this.store.promote(id),
+      living: () => new Set(this.processes.keys()),
+      processes: () => [...this.member.node.processes()],
+      others: () => this.member.node.otherNodes(),
+      send: (to, message) => void this.send(this.node, to, { is: 'control', message }),
+      sendToNode: (nodeId, message) => void this.relay.toNode(nodeId, message),
+      now: () => this.life.now,
+      later: (ms, then) => void this.life.after(ms, then),
+      encodeError: error => new TextEncoder().encode(error.message),
+    }
   }
 
   #member(): Member {
@@ -213,7 +234,7 @@ export class SimNode implements Surroundings, RelayHost {
   }
 
   toDaemon(from: WorkerId, message: Control): void {
-    if (this.transfer.heard(from, message)) return
+    if (this.orphans.heard(from, message) || this.transfer.heard(from, message)) return
     if (from === HEAD_ID) this.handle({ is: 'fromHead', message })
     else if (message.is === 'workerDied') this.handle({ ...message, is: 'remoteDied' })
     else this.handle({ is: 'message', from, message })
@@ -249,8 +270,9 @@ export class SimNode implements Surroundings, RelayHost {
   }
 
   #reap(workerId: WorkerId | null): void {
-    if (workerId !== null) this.transfer.workerDied(workerId)
-    this.transfer.deleteOrphans()
+    if (workerId === null) return
+    this.orphans.died(workerId)
+    this.transfer.workerDied(workerId)
   }
 
   #kill(key: string): void {

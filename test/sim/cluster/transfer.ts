@@ -12,9 +12,6 @@ import { sizeOf } from '../object-store.js'
 import type { Question } from './data.js'
 import type { SimNode } from './node.js'
 
-/** When the store is looked through once more for what dead processes owned, in milliseconds. */
-const SECOND_SWEEP_MS = 1_000
-
 export class SimTransfer {
   readonly pulls: Pulls
   readonly serves = new Serves()
@@ -57,7 +54,6 @@ export class SimTransfer {
         if (from === HEAD_ID) this.#view(message)
         return false
       case 'workerDied':
-        if (nodeOf(message.workerId) !== nodeId) this.#ownersDied(id => ownerOf(id) === message.workerId)
         this.workerDied(message.workerId)
         return false
       case 'nodeDied':
@@ -100,6 +96,7 @@ export class SimTransfer {
     const { host } = this
     switch (effect.is) {
       case 'send':
+        if (this.#isOrphan(effect)) return
         if (!host.send(host.node, effect.to, { is: 'control', message: effect.message }) && effect.message.is === 'locate')
           this.#pull({ is: 'died', workerId: effect.to, why: 'it had ended before' })
         return
@@ -127,9 +124,19 @@ export class SimTransfer {
     }
   }
 
+  /** Of what a dead owner had this node itself knows where it is. */
+  #isOrphan({ to, message }: Extract<PullEffect, { is: 'send' }>): boolean {
+    if (message.is !== 'locate') return false
+    const ids = message.seqs.map(seq => objectId(to, seq))
+    const found = ids.map(id => ({ id, located: this.host.orphans.locate(id) }))
+    for (const { id, located } of found) if (located !== null) this.#pull({ is: 'located', id, located, here: this.host.store.has(id) })
+    return found.some(({ located }) => located !== null)
+  }
+
   #sealed(id: string): void {
     this.host.store.endDraft(id, this.#drafts.get(id) as Encoded)
     this.#drafts.delete(id)
+    this.host.orphans.arrived(id)
     this.#pull({ is: 'sealed', id })
     this.#changed(id)
   }
@@ -224,20 +231,5 @@ export class SimTransfer {
     for (const [key, { peer }] of this.#questions) if (peer === nodeId) this.#questions.delete(key)
     this.#serve({ is: 'peerGone', peer: nodeId })
     this.#pull({ is: 'nodeDied', nodeId })
-    this.#ownersDied(id => nodeOf(ownerOf(id)) === nodeId)
-  }
-
-  /** Copies of what processes that are dead owned go; once more later, since some may be about to be written. */
-  #ownersDied(isTheirs: (id: string) => boolean): void {
-    const sweep = (): void => {
-      for (const id of [...this.host.store.ids()]) if (isTheirs(id)) this.host.store.delete(id)
-    }
-    sweep()
-    this.host.life.after(SECOND_SWEEP_MS, sweep)
-  }
-
-  /** What processes of this node owned that are no more. */
-  deleteOrphans(): void {
-    this.#ownersDied(id => nodeOf(ownerOf(id)) === this.host.nodeId && !this.host.lives(ownerOf(id)))
   }
 }

@@ -8,7 +8,7 @@ import { References } from '#lib/core/owner/references.js'
 import { TASK, type Task } from '#lib/core/owner/task.js'
 import { ObjectLostError, ReconstructionFailedError, TaskCancelledError } from '#lib/errors.js'
 import { remoteWorker, workerIdOf } from '../../fakes/cluster.js'
-import { FakeOwner, SELF, type TaskOptions, viewOf } from '../../fakes/owner.js'
+import { FakeOwner, NODE, SELF, type TaskOptions, viewOf } from '../../fakes/owner.js'
 
 const A = workerIdOf(10)
 const PEER = remoteWorker(20)
@@ -219,7 +219,7 @@ suite('recovery', () => {
   })
 
   test('lineage has an end: the oldest goes first, and says so; a chain of any length is forgotten link by link', () => {
-    const references = new References(SELF)
+    const references = new References(SELF, NODE)
     const fake = new FakeOwner()
     const tasks = Array.from({ length: 3 }, (_, i) => made(fake, { name: `t${i}` }))
     const lineage = new Lineage(references, 2_500)

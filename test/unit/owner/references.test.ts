@@ -5,7 +5,7 @@ import { STATE } from '#lib/core/owner/entry.js'
 import { ObjectFreedError, OwnerDiedError } from '#lib/errors.js'
 import { limits } from '#lib/options.js'
 import { workerIdOf } from '../../fakes/cluster.js'
-import { FakeOwner, SELF } from '../../fakes/owner.js'
+import { FakeOwner, NODE, SELF } from '../../fakes/owner.js'
 
 const A = workerIdOf(10)
 const B = workerIdOf(11)
@@ -148,20 +148,55 @@ suite('references', () => {
     assert.deepEqual(fake.sent('unborrow', B), [{ is: 'unborrow', seqs: [8] }])
   })
 
-  test('objects of a dead process fail, also those met later; nothing more is sent to it', () => {
+  test('objects of a dead process that no store has fail, also those met later; nothing more is sent to it', () => {
     const fake = new FakeOwner()
     const before = fake.meet(A, 1)
     fake.flush()
     fake.die(A)
     const after = fake.meet(A, 2)
+    fake.adopted()
     for (const entry of [before, after]) {
       assert.equal(entry.state, STATE.failed)
       assert.ok(entry.error instanceof OwnerDiedError)
+      assert.match(entry.error.message, /is lost, and no store has a copy: the process \w+ that owned it died \(signal SIGKILL\)/)
     }
-    const sent = fake.all('send').length
+    const toIt = () => fake.all('send').filter(each => each.to === A).length
+    const sent = toIt()
     fake.unref(before, after)
     fake.flush()
-    assert.equal(fake.all('send').length, sent)
+    assert.equal(toIt(), sent)
+    assert.ok(fake.owner.atRest)
+  })
+
+  test('what lies in a store outlives its owner: it is borrowed of the daemon, and given back to it', () => {
+    const fake = new FakeOwner()
+    const [stored, unknown, waiting] = [fake.meet(A, 1), fake.meet(A, 2), fake.meet(A, 3)]
+    fake.act({ is: 'value', from: A, seq: 1, outcome: { form: 'stored', sizeBytes: 9 } })
+    const task = fake.submit({ args: [waiting] })
+    fake.die(A)
+    // The news is answered only after what is borrowed was said.
+    assert.deepEqual(
+      fake
+        .all('send')
+        .filter(each => each.to === NODE && ['adopt', 'mourned'].includes(each.message.is))
+        .map(each => each.message),
+      [
+        { is: 'adopt', ack: 1, owner: A, seqs: [1, 2, 3] },
+        { is: 'mourned', id: A },
+      ],
+    )
+    assert.ok(fake.owner.references.mustWait(B), 'who lent it here must not let go yet')
+    fake.adopted([stored, unknown])
+    assert.ok(!fake.owner.references.mustWait(B))
+    assert.deepEqual([stored.state, unknown.state, waiting.state], [STATE.stored, STATE.stored, STATE.failed])
+    assert.match(String(task.entries[0]?.error), /did not run/)
+    const late = fake.meet(A, 4)
+    fake.adopted([late])
+    assert.equal(late.state, STATE.stored)
+    fake.unref(stored, unknown, waiting, late, ...task.entries)
+    fake.flush()
+    assert.deepEqual(fake.sent('disown', NODE), [{ is: 'disown', owner: A, seqs: [1, 2, 3, 4] }])
+    assert.deepEqual(fake.sent('fetch'), [], 'the dead are asked for nothing')
     assert.ok(fake.owner.atRest)
   })
 
@@ -184,6 +219,7 @@ suite('references', () => {
     fake.flush()
     assert.deepEqual(fake.sent('unborrow'), [])
     fake.die(A)
+    fake.adopted()
     fake.flush()
     assert.deepEqual(fake.sent('unborrow', B), [{ is: 'unborrow', seqs: [1] }])
     assert.ok(!fake.owner.references.unsettledBorrows(null))
@@ -227,6 +263,7 @@ suite('references', () => {
     assert.equal(fake.sent('borrow', A).length, 1)
     // The shell finds nobody to send it to.
     fake.die(A)
+    fake.adopted()
     assert.ok(entry.error instanceof OwnerDiedError)
     fake.unref(entry)
     fake.flush()

@@ -114,6 +114,14 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   leaseBlocked: { is: 'leaseBlocked', leaseId: 1 },
   takeBack: { is: 'takeBack', claims: [0, 255] },
 
+  adopt: { is: 'adopt', ack: 1, owner: W, seqs: [1, 2] },
+  disown: { is: 'disown', owner: W, seqs: [1] },
+  mourned: { is: 'mourned', id: W },
+  adopted: { is: 'adopted', ack: 1, missing: [2] },
+  claim: { is: 'claim', owner: W, seqs: [1] },
+  claimed: { is: 'claimed', owner: W, seqs: [1, 2], kept: [[1, 200_000]] },
+  unclaim: { is: 'unclaim', owner: W, seqs: [1] },
+
   linkHello: { is: 'linkHello', protocol: 3, nodeId: 'n', daemonId: W, address: 'tcp://127.0.0.1:1' },
   linkRefused: { is: 'linkRefused', message: 'm' },
   routeHold: { is: 'routeHold', nodeId: 'n', held: true },

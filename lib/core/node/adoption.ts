@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Objects whose owner is dead, on one node. Those that lie sealed in a store and that somebody still borrows are kept: for the
+// processes of this node its daemon takes the place of the owner, by the rules of borrowing. What they borrow and this node
+// has no copy of is claimed from the other nodes, which keep theirs until the claim ends.
+//
+// Nothing of a dead owner is removed before every process of this node has heard of its death and said what it borrows; and
+// where there are other nodes, not for some time after that, in which they may claim it.
+
+import { nodeOf, objectId, ownerOf, seqOf } from '../../ids.js'
+import { limits } from '../../options.js'
+import type { Control, NodeId, WorkerId } from '../../wire/messages.js'
+import { assert } from '../assert.js'
+import type { Machine, Millis } from '../machine.js'
+
+export type AdoptionEvent =
+  /** `processes`: those of this node, which all hear of it. `id`: a process, of whatever node, or a node. */
+  | { is: 'died'; id: WorkerId | NodeId; processes: WorkerId[]; others: NodeId[] }
+  /** `has`: those that lie in the store of this node. */
+  | { is: 'adopt'; from: WorkerId; ack: number; owner: WorkerId; seqs: number[]; has: number[]; others: NodeId[] }
+  | { is: 'disown'; from: WorkerId; owner: WorkerId; seqs: number[] }
+  | { is: 'mourned'; from: WorkerId; id: WorkerId | NodeId }
+  | { is: 'claim'; from: NodeId; owner: WorkerId; seqs: number[]; has: [number, number][] }
+  | { is: 'claimed'; from: NodeId; owner: WorkerId; seqs: number[]; kept: [number, number][] }
+  | { is: 'unclaim'; from: NodeId; owner: WorkerId; seqs: number[] }
+  | { is: 'tick' }
+
+export type AdoptionEffect =
+  | { is: 'send'; to: WorkerId; message: Control }
+  | { is: 'sendToNode'; to: NodeId; message: Control }
+  /** It is now the copy that counts. */
+  | { is: 'keep'; id: string }
+  /** Something may be needed no more: remove what `keeps` says no to. */
+  | { is: 'sweep' }
+
+/** An object of a dead owner that somebody borrows. */
+interface Adopted {
+  holders: Set<WorkerId>
+  /** Other nodes whose processes borrow it and that have no copy. */
+  claimants: Set<NodeId>
+  isHere: boolean
+  /** Other nodes that keep a copy for this one, with its size. */
+  elsewhere: Map<NodeId, number>
+  /** Nodes that have not answered yet whether they have one. */
+  asked: Set<NodeId>
+}
+
+/** An `adopt` that waits for other nodes. */
+interface Question {
+  from: WorkerId
+  ack: number
+  ids: string[]
+}
+
+export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
+  private readonly objects = new Map<string, Adopted>()
+  /** Processes of this node that have not said yet what they borrow of a dead process or node. */
+  private readonly mourners = new Map<WorkerId | NodeId, Set<WorkerId>>()
+  /** Until when other nodes may claim what was there. */
+  private readonly graces = new Map<WorkerId | NodeId, Millis>()
+  private questions: Question[] = []
+
+  /** Whether an object of a dead owner has to stay. */
+  keeps(id: string): boolean {
+    const object = this.objects.get(id)
+    if (object !== undefined && object.holders.size + object.claimants.size > 0) return true
+    const owner = ownerOf(id)
+    return [owner, nodeOf(owner)].some(each => this.mourners.has(each) || this.graces.has(each))
+  }
+
+  /** Other nodes that keep a copy for this one, with its size. */
+  where(id: string): [NodeId, number][] {
+    return [...(this.objects.get(id)?.elsewhere ?? [])]
+  }
+
+  handle(event: AdoptionEvent, now: Millis, out: AdoptionEffect[]): void {
+    switch (event.is) {
+      case 'died':
+        this.died(event, now, out)
+        break
+      case 'adopt':
+        this.adopt(event, out)
+        break
+      case 'disown':
+        for (const seq of event.seqs) this.letGo(objectId(event.owner, seq), object => object.holders.delete(event.from), out)
+        break
+      case 'mourned':
+        this.mourned(event.from, event.id, out)
+        break
+      case 'claim':
+        this.claimedHere(event, out)
+        break
+      case 'claimed':
+        this.answered(event, out)
+        break
+      case 'unclaim':
+        for (const seq of event.seqs) this.letGo(objectId(event.owner, seq), object => object.claimants.delete(event.from), out)
+        break
+      case 'tick':
+        for (const [id, until] of this.graces) if (until <= now) this.graces.delete(id)
+        out.push({ is: 'sweep' })
+        break
+    }
+    this.reply(out)
+  }
+
+  deadline(): Millis | null {
+    let first: Millis | null = null
+    for (const until of this.graces.values()) if (first === null || until < first) first = until
+    return first
+  }
+
+  invariants(): void {
+    for (const [id, object] of this.objects) {
+      assert(object.holders.size + object.claimants.size > 0, `the object ${id} is kept for nobody`)
+      assert(object.holders.size > 0 || object.elsewhere.size + object.asked.size === 0, `the object ${id} is claimed for nobody`)
+    }
+    for (const mourners of this.mourners.values()) assert(mourners.size > 0, 'a death is mourned by nobody')
+    for (const { ids } of this.questions)
+      assert(
+        ids.some(id => this.isOpen(id)),
+        'a question with an answer is kept',
+      )
+  }
+
+  get size(): number {
+    return this.objects.size + this.mourners.size + this.graces.size + this.questions.length
+  }
+
+  private died({ id, processes, others }: Extract<AdoptionEvent, { is: 'died' }>, now: Millis, out: AdoptionEffect[]): void {
+    for (const dead of [...this.mourners.keys()]) this.mourned(id, dead, out)
+    this.questions = this.questions.filter(({ from }) => from !== id)
+    for (const [object, { holders, claimants, asked, elsewhere }] of [...this.objects]) {
+      asked.delete(id)
+      elsewhere.delete(id)
+      if (holders.has(id) || claimants.has(id)) this.letGo(object, each => each.holders.delete(id) || each.claimants.delete(id), out)
+    }
+    const mourners = processes.filter(each => each !== id)
+    if (mourners.length > 0) this.mourners.set(id, new Set(mourners))
+    if (others.length > 0) this.graces.set(id, now + limits.adoptionGraceMs)
+    out.push({ is: 'sweep' })
+  }
+
+  private mourned(from: WorkerId, id: WorkerId | NodeId, out: AdoptionEffect[]): void {
+    const mourners = this.mourners.get(id)
+    if (!mourners?.delete(from) || mourners.size > 0) return
+    this.mourners.delete(id)
+    out.push({ is: 'sweep' })
+  }
+
+  private adopt({ from, ack, owner, seqs, has, others }: Extract<AdoptionEvent, { is: 'adopt' }>, out: AdoptionEffect[]): void {
+    const here = new Set(has)
+    const toClaim: number[] = []
+    for (const seq of seqs) {
+      const id = objectId(owner, seq)
+      const object = this.object(id)
+      if (here.has(seq) && !object.isHere) {
+        object.isHere = true
+        out.push({ is: 'keep', id })
+      }
+      const isKnown = object.holders.size > 0
+      object.holders.add(from)
+      if (object.isHere || isKnown) continue
+      for (const node of others) object.asked.add(node)
+      toClaim.push(seq)
+    }
+    if (toClaim.length > 0) for (const to of others) out.push({ is: 'sendToNode', to, message: { is: 'claim', owner, seqs: toClaim } })
+    this.questions.push({ from, ack, ids: seqs.map(seq => objectId(owner, seq)) })
+  }
+
+  private claimedHere({ from, owner, seqs, has }: Extract<AdoptionEvent, { is: 'claim' }>, out: AdoptionEffect[]): void {
+    for (const [seq] of has) {
+      const id = objectId(owner, seq)
+      const object = this.object(id)
+      object.claimants.add(from)
+      if (!object.isHere) out.push({ is: 'keep', id })
+      object.isHere = true
+    }
+    out.push({ is: 'sendToNode', to: from, message: { is: 'claimed', owner, seqs, kept: has } })
+  }
+
+  private answered({ from, owner, seqs, kept }: Extract<AdoptionEvent, { is: 'claimed' }>, out: AdoptionEffect[]): void {
+    for (const seq of seqs) this.objects.get(objectId(owner, seq))?.asked.delete(from)
+    const needless: number[] = []
+    for (const [seq, sizeBytes] of kept) {
+      const object = this.objects.get(objectId(owner, seq))
+      if (object === undefined || object.holders.size === 0) needless.push(seq)
+      else object.elsewhere.set(from, sizeBytes)
+    }
+    if (needless.length > 0) out.push({ is: 'sendToNode', to: from, message: { is: 'unclaim', owner, seqs: needless } })
+  }
+
+  /** Answers those who asked, as soon as it is known of each object whether it is anywhere. */
+  private reply(out: AdoptionEffect[]): void {
+    const open: Question[] = []
+    for (const question of this.questions) {
+      if (question.ids.some(id => this.isOpen(id))) {
+        open.push(question)
+        continue
+      }
+      const { from, ack, ids } = question
+      const missing = ids.filter(id => !this.isAnywhere(id))
+      out.push({ is: 'send', to: from, message: { is: 'adopted', ack, missing: missing.map(seqOf) } })
+      for (const id of missing) this.letGo(id, object => object.holders.delete(from), out)
+    }
+    this.questions = open
+  }
+
+  private isAnywhere(id: string): boolean {
+    const object = this.objects.get(id)
+    return object !== undefined && (object.isHere || object.elsewhere.size > 0)
+  }
+
+  private isOpen(id: string): boolean {
+    return !this.isAnywhere(id) && (this.objects.get(id)?.asked.size ?? 0) > 0
+  }
+
+  private object(id: string): Adopted {
+    let object = this.objects.get(id)
+    if (object === undefined) {
+      object = { holders: new Set(), claimants: new Set(), isHere: false, elsewhere: new Map(), asked: new Set() }
+      this.objects.set(id, object)
+    }
+    return object
+  }
+
+  private letGo(id: string, remove: (object: Adopted) => boolean, out: AdoptionEffect[]): void {
+    const object = this.objects.get(id)
+    if (object === undefined || !remove(object)) return
+    if (object.holders.size === 0) {
+      const [owner, seqs] = [ownerOf(id), [seqOf(id)]]
+      for (const to of object.elsewhere.keys()) out.push({ is: 'sendToNode', to, message: { is: 'unclaim', owner, seqs } })
+      object.elsewhere.clear()
+      object.asked.clear()
+    }
+    if (object.holders.size + object.claimants.size > 0) return
+    this.objects.delete(id)
+    out.push({ is: 'sweep' })
+  }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Objects of dead owners in the store of a node: those that somebody still borrows stay, the others are removed. What decides
+// is core/node/adoption.ts; here are the store, messages and time.
+
+import { Adoption, type AdoptionEffect, type AdoptionEvent } from '../core/node/adoption.js'
+import { OwnerDiedError } from '../errors.js'
+import { HEAD_ID, nodeOf, objectId, ownerOf, seqOf } from '../ids.js'
+import { limits } from '../options.js'
+import type { Control, Located, NodeId, WorkerId } from '../wire/messages.js'
+
+/** When the store is looked through once more for what a dead process owned: others may have been about to write it (ms). */
+const SECOND_SWEEP_MS = 1_000
+
+/** The node. */
+export interface OrphansHost {
+  readonly nodeId: NodeId
+  contains(id: string): boolean
+  /** Objects in the store, with their sizes. */
+  sealed(): Iterable<[string, number]>
+  remove(id: string): void
+  /** It is the copy that counts now. */
+  promote(id: string): void
+  /** Processes of this node that are alive. */
+  living(): Set<WorkerId>
+  /** Those of them that hear of deaths. */
+  processes(): WorkerId[]
+  /** The other nodes of the cluster that are alive. */
+  others(): NodeId[]
+  send(to: WorkerId, message: Control): void
+  sendToNode(nodeId: NodeId, message: Control): void
+  now(): number
+  /** Calls that after so many milliseconds, unless the node has ended by then. */
+  later(ms: number, then: () => void): void
+  encodeError(error: Error): Uint8Array
+}
+
+export class Orphans {
+  private readonly adoption = new Adoption()
+  /** Processes and nodes elsewhere that are dead, oldest first. */
+  private readonly dead = new Set<WorkerId | NodeId>()
+
+  constructor(private readonly host: OrphansHost) {}
+
+  /** Gives whether the message was about objects of dead owners, and about nothing else. */
+  heard(from: WorkerId, message: Control): boolean {
+    const node = nodeOf(from)
+    const isHere = node === this.host.nodeId
+    switch (message.is) {
+      case 'adopt': {
+        const { ack, owner, seqs } = message
+        const has = seqs.filter(seq => this.host.contains(objectId(owner, seq)))
+        if (isHere) this.handle({ is: 'adopt', from, ack, owner, seqs, has, others: this.host.others() })
+        return true
+      }
+      case 'disown':
+        if (isHere) this.handle({ is: 'disown', from, owner: message.owner, seqs: message.seqs })
+        return true
+      case 'mourned':
+        if (isHere) this.handle({ is: 'mourned', from, id: message.id })
+        return true
+      case 'claim':
+        if (!isHere) this.handle({ is: 'claim', from: node, owner: message.owner, seqs: message.seqs, has: this.sizes(message) })
+        return true
+      case 'claimed':
+        if (!isHere) this.handle({ ...message, from: node })
+        return true
+      case 'unclaim':
+        if (!isHere) this.handle({ is: 'unclaim', from: node, owner: message.owner, seqs: message.seqs })
+        return true
+      case 'workerDied':
+        if (nodeOf(message.workerId) === node) this.died(message.workerId)
+        return false
+      case 'nodeDied':
+        if (from === HEAD_ID) this.died(message.nodeId)
+        return false
+      default:
+        return false
+    }
+  }
+
+  /** A process, of this or another node, or a whole node is dead, and the processes here are being told. */
+  died(id: WorkerId | NodeId): void {
+    if (nodeOf(id) !== this.host.nodeId) {
+      this.dead.add(id)
+      if (this.dead.size > limits.deadOwnersKept) this.dead.delete([...this.dead][0] as string)
+    }
+    this.handle({ is: 'died', id, processes: this.host.processes(), others: this.host.others() })
+    this.host.later(SECOND_SWEEP_MS, () => this.sweep())
+    if (this.adoption.deadline() !== null) this.host.later(limits.adoptionGraceMs + 1, () => this.handle({ is: 'tick' }))
+  }
+
+  /** Where an object of a dead owner can be got from, in place of what the owner would say; null while its owner lives. */
+  locate(id: string): Located | null {
+    const owner = ownerOf(id)
+    if (!this.isDead(owner)) return null
+    const copies = this.adoption.where(id)
+    const located = { is: 'located', seq: seqOf(id), nodes: copies.map(([node]) => node), sizeBytes: copies[0]?.[1] ?? 0 } as const
+    if (copies.length > 0 || this.adoption.isOpen(id)) return { ...located, state: 'stored', error: null }
+    const text = `the object ${id} is lost: the process that owned it died, and no node has a copy`
+    return { ...located, state: 'failed', error: this.host.encodeError(new OwnerDiedError(text, { objectId: id })) }
+  }
+
+  /** A copy has come to this node. */
+  arrived(id: string): void {
+    if (this.isDead(ownerOf(id))) this.handle({ is: 'here', id })
+  }
+
+  private handle(event: AdoptionEvent): void {
+    const out: AdoptionEffect[] = []
+    this.adoption.handle(event, this.host.now(), out)
+    for (const effect of out) {
+      if (effect.is === 'send') this.host.send(effect.to, effect.message)
+      else if (effect.is === 'sendToNode') this.host.sendToNode(effect.to, effect.message)
+      else if (effect.is === 'keep') this.host.promote(effect.id)
+    }
+    if (out.some(effect => effect.is === 'sweep')) this.sweep()
+  }
+
+  private sweep(): void {
+    const living = this.host.living()
+    const unneeded = [...this.host.sealed()].filter(([id]) => this.isDead(ownerOf(id), living) && !this.adoption.keeps(id))
+    for (const [id] of unneeded) this.host.remove(id)
+  }
+
+  private isDead(owner: WorkerId, living = this.host.living()): boolean {
+    const node = nodeOf(owner)
+    return node === this.host.nodeId ? !living.has(owner) : this.dead.has(owner) || this.dead.has(node)
+  }
+
+  private sizes({ owner, seqs }: { owner: WorkerId; seqs: number[] }): [number, number][] {
+    const asked = new Map(seqs.map(seq => [objectId(owner, seq), seq]))
+    return [...this.host.sealed()].flatMap(([id, sizeBytes]): [number, number][] => {
+      const seq = asked.get(id)
+      return seq === undefined ? [] : [[seq, sizeBytes]]
+    })
+  }
+}

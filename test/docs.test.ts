@@ -36,6 +36,17 @@ suite('docs', () => {
     assert.deepEqual(docs.namedHops(sources), [])
   })
 
+  test('every row of the table of faults names a test that exists', () => {
+    const header = '| what fails | what happens | test |\n| --- | --- | --- |\n'
+    const tests = [file('test/a.test.ts', "test('it holds', () => {})\n")]
+    const table = (...rows: string[]) => file('docs/a.md', header + rows.map(row => `| x | y | ${row} |\n`).join(''))
+    const wrong = table('none', '`test/gone.test.ts`: “it holds”', '`test/a.test.ts`: “it does not”')
+    assert.equal(docs.namedTests([...tests, wrong], 'docs/a.md').length, 3)
+    assert.deepEqual(docs.namedTests([...tests, table('`test/a.test.ts`: “it holds”')], 'docs/a.md'), [])
+    assert.equal(docs.namedTests(tests, 'docs/a.md').length, 1)
+    assert.deepEqual(docs.namedTests(sources, 'docs/fault-tolerance.md'), [])
+  })
+
   test('every link resolves', () => {
     const wrong = file('docs/a.md', '[a](gone.md) [b](../lib/gone.ts) [c](#nothing)\n')
     const right = file('docs/a.md', '# Some `thing` here\n[a](a.md) [b](../lib/core/) [c](#some-thing-here) [d](https://example.org/x)\n')

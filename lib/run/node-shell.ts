@@ -99,6 +99,8 @@ export class NodeShell implements MeshListener {
       store: options.store,
       send: (to, message) => this.#mesh.send(to, message),
       sendToNode: (nodeId, message) => this.#relay?.sendToNode(nodeId, message),
+      orphan: id => this.#orphans.locate(id),
+      arrived: id => this.#orphans.arrived(id),
       collect: () => {
         for (const peer of this.#mesh.peers()) if (peer.route === null) this.#mesh.sendTo(peer, { is: 'collect' })
       },

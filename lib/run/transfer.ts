@@ -9,7 +9,7 @@ import { HEAD_ID, nodeOf, objectId, ownerOf } from '../ids.js'
 import type { DataChannel, DataListener, Question } from '../io/data/channel.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
-import type { Control, NodeId, PullWhy, View, WorkerId } from '../wire/messages.js'
+import type { Control, Located, NodeId, PullWhy, View, WorkerId } from '../wire/messages.js'
 import { Drafts } from './drafts.js'
 import type { DataPort } from './links.js'
 import { Pins } from './pins.js'
@@ -20,10 +20,13 @@ export interface TransferHost {
   send(to: WorkerId, message: Control): boolean
   /** To the daemon of another node. */
   sendToNode(nodeId: NodeId, message: Control): void
+  /** Where an object is whose owner is dead; null while it lives. */
+  orphan(id: string): Located | null
+  /** A copy is here now. */
+  arrived(id: string): void
   /** Memory is short: processes of this node should collect garbage. */
   collect(): void
 }
-
 
 const WHYS = new Set<string>(['get', 'wait', 'argument'] satisfies PullWhy[])
 
@@ -155,16 +158,24 @@ export class Transfer implements DataListener {
 
   #carryOut(effect: PullEffect): void {
     switch (effect.is) {
-      case 'send':
+      case 'send': {
+        const { to, message } = effect
+        const orphan = message.is === 'locate' ? message.seqs.map(seq => objectId(to, seq)) : []
+        const found = orphan.map(id => ({ id, located: this.host.orphan(id) }))
+        for (const { id, located } of found)
+          if (located !== null) this.#pull({ is: 'located', id, located, here: this.host.store.contains(id) })
+        if (found.some(each => each.located !== null)) return
         if (!this.host.send(effect.to, effect.message) && effect.message.is === 'locate')
           this.#pull({ is: 'died', workerId: effect.to, why: 'it had ended before' })
         return
+      }
       case 'make':
         return this.#pull(this.#drafts.make(effect.id, effect.sizeBytes))
       case 'fetch':
         return this.#fetch(effect)
       case 'seal':
         return this.#drafts.seal(effect.id, () => {
+          this.host.arrived(effect.id)
           this.#pull({ is: 'sealed', id: effect.id })
           this.#changed(effect.id)
         })
@@ -292,7 +303,6 @@ export class Transfer implements DataListener {
     this.#channel?.forget(nodeId)
     this.#pull({ is: 'nodeDied', nodeId })
   }
-
 
   #delete(id: string): void {
     this.host.store.delete(id)

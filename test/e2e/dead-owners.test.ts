@@ -56,7 +56,10 @@ suite('dead owners', () => {
 
   test('it is removed when nobody borrows it any more', async () => {
     const { actor, dies } = await owner()
-    const { ref } = await get(actor.stored.remote())
+    const made = actor.stored.remote()
+    const { ref } = await get(made)
+    // It holds what is inside of it.
+    made[Symbol.dispose]()
     const { id } = ref
     await get(ref)
     await dies()
@@ -73,9 +76,10 @@ suite('dead owners', () => {
 
   test('what nobody had borrowed is gone with it', async () => {
     const { actor, dies } = await owner()
-    const made = await get(actor.stored.remote())
-    const { id } = made.ref
-    made.ref[Symbol.dispose]()
+    const made = actor.stored.remote()
+    const { ref } = await get(made)
+    const { id } = ref
+    for (const each of [made, ref]) each[Symbol.dispose]()
     await dies()
     const store = await sessionStore()
     try {

@@ -37,6 +37,8 @@ class StoreNode {
     cluster: FakeStores,
   ) {
     this.transfer = new Transfer({
+      orphan: () => null,
+      arrived: () => {},
       store,
       send: (to, message) => cluster.deliver(this, to, message),
       sendToNode: (to, message) => setImmediate(() => cluster.node(to)?.transfer.heard(store.workerId, message)),

@@ -106,3 +106,19 @@ export function scripts(sources: Source[]): string[] {
     }),
   )
 }
+
+/** Each row of the tables of a document ends with a test, as `path`: “title”; both exist. */
+export function namedTests(sources: Source[], path: string): string[] {
+  const document = sources.find(source => source.path === path)
+  if (document === undefined) return [`${path}: there is no such document`]
+  return document.text.split('\n').flatMap((text, i) => {
+    if (!text.startsWith('| ') || text.startsWith('| --- ') || text.startsWith('| what ')) return []
+    const [, file, title] = /`([^`]+)`: “([^”]+)” \|$/.exec(text) ?? []
+    const named = sources.find(source => source.path === file)
+    if (file === undefined || title === undefined) return [`${path}:${i + 1}: the row ends with no test`]
+    if (named === undefined) return [`${path}:${i + 1}: there is no ${file}`]
+    return named.text.includes(`test('${title}'`) || named.text.includes(`test(\`${title}\``)
+      ? []
+      : [`${path}:${i + 1}: ${file} has no test “${title}”`]
+  })
+}

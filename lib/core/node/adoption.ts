@@ -22,6 +22,8 @@ export type AdoptionEvent =
   | { is: 'claim'; from: NodeId; owner: WorkerId; seqs: number[]; has: [number, number][] }
   | { is: 'claimed'; from: NodeId; owner: WorkerId; seqs: number[]; kept: [number, number][] }
   | { is: 'unclaim'; from: NodeId; owner: WorkerId; seqs: number[] }
+  /** A copy has come to this node. */
+  | { is: 'here'; id: string }
   | { is: 'tick' }
 
 export type AdoptionEffect =
@@ -72,6 +74,13 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
     return [...(this.objects.get(id)?.elsewhere ?? [])]
   }
 
+  /** Whether it may yet turn out that some node has it. */
+  isOpen(id: string): boolean {
+    const owner = ownerOf(id)
+    const isNews = [owner, nodeOf(owner)].some(each => this.mourners.has(each) || this.graces.has(each))
+    return isNews || (this.objects.get(id)?.asked.size ?? 0) > 0
+  }
+
   handle(event: AdoptionEvent, now: Millis, out: AdoptionEffect[]): void {
     switch (event.is) {
       case 'died':
@@ -95,6 +104,9 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
       case 'unclaim':
         for (const seq of event.seqs) this.letGo(objectId(event.owner, seq), object => object.claimants.delete(event.from), out)
         break
+      case 'here':
+        this.cameHere(event.id, out)
+        break
       case 'tick':
         for (const [id, until] of this.graces) if (until <= now) this.graces.delete(id)
         out.push({ is: 'sweep' })
@@ -117,7 +129,7 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
     for (const mourners of this.mourners.values()) assert(mourners.size > 0, 'a death is mourned by nobody')
     for (const { ids } of this.questions)
       assert(
-        ids.some(id => this.isOpen(id)),
+        ids.some(id => this.isAsked(id)),
         'a question with an answer is kept',
       )
   }
@@ -183,7 +195,7 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
     const needless: number[] = []
     for (const [seq, sizeBytes] of kept) {
       const object = this.objects.get(objectId(owner, seq))
-      if (object === undefined || object.holders.size === 0) needless.push(seq)
+      if (object === undefined || object.holders.size === 0 || object.isHere) needless.push(seq)
       else object.elsewhere.set(from, sizeBytes)
     }
     if (needless.length > 0) out.push({ is: 'sendToNode', to: from, message: { is: 'unclaim', owner, seqs: needless } })
@@ -193,7 +205,7 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
   private reply(out: AdoptionEffect[]): void {
     const open: Question[] = []
     for (const question of this.questions) {
-      if (question.ids.some(id => this.isOpen(id))) {
+      if (question.ids.some(id => this.isAsked(id))) {
         open.push(question)
         continue
       }
@@ -210,8 +222,24 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
     return object !== undefined && (object.isHere || object.elsewhere.size > 0)
   }
 
-  private isOpen(id: string): boolean {
+  private isAsked(id: string): boolean {
     return !this.isAnywhere(id) && (this.objects.get(id)?.asked.size ?? 0) > 0
+  }
+
+  /** The copies that others keep for this node are needed no more. */
+  private cameHere(id: string, out: AdoptionEffect[]): void {
+    const object = this.objects.get(id)
+    if (object === undefined || object.isHere) return
+    object.isHere = true
+    out.push({ is: 'keep', id })
+    this.unclaim(id, object, out)
+  }
+
+  private unclaim(id: string, object: Adopted, out: AdoptionEffect[]): void {
+    const [owner, seqs] = [ownerOf(id), [seqOf(id)]]
+    for (const to of object.elsewhere.keys()) out.push({ is: 'sendToNode', to, message: { is: 'unclaim', owner, seqs } })
+    object.elsewhere.clear()
+    object.asked.clear()
   }
 
   private object(id: string): Adopted {
@@ -226,12 +254,7 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
   private letGo(id: string, remove: (object: Adopted) => boolean, out: AdoptionEffect[]): void {
     const object = this.objects.get(id)
     if (object === undefined || !remove(object)) return
-    if (object.holders.size === 0) {
-      const [owner, seqs] = [ownerOf(id), [seqOf(id)]]
-      for (const to of object.elsewhere.keys()) out.push({ is: 'sendToNode', to, message: { is: 'unclaim', owner, seqs } })
-      object.elsewhere.clear()
-      object.asked.clear()
-    }
+    if (object.holders.size === 0) this.unclaim(id, object, out)
     if (object.holders.size + object.claimants.size > 0) return
     this.objects.delete(id)
     out.push({ is: 'sweep' })

@@ -34,6 +34,8 @@ export class Pull {
   starvedSince: Millis | null = null
   /** Whether the owner counts this node among those that have it or are getting it. */
   known = false
+  /** Its owner died while it was asked for. */
+  orphaned = false
   private here = new Set<number>()
   /** Not here and not asked for; the next one last. */
   private missing: number[] = []

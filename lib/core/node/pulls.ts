@@ -80,7 +80,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
         for (const pull of [...this.pulls.values()]) if (pull.at !== null && pull.at <= now) this.due(pull, now, out)
         break
       case 'died':
-        this.died(event.workerId, event.why, out)
+        this.died(event.workerId, event.why, now, out)
         break
       case 'nodeDied':
         for (const pull of [...this.pulls.values()]) this.nodeDied(pull, event.nodeId, now, out)
@@ -327,23 +327,30 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
     if (pull.state === 'asking' || pull.state === 'moving') this.ask(pull, now, out)
   }
 
-  private died(workerId: WorkerId, why: string, out: PullEffect[]): void {
+  private died(workerId: WorkerId, why: string, now: Millis, out: PullEffect[]): void {
     for (const pull of [...this.pulls.values()]) {
-      if (pull.owner === workerId) this.ownerDied(pull, why, out)
+      if (pull.owner === workerId) this.ownerDied(pull, why, now, out)
       else if (pull.waiters.delete(workerId)) this.unwanted(pull, out)
     }
   }
 
-  private ownerDied(pull: Pull, why: string, out: PullEffect[]): void {
+  /** Copies that are there already can still be got; where they are is asked once more, and known to the daemon itself if at all. */
+  private ownerDied(pull: Pull, why: string, now: Millis, out: PullEffect[]): void {
     pull.known = false
-    const error = new OwnerDiedError(`the process ${pull.owner} that owned the object ${pull.id} died: ${why}`, { objectId: pull.id })
-    if (pull.state !== 'held') this.fail(pull, error, out)
+    if (pull.state === 'held' || pull.sources.size > 0) return
+    if (pull.orphaned) {
+      const error = new OwnerDiedError(`the process ${pull.owner} that owned the object ${pull.id} died: ${why}`, { objectId: pull.id })
+      return this.fail(pull, error, out)
+    }
+    pull.orphaned = true
+    this.ask(pull, now, out)
+    pull.known = false
   }
 
   /** What is under way from it fails by itself; it is not asked for more. */
   private nodeDied(pull: Pull, node: NodeId, now: Millis, out: PullEffect[]): void {
     if (pull.sources.has(node)) pull.failures.set(node, 'the node died')
-    if (nodeOf(pull.owner) === node) this.ownerDied(pull, 'its node died', out)
+    if (nodeOf(pull.owner) === node) this.ownerDied(pull, 'its node died', now, out)
     else this.moved(pull, now, out)
   }
 }

@@ -93,6 +93,26 @@ suite('adoption', () => {
     assert.deepEqual(fake.sent(NODE_C)[1], { is: 'unclaim', owner: OWNER, seqs: [1] })
   })
 
+  test('a copy that comes here is kept here, and nowhere else for this node', () => {
+    const fake = new Fake()
+    fake.dies(OWNER, [A], [NODE_B])
+    fake.adopt(A, [1], [], [NODE_B])
+    assert.ok(fake.adoption.isOpen(id(1)))
+    fake.act({ is: 'claimed', from: NODE_B, owner: OWNER, seqs: [1], kept: [[1, 500]] })
+    fake.act({ is: 'here', id: id(1) })
+    fake.act({ is: 'here', id: id(9) })
+    assert.deepEqual(fake.sent(NODE_B)[1], { is: 'unclaim', owner: OWNER, seqs: [1] })
+    assert.deepEqual(fake.adoption.where(id(1)), [])
+    assert.deepEqual(
+      fake.effects.filter(each => each.is === 'keep'),
+      [{ is: 'keep', id: id(1) }],
+    )
+    fake.act({ is: 'mourned', from: A, id: OWNER })
+    fake.now = limits.adoptionGraceMs
+    fake.act({ is: 'tick' })
+    assert.deepEqual([fake.adoption.keeps(id(1)), fake.adoption.isOpen(id(2))], [true, false])
+  })
+
   test('a node that dies is waited for no more, and claims nothing', () => {
     const fake = new Fake()
     fake.dies(OWNER, [], [NODE_B, NODE_C])

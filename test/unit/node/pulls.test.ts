@@ -145,12 +145,20 @@ suite('pulls', () => {
     fake.want(2)
     fake.located(2, 0, [], { state: 'failed', error: new Uint8Array([7]) })
     assert.deepEqual(fake.all('fail')[1]?.error, new Uint8Array([7]))
+  })
+
+  test('where an object is whose owner died is asked once more; copies that are known already are got', () => {
+    const fake = new FakePulls()
+    fake.moving(1, 40 * MB, [A])
     fake.want(3)
     fake.act({ is: 'died', workerId: OWNER, why: 'SIGKILL' })
-    assert.ok(fake.all('fail')[2]?.error instanceof OwnerDiedError)
-    fake.want(4)
+    assert.deepEqual(fake.all('fail'), [])
+    assert.equal(fake.sent('locate').length, 3)
+    fake.deliver()
+    assert.equal(fake.all('seal').length, 1)
     fake.act({ is: 'nodeDied', nodeId: OWNER.slice(0, 10) })
-    assert.ok(fake.all('fail')[3]?.error instanceof OwnerDiedError)
+    assert.ok(fake.all('fail')[0]?.error instanceof OwnerDiedError)
+    assert.equal(fake.all('fail').length, 1)
   })
 
   test('an owner that does not answer is asked again', () => {

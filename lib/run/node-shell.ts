@@ -146,7 +146,7 @@ export class NodeShell implements MeshListener {
       promote: id => void store.promote(id),
       living: () => new Set(this.#living().keys()),
       processes: () => [...node().processes()],
-      others: () => node().otherNodes(),
+      others: () => this.#transfer.others(),
       send: (to, message) => void this.#mesh.send(to, message),
       sendToNode: (nodeId, message) => void this.#relay?.sendToNode(nodeId, message),
       now: () => performance.now(),

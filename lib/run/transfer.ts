@@ -105,6 +105,11 @@ export class Transfer implements DataListener {
     }
   }
 
+  /** The other nodes of the cluster that are alive. */
+  others(): NodeId[] {
+    return [...this.#others.keys()]
+  }
+
   /** That process, of this or another node, is gone. */
   workerDied(workerId: WorkerId, why: string): void {
     this.#pull({ is: 'died', workerId, why })

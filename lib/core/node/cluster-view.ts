@@ -34,11 +34,6 @@ export class ClusterView {
     return this.#others.size === 0
   }
 
-  /** The other nodes that are alive. */
-  others(): NodeId[] {
-    return [...this.#others.keys()]
-  }
-
   set({ full, nodes }: Pick<View, 'full' | 'nodes'>): void {
     if (full) this.#others.clear()
     for (const node of nodes) {

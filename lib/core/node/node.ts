@@ -482,11 +482,6 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     return this.#answers.resources()
   }
 
-  /** The other nodes of the cluster that are alive. */
-  otherNodes(): NodeId[] {
-    return this.#cluster.others()
-  }
-
   /** Those that hear of deaths. */
   *processes(): Generator<WorkerId> {
     yield* this.#drivers.keys()

@@ -88,7 +88,7 @@ export class SimNode implements Surroundings, RelayHost {
       promote: id => this.store.promote(id),
       living: () => new Set(this.processes.keys()),
       processes: () => [...this.member.node.processes()],
-      others: () => this.member.node.otherNodes(),
+      others: () => this.transfer.others(),
       send: (to, message) => void this.send(this.node, to, { is: 'control', message }),
       sendToNode: (nodeId, message) => void this.relay.toNode(nodeId, message),
       now: () => this.life.now,

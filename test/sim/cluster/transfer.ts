@@ -64,6 +64,10 @@ export class SimTransfer {
     }
   }
 
+  others(): NodeId[] {
+    return [...this.#others]
+  }
+
   workerDied(workerId: WorkerId): void {
     this.#pull({ is: 'died', workerId, why: 'its process ended' })
   }

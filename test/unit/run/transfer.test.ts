@@ -159,17 +159,6 @@ suite('transfer of objects', () => {
     while (b.store.list().length > 0) await new Promise(resolve => setImmediate(resolve))
   })
 
-  test('copies of what a dead process of another node owned go', async () => {
-    await start({ nodes: 2 })
-    const b = cluster.at(1)
-    const entry = cluster.put(cluster.at(0), pattern(MB, 1))
-    cluster.want(b, entry)
-    assert.equal(await cluster.answer(b, entry), null)
-    cluster.unwant(b, entry)
-    cluster.kill(0)
-    assert.equal(b.store.contains(cluster.id(entry)), false)
-  })
-
   test('a copy goes also on a node that the head has not told of yet', async () => {
     await start({ nodes: 2 })
     const [a, b] = [cluster.at(0), cluster.at(1)]

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nodes whose stores are maps, and the objects of a process that dies.
+
+import assert from 'node:assert/strict'
+import { HEAD_ID, nodeOf, objectId } from '#lib/ids.js'
+import { limits } from '#lib/options.js'
+import { Orphans } from '#lib/run/orphans.js'
+import type { Control, WorkerId } from '#lib/wire/messages.js'
+import { remoteWorker } from '../../fakes/cluster.js'
+import { DEATH } from '../../fakes/owner.js'
+
+const NODES = ['aaaaaaaaaa', 'bbbbbbbbbb', 'cccccccccc']
+
+class Node {
+  readonly store = new Map<string, number>()
+  readonly living = new Set<WorkerId>()
+  /** What processes were told. */
+  readonly told: Control[] = []
+  readonly promoted: string[] = []
+  readonly orphans: Orphans
+
+  constructor(
+    readonly nodeId: string,
+    cluster: Cluster,
+  ) {
+    this.living.add(this.process)
+    this.orphans = new Orphans({
+      nodeId,
+      contains: id => this.store.has(id),
+      sealed: () => this.store,
+      remove: id => void this.store.delete(id),
+      promote: id => void this.promoted.push(id),
+      living: () => this.living,
+      processes: () => [...this.living],
+      others: () => [...cluster.nodes.keys()].filter(each => each !== nodeId),
+      send: (_, message) => void this.told.push(message),
+      sendToNode: (to, message) => void cluster.nodes.get(to)?.orphans.heard(remoteWorker(0, nodeId), message),
+      now: () => cluster.now,
+      later: (ms, then) => void cluster.timers.push({ at: cluster.now + ms, then }),
+      encodeError: error => new TextEncoder().encode(error.message),
+    })
+  }
+
+  get process(): WorkerId {
+    return remoteWorker(5, this.nodeId)
+  }
+
+  says(message: Control): void {
+    this.orphans.heard(this.process, message)
+  }
+}
+
+class Cluster {
+  now = 0
+  readonly timers: { at: number; then: () => void }[] = []
+  readonly nodes = new Map<string, Node>()
+
+  constructor() {
+    for (const nodeId of NODES) this.nodes.set(nodeId, new Node(nodeId, this))
+  }
+
+  at(i: number): Node {
+    return this.nodes.get(NODES[i] as string) as Node
+  }
+
+  /** Every node hears of it, and so do its processes, which have nothing of it unless they said so before. */
+  dies(owner: WorkerId): void {
+    for (const node of this.nodes.values()) {
+      if (node.living.delete(owner)) node.orphans.died(owner)
+      else node.orphans.heard(remoteWorker(0, nodeOf(owner)), { is: 'workerDied', workerId: owner, death: DEATH })
+    }
+  }
+
+  mourn(id: string): void {
+    for (const node of this.nodes.values()) node.says({ is: 'mourned', id })
+  }
+
+  pass(ms: number): void {
+    this.now += ms
+    for (const timer of this.timers.splice(0))
+      if (timer.at <= this.now) timer.then()
+      else this.timers.push(timer)
+  }
+}
+
+suite('orphans', () => {
+  const OWNER = remoteWorker(7, NODES[0] as string)
+  const id = (seq: number) => objectId(OWNER, seq)
+  let cluster: Cluster
+  setup(() => {
+    cluster = new Cluster()
+    cluster.at(0).living.add(OWNER)
+    cluster.at(0).store.set(id(1), 100)
+    cluster.at(1).store.set(id(1), 100)
+    cluster.at(1).store.set(id(2), 200)
+  })
+
+  test('copies that nobody borrows go, everywhere, when the others have had the time to claim them', () => {
+    cluster.at(2).store.set(objectId(cluster.at(2).process, 1), 1)
+    cluster.dies(OWNER)
+    cluster.mourn(OWNER)
+    assert.equal(cluster.at(1).store.size, 2)
+    cluster.pass(limits.adoptionGraceMs + 1)
+    assert.deepEqual(
+      [0, 1, 2].map(i => cluster.at(i).store.size),
+      [0, 0, 1],
+    )
+  })
+
+  test('what a process borrows is claimed where it lies, got from there, and then kept here', () => {
+    cluster.dies(OWNER)
+    const [b, c] = [cluster.at(1), cluster.at(2)]
+    c.says({ is: 'adopt', ack: 1, owner: OWNER, seqs: [2, 3] })
+    assert.deepEqual(c.told, [{ is: 'adopted', ack: 1, missing: [3] }])
+    cluster.mourn(OWNER)
+    cluster.pass(limits.adoptionGraceMs + 1)
+    assert.deepEqual([...b.store.keys()], [id(2)])
+    const located = c.orphans.locate(id(2))
+    assert.deepEqual([located?.state, located?.nodes, located?.sizeBytes], ['stored', [b.nodeId], 200])
+    assert.equal(c.orphans.locate(id(3))?.state, 'failed')
+    assert.equal(c.orphans.locate(objectId(b.process, 1)), null, 'whose owner lives')
+    c.store.set(id(2), 200)
+    c.orphans.arrived(id(2))
+    assert.deepEqual(c.promoted, [id(2)])
+    assert.equal(b.store.size, 0)
+    c.says({ is: 'disown', owner: OWNER, seqs: [2] })
+    assert.equal(c.store.size, 0)
+  })
+
+  test('the death of a node is that of all its owners', () => {
+    const b = cluster.at(1)
+    cluster.nodes.delete(NODES[0] as string)
+    for (const node of cluster.nodes.values()) node.orphans.heard(HEAD_ID, { is: 'nodeDied', nodeId: NODES[0] as string, why: 'silence' })
+    b.says({ is: 'adopt', ack: 1, owner: OWNER, seqs: [1] })
+    assert.deepEqual(b.told, [{ is: 'adopted', ack: 1, missing: [] }])
+    cluster.mourn(NODES[0] as string)
+    cluster.pass(limits.adoptionGraceMs + 1)
+    assert.deepEqual([...b.store.keys()], [id(1)])
+  })
+})

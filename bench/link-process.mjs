@@ -28,7 +28,7 @@ async function daemon(nodeId, path) {
   mesh.ref()
   const relay = new Relay(store.workerId)
   const transport = await zmqTransport({ id: nodeId, daemonId: store.workerId, token: TOKEN, listener: relay })
-  relay.attach(mesh, transport, { onMessage() {}, onLink() {} })
+  relay.attach(mesh, transport, { onMessage() {}, onLink() {}, onRefused() {} })
   process.on('message', node => relay.openNode(node))
   process.send({ nodeId, address: transport.address, daemonId: store.workerId })
 }

@@ -196,7 +196,9 @@ export const limits = {
   /** How long a stranger may take to shake hands (ms). */
   handshakeMs: 5_000,
   /** First and longest pause before a connection that failed is tried again (ms). */
-  reconnectMs: [50, 1_000],
+  reconnectMs: [50, 400],
+  /** The same for a peer that ends our connections before their handshake (ms). */
+  turnedAwayMs: [50, 5_000],
   /** Bytes of one packet on a link; a message that is larger is an error. Also what a stranger can make us allocate. */
   linkPacketBytesMax: 64 << 20,
   /** Share of a node's store that objects on their way in, or not read yet, may take. Ray: 0.7 for arguments. One larger object may come alone. */

@@ -75,7 +75,7 @@ export class Dialled implements Connection {
     }
     if (this.#turnedAway >= TOLERATED)
       this.listener.refused('it ends each connection before the handshake: most likely its token is another')
-    const [first, last] = limits.reconnectMs
+    const [first, last] = limits.turnedAwayMs
     dealer.close()
     this.#timer = setTimeout(
       () => {

@@ -18,7 +18,7 @@ async function daemon(nodeId, path) {
   const { relay, transport } = await openLinks(store.workerId, { token: 'secret', host: '127.0.0.1' })
   const mesh = new Mesh(store, silent, 0)
   mesh.ref()
-  relay.attach(mesh, transport, { onMessage() {}, onLink() {} })
+  relay.attach(mesh, transport, { onMessage() {}, onLink() {}, onRefused() {} })
   process.on('message', ({ open, reap }) => {
     if (open !== undefined) return relay.openNode(open)
     store.reap(slotOf(reap))

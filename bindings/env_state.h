@@ -18,6 +18,7 @@ struct EnvState {
   napi_ref port_class = nullptr;
   // What the next construction of either class wraps: scripts cannot construct them.
   void* under_construction = nullptr;
+  // Views that V8 counts.
   std::shared_ptr<ViewTable> views = std::make_shared<ViewTable>();
 };
 

@@ -26,7 +26,8 @@ napi_value StoreObject::define(napi_env env) {
     return napi_property_descriptor{name, nullptr, nullptr, callback, nullptr, nullptr, napi_enumerable, nullptr};
   };
   const napi_property_descriptor properties[] = {
-      getter("path", path),          getter("slot", slot),       getter("workerId", worker_id), getter("starved", starved), method("put", put),
+      getter("path", path),          getter("slot", slot),       getter("workerId", worker_id), getter("starved", starved), getter("viewedBytes", viewed_bytes),
+      method("put", put),
       method("putParts", put_parts), method("create", create),   method("seal", seal),          method("abort", abort),
       method("promote", promote),
       method("internSite", intern_site), method("setSite", set_site),
@@ -247,7 +248,7 @@ napi_value StoreObject::view(napi_env env, napi_callback_info info) {
   StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
   if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
   const Result<View> view = self->store_->view(id);
-  if (view.ok()) return env_state(env).views->wrap(env, *self->store_, view.value());
+  if (view.ok()) return wrap_view(env, *self->store_, view.value());
   if (view.code() != Code::kObjectNotFound) return throw_status(env, view.status());
   napi_value none = nullptr;
   napi_get_null(env, &none);
@@ -267,7 +268,7 @@ napi_value StoreObject::read_view(napi_env env, napi_callback_info info) {
   }
   if (!source.ok()) return throw_status(env, source.status());
   if (!source.value().path.empty()) return make_file_range(env, *self->store_, source.value());
-  return env_state(env).views->wrap(env, *self->store_, source.value().view);
+  return wrap_view(env, *self->store_, source.value().view);
 }
 
 napi_value StoreObject::part(napi_env env, napi_callback_info info) {
@@ -276,14 +277,14 @@ napi_value StoreObject::part(napi_env env, napi_callback_info info) {
   uint64_t length = 0;
   StoreObject* self = receive<StoreObject>(env, info, argv);  // views outlive close, so this does too
   if (self == nullptr || !get_size(env, argv[1], "offset", &offset) || !get_size(env, argv[2], "length", &length)) return nullptr;
-  return env_state(env).views->part(env, self->path_, argv[0], offset, length);
+  return part_of_view(env, self->path_, argv[0], offset, length);
 }
 
 napi_value StoreObject::release(napi_env env, napi_callback_info info) {
   napi_value argv[1];
   StoreObject* self = receive<StoreObject>(env, info, argv);  // views outlive close, so this does too
   if (self == nullptr) return nullptr;
-  return to_js(env, release_file_range(env, argv[0]) || env_state(env).views->release(env, argv[0]));
+  return to_js(env, release_file_range(env, argv[0]) || release_view(env, argv[0]));
 }
 
 napi_value StoreObject::contains(napi_env env, napi_callback_info info) {

@@ -49,6 +49,7 @@ class StoreObject {
   static napi_value slot(napi_env env, napi_callback_info info);
   static napi_value worker_id(napi_env env, napi_callback_info info);
   static napi_value starved(napi_env env, napi_callback_info info);
+  static napi_value viewed_bytes(napi_env env, napi_callback_info info);
   static napi_value put(napi_env env, napi_callback_info info);
   static napi_value put_parts(napi_env env, napi_callback_info info);
   static napi_value create(napi_env env, napi_callback_info info);

@@ -43,6 +43,14 @@ napi_value StoreObject::starved(napi_env env, napi_callback_info info) {
   return count;
 }
 
+napi_value StoreObject::viewed_bytes(napi_env env, napi_callback_info info) {
+  StoreObject* self = receive<StoreObject>(env, info);
+  if (self == nullptr) return nullptr;
+  napi_value bytes = nullptr;
+  napi_create_double(env, self->store_.has_value() ? static_cast<double>(self->store_->viewed_bytes()) : 0, &bytes);
+  return bytes;
+}
+
 napi_value StoreObject::list(napi_env env, napi_callback_info info) {
   StoreObject* self = open(env, receive<StoreObject>(env, info));
   if (self == nullptr) return nullptr;

@@ -39,7 +39,7 @@ void done(napi_env env, napi_status status, void* data) {
   }
   napi_value result = nullptr;
   if (restore->view.ok()) {
-    result = env_state(env).views->wrap(env, restore->store, restore->view.value());
+    result = wrap_view(env, restore->store, restore->view.value());
   } else if (restore->view.code() == Code::kObjectNotFound) {
     napi_get_null(env, &result);
   } else {

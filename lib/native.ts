@@ -89,6 +89,8 @@ export interface NativeStore {
    * of, views that are garbage should be collected. 0 once closed.
    */
   readonly starved: number
+  /** Sum of the sizes of the objects that this process views, each counted once; V8 does not count them. 0 once closed. */
+  readonly viewedBytes: number
 
   /** Creates, copies and seals in one call. `bytes[0, length)` becomes the object. */
   put(id: string, bytes: Uint8Array, length: number): void
@@ -119,7 +121,9 @@ export interface NativeStore {
   read(id: string, target: Uint8Array, offset: number): number
   /**
    * Pins a sealed object and gives its bytes as one external ArrayBuffer over a private (copy-on-write) mapping; null
-   * when there is none. The pin goes when the buffer is collected, or at once with `release`. A write into it stays private. An object
+   * when there is none. The pin goes when the buffer is collected, or at once with `release`; transferred to a thread, it goes with the buffer.
+   * V8 does not count its bytes, so that it does not collect because of them (it does where Node lacks what that takes, or
+   * EAGLERAY_COUNT_VIEWS is set in the environment: then a buffer cannot be transferred). A write into it stays private. An object
    * that is on disk is read back first; ERR_EAGLERAY_SYSTEM when the disk fails.
    */
   view(id: string): ArrayBuffer | null

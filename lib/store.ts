@@ -9,6 +9,7 @@ import { Decoder, Encoder, encodeArrayHeader, encodeSmall } from './codec/value.
 import { checkViewable } from './codec/view-limit.js'
 import { GetTimeoutError } from './errors.js'
 import { isObjectId } from './ids.js'
+import { collectViews } from './io/garbage.js'
 import { lockedFolder, SPILL_PREFIX } from './io/locked-folder.js'
 import { bellOf, type StoreBell } from './io/store-bell.js'
 import { removeAtEnd, removeNow, unnamedPath } from './io/store-home.js'
@@ -20,6 +21,7 @@ import { inTheWay, storeError } from './run/store-errors.js'
 import { metricsText } from './run/store-metrics.js'
 import { type CreateOptions, checkedCreate, checkedGet } from './run/store-options.js'
 import { Copied, Pinned, type StoredObject } from './run/stored-object.js'
+import { ViewPressure } from './run/view-pressure.js'
 
 export type { StoreEvent } from './io/store-watch.js'
 export type { CreateOptions } from './run/store-options.js'
@@ -89,6 +91,7 @@ export class ObjectStore implements Disposable {
   private readonly copies = new CopyPool()
   private readonly sites = new Map<string, number>()
   private readonly bell: StoreBell
+  private readonly pressure: ViewPressure
   private closed = false
 
   private constructor(
@@ -97,6 +100,7 @@ export class ObjectStore implements Disposable {
     private readonly own: readonly string[],
   ) {
     this.bell = bellOf(store)
+    this.pressure = new ViewPressure(store)
     for (const path of own) removeAtEnd(path)
   }
 
@@ -218,7 +222,10 @@ export class ObjectStore implements Disposable {
   }
 
   private pinned(id: ObjectId, buffer: ArrayBuffer | null): Pinned | null {
-    return buffer === null ? null : new Pinned(id, buffer, this.store, this.decoder)
+    if (buffer === null) return null
+    const pinned = new Pinned(id, buffer, this.store, this.decoder)
+    this.pressure.viewed()
+    return pinned
   }
 
   /** Waits for the seal. An object that is deleted again before it was found is waited for on. */
@@ -315,7 +322,7 @@ export class ObjectStore implements Disposable {
       throw new TypeError(`an object id is a string of 40 lower-case hex digits, which ${JSON.stringify(id)} has not`)
   }
 
-  /** What is in the way may be of a process that died: then once more without it. */
+  /** What is in the way may be of a process that died, or views that nobody has any more: then once more without them. */
   private attempt<T>(id: ObjectId, requestedBytes: number, write: () => T): T {
     const site = requestedBytes >= CALL_SITE_BYTES ? this.site() : 0
     if (site !== 0) this.store.setSite(site)
@@ -323,7 +330,7 @@ export class ObjectStore implements Disposable {
       return write()
     } catch (error) {
       if (!inTheWay(error)) throw error
-      if (this.store.reapDead().length === 0) throw storeError(error, id, requestedBytes, this.list())
+      if (this.store.reapDead().length === 0 && !this.collected(error)) throw storeError(error, id, requestedBytes, this.list())
     } finally {
       if (site !== 0) this.store.setSite(0)
       if (requestedBytes >= CALL_SITE_BYTES) this.bell.collectIfStarved(this.store)
@@ -333,6 +340,14 @@ export class ObjectStore implements Disposable {
     } catch (error) {
       throw inTheWay(error) ? storeError(error, id, requestedBytes, this.list()) : error
     }
+  }
+
+  /** Whether a collection let go of objects that only garbage of this process viewed, where these may be what is in the way. */
+  private collected({ code }: { code: string }): boolean {
+    const { viewedBytes } = this.store
+    if (viewedBytes === 0 || code === 'ERR_EAGLERAY_OBJECT_EXISTS') return false
+    collectViews()
+    return this.store.viewedBytes < viewedBytes
   }
 
   /** The number by which the store knows where our caller is. */

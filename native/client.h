@@ -12,6 +12,7 @@
 
 #include "disk_drafts.h"
 #include "pin_counts.h"
+#include "private_pages.h"
 #include "segment.h"
 #include "status.h"
 #include "wake.h"
@@ -38,6 +39,7 @@ class Client {
   uint32_t generation() const { return generation_; }
   const WorkerId& worker_id() const { return worker_id_; }
   PinCounts& pins() { return pins_; }
+  const PrivatePages& private_pages() const { return private_pages_; }
   WarmPages& warm_pages() { return warm_pages_; }
   // Held by the one thread of this process that takes objects out of the heap.
   std::mutex& spilling() { return spilling_; }
@@ -58,6 +60,7 @@ class Client {
   WorkerId worker_id_{};
   int pid_;
   PinCounts pins_;
+  PrivatePages private_pages_;
   WarmPages warm_pages_;
   std::mutex spilling_;
   DiskDrafts disk_drafts_;

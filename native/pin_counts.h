@@ -2,6 +2,7 @@
 // What one process remembers about its pins that the segment does not need to know.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 
@@ -27,6 +28,11 @@ class PinCounts {
   // REQUIRES: the entry's stripe is held.
   PinCount& count(uint32_t entry) { return counts_[entry]; }
 
+  // Sum of the sizes of the objects that this process has pinned: told at each step of a count from and to 0.
+  void came(uint64_t bytes) { bytes_.fetch_add(bytes, std::memory_order_relaxed); }
+  void went(uint64_t bytes) { bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
+  uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+
  private:
   static constexpr uint32_t kStripes = 64;
   struct alignas(64) Stripe {
@@ -34,6 +40,7 @@ class PinCounts {
   };
   Stripe stripes_[kStripes];
   uint32_t capacity_;
+  std::atomic<uint64_t> bytes_{0};
   PinCount* counts_;  // zeroed pages of its own, touched as entries come into use
 };
 

@@ -139,6 +139,7 @@ class Spiller {
     const Result<DiskPlace> place = files.append(file_, size);
     if (!place.ok()) return place.status();
     client_.pins().count(index).pins = 1;
+    client_.pins().came(size);
     entry.pins[client_.slot() / 64].fetch_or(own_bit(), std::memory_order_seq_cst);
     batch_.push_back({index, word, segment_.heap() + offset, size, place.value()});
     batch_bytes_ += block_bytes(size);
@@ -211,6 +212,7 @@ class Spiller {
     EAGLERAY_FAULT("evict.freed");
     if (claimed) {
       count = PinCount{0, 0};
+      client_.pins().went(entry.size.load(std::memory_order_relaxed));
       entry.pins[client_.slot() / 64].fetch_and(~own_bit(), std::memory_order_seq_cst);
     }
     if (!status.ok()) return status;

@@ -136,6 +136,8 @@ class Store {
   // As `expect`, of every id and of deletions too.
   void expect_all();
 
+  // Sum of the sizes of the objects that this process views.
+  uint64_t viewed_bytes() const { return client_->pins().bytes(); }
   // How often somebody needed room and all that was in the heap was viewed. When it has grown since the last look (the `rouse` hook is
   // called when it does), views that are garbage should be given back.
   uint64_t starved() const { return client_->segment().spill().starved.load(std::memory_order_seq_cst); }

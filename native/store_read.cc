@@ -4,7 +4,6 @@
 // A pin and a deletion race without a lock. The reader sets its bit and then looks at the state again; the deleter sets the state
 // and then looks at the bits (both seq_cst). So either the reader sees the deletion and takes its bit back, or the deleter sees the
 // bit and leaves the freeing to whoever clears the last one.
-#include <sys/mman.h>
 #include <time.h>
 
 #include <cstdlib>
@@ -76,7 +75,10 @@ Result<Store::Pin> Store::pin(const ObjectId& id) {
       const bool in_heap = object_state::state(word) == object_state::kSealed;
       is_sane = !in_heap || within_heap(segment(), entry.offset.load(std::memory_order_relaxed), entry.size.load(std::memory_order_relaxed));
       if (word == found.word && is_sane) {
-        if (count.pins == 0) segment().detail(found.index).pinned_seconds.store(now_seconds(), std::memory_order_relaxed);
+        if (count.pins == 0) {
+          segment().detail(found.index).pinned_seconds.store(now_seconds(), std::memory_order_relaxed);
+          client_->pins().came(entry.size.load(std::memory_order_relaxed));
+        }
         count.pins++;
         count.viewed |= in_heap;
         EAGLERAY_FAULT("view.counted");
@@ -98,6 +100,7 @@ void Store::unpin(uint32_t index, uint64_t generation) {
     PinCount& count = client_->pins().count(index);
     if (count.pins == 0) return;  // released twice: our caller's bug, but nobody else's pin
     if (--count.pins > 0) return;
+    client_->pins().went(entry.size.load(std::memory_order_relaxed));
     if (count.viewed) discard_written(index);
     EAGLERAY_FAULT("release.discarded");
     count.viewed = false;
@@ -114,7 +117,7 @@ void Store::discard_written(uint32_t index) {
   const uint64_t bytes = block_bytes(entry.size.load(std::memory_order_relaxed));
   if (bytes < kPage) return;  // views of it were copies
   auto* at = const_cast<std::byte*>(segment().private_heap()) + entry.offset.load(std::memory_order_relaxed);
-  (void)madvise(at, bytes, MADV_DONTNEED);
+  client_->private_pages().discard(at, bytes);
 }
 
 void Store::free_if_last(uint32_t index, uint64_t generation) {

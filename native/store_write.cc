@@ -121,7 +121,7 @@ Result<Store::Reserved> Store::reserve(const ObjectId& id, uint64_t size, bool s
     const Result<uint64_t> freed = is_table_full ? drop_secondaries(*client_, 1) : make_room(size);
     if (!freed.ok()) return freed.status();
     if (freed.value() == 0) {
-      if (is_table_full || !spills) break;
+      if (is_table_full) break;
       ask_to_collect();
       if (!may_be_on_disk) break;
       return reserve_on_disk(id, size);

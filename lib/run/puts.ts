@@ -8,6 +8,7 @@ import { checkViewable } from '../codec/view-limit.js'
 import type { Entry } from '../core/owner/entry.js'
 import { ObjectStoreFullError, OutOfDiskError } from '../errors.js'
 import { objectId } from '../ids.js'
+import { collectViews } from '../io/garbage.js'
 import { callSiteText } from './call-site.js'
 import type { Runtime } from './runtime.js'
 
@@ -64,15 +65,25 @@ export class Puts {
     this.runtime.makeRoom()
   }
 
-  /** Runs something that needs room in the store; a full store becomes an error that names who holds it. */
+  /** Runs something that needs room in the store, once more without the garbage of this process; a full store becomes an error that names who holds it. */
   full<T>(requestedBytes: number, attempt: () => T): T {
     try {
       return attempt()
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      if (code !== 'ERR_EAGLERAY_OBJECT_STORE_FULL' && code !== 'ERR_EAGLERAY_OUT_OF_DISK') throw error
+      if (!isFull(error)) throw error
       this.runtime.makeRoom()
-      throw this.fullError(requestedBytes, error as Error)
+      const { viewedBytes } = this.runtime.store
+      if (viewedBytes > 0) collectViews()
+      if (this.runtime.store.viewedBytes >= viewedBytes) throw this.fullError(requestedBytes, error as Error)
+    }
+    return this.fullAgain(requestedBytes, attempt)
+  }
+
+  private fullAgain<T>(requestedBytes: number, attempt: () => T): T {
+    try {
+      return attempt()
+    } catch (error) {
+      throw isFull(error) ? this.fullError(requestedBytes, error as Error) : error
     }
   }
 
@@ -116,6 +127,11 @@ export class Puts {
       { requestedBytes, holders, cause },
     )
   }
+}
+
+function isFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ERR_EAGLERAY_OBJECT_STORE_FULL' || code === 'ERR_EAGLERAY_OUT_OF_DISK'
 }
 
 /** Why an object of this process is still there. */

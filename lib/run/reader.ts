@@ -9,10 +9,12 @@ import { type Entry, STATE } from '../core/owner/entry.js'
 import { type NativeStore, native, ON_DISK } from '../native.js'
 import { limits } from '../options.js'
 import type { Fetches } from './fetches.js'
+import { ViewPressure } from './view-pressure.js'
 
 export class Reader {
   /** Objects behind the views that values of this process are made of. */
   private readonly views = new WeakMap<ArrayBufferLike, string>()
+  private readonly pressure: ViewPressure
   private readonly scratch = new Uint8Array(limits.copyOutBytesMax)
   private readonly view = new DataView(this.scratch.buffer)
   private readonly part: PartOf = bytes => this.store.part(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength)
@@ -22,7 +24,9 @@ export class Reader {
     private readonly decoder: Decoder,
     private readonly fetches: Pick<Fetches, 'want'>,
     private readonly idOf: (entry: Entry) => string,
-  ) {}
+  ) {
+    this.pressure = new ViewPressure(store)
+  }
 
   /**
    * The value, or a promise of it where modules have to be loaded, a disk be read or another node be asked first. Throws (or rejects with) the
@@ -94,6 +98,7 @@ export class Reader {
     const bytes = new Uint8Array(buffer)
     if (this.decoder.holdsViews(bytes)) {
       this.views.set(buffer, id)
+      this.pressure.viewed()
       return this.decode(bytes, true)
     }
     const value = this.decode(bytes, true)

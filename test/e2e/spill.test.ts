@@ -104,10 +104,13 @@ suite('a store larger than its memory', () => {
     const store = await make(4 * MIB)
     const other = await Other.start(store.path)
     others.push(other)
-    const glance = (id: string): number => store.tryGet(id)!.bytes[0]!
+    const held: unknown[] = []
     const ids = Array.from({ length: 4 }, (_, i) => store.put(filled(900_000, i)))
-    for (const [i, id] of ids.entries()) assert.equal(i < 2 ? glance(id) : await other.does('glance', id), i)
+    for (const id of ids.slice(0, 2)) held.push(store.tryGet(id)!)
+    for (const [i, id] of ids.slice(2).entries()) assert.equal(await other.does('hold', id), i + 2)
     assert.equal(store.stats().pins, 4)
+    held.length = 0
+    await other.does('forget')
     other.child.send({ order: 'get', args: ['0'.repeat(40), null] })
     await other.said()
     const onDisk = store.put(filled(900_000, 9))

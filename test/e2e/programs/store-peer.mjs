@@ -32,6 +32,7 @@ const orders = {
   },
   /** Views it, and forgets the view. */
   glance: id => store.tryGet(id).bytes[0],
+  forget: () => held.clear(),
   scribble(id) {
     held.set(id, store.tryGet(id))
     held.get(id).bytes.fill(99)

@@ -23,6 +23,7 @@ import { objectRows } from './rows/objects.js'
 import { measureStartup, startupRowNames } from './rows/startup.js'
 import { storeRows } from './rows/store.js'
 import { taskRows } from './rows/tasks.js'
+import { transferRows } from './rows/transfer.js'
 
 const usage = `npm run bench -- [options]
   --vs ray|piscina|lmdb  also run this peer, here and now; may be repeated. Only the groups of rows that the peers have are run.
@@ -40,7 +41,7 @@ const peers: Record<string, { peer: Peer; groups: Group[] }> = {
 }
 
 /** Rows that need no cluster, and rows that share one. */
-const alone: Row[] = [...storeRows, ...channelRows, ...linkRows]
+const alone: Row[] = [...storeRows, ...channelRows, ...linkRows, ...transferRows]
 const inSession: Row[] = [...objectRows, ...taskRows, ...actorRows, ...asyncActorRows, ...callRows]
 
 function parse(args: string[]) {

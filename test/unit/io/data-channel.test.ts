@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { DataChannel, DataListener, DataPeer, Failure, Piece, Question, Sink } from '#lib/io/data/channel.js'
 import { tcpChannel } from '#lib/io/data/tcp.js'
+import { zmqDataChannel } from '#lib/io/data/zmq.js'
 import { limits } from '#lib/options.js'
 import { FakeDataNetwork } from '../../fakes/data.js'
 
@@ -87,6 +88,7 @@ const network = new FakeDataNetwork()
 const kinds: [string, Make][] = [
   ['fake', async (nodeId, token, listener) => network.channel(nodeId, token, listener)],
   ['TCP', (nodeId, token, listener) => tcpChannel({ nodeId, token, listener })],
+  ['ZeroMQ', (nodeId, token, listener) => zmqDataChannel({ nodeId, token, listener })],
 ]
 
 for (const [name, make] of kinds) {
@@ -156,6 +158,18 @@ for (const [name, make] of kinds) {
         ends.map(each => each?.missing),
         [true, false, undefined],
       )
+    })
+
+    test('the largest piece', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B)
+      const bytes = new Uint8Array(limits.pieceBytes).fill(7)
+      ears.answer = question => question.send(bytes, () => {})
+      const bucket = new Bucket(bytes.length)
+      asker.fetch(peer(A, source), piece(0, bytes.length), bucket)
+      assert.equal(await bucket.ended, null)
+      assert.equal(Buffer.compare(bucket.bytes, bytes), 0)
     })
 
     test('an empty piece', async () => {

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data channel over ZeroMQ: a ROUTER that answers and a DEALER for each node that is asked, encrypted with the keys of the
+// cluster. Slower than TCP, since every byte is encrypted and copied once more; for networks where the bytes of objects must not
+// be read on the way.
+//
+//   question   [request 4 | length 4 | offset 8 | object 20] [node that asks 5 | node that is meant 5]
+//   farewell   [] [the same two]: it asks no more
+//   answer     [request 4 | status 1 | zero 3 | length 4] and, of an answer with bytes, [the bytes]
+
+import { limits } from '../../options.js'
+import type { NodeId } from '../../wire/messages.js'
+import { type Zmq, type ZmqContext, zmqContext } from '../zmq/context.js'
+import type { DataChannel, DataOptions, DataPeer, Failure, Piece, Sink } from './channel.js'
+import { ANSWER, ANSWER_HEAD_BYTES, QUESTION_BYTES, readAnswerHead, readQuestion, writeAnswerHead, writeQuestion } from './tcp-frames.js'
+
+const NAMES_BYTES = 10
+/** What a message grows by at most when it is encrypted. */
+const ENCRYPTION_BYTES = 1024
+/** How long a connection that is closed may take for its last words (ms). */
+const FAREWELL_MS = 200
+
+export async function zmqDataChannel(options: DataOptions): Promise<DataChannel> {
+  const { host = '127.0.0.1', port = 0, token } = options
+  const shared = await zmqContext(token)
+  const router = new shared.zmq.Router({ ...shared.server, mandatory: true, sendTimeout: -1, maxMessageSize: 1024 })
+  try {
+    await router.bind(`tcp://${host.includes(':') ? `[${host}]` : host}:${port === 0 ? '*' : port}`)
+  } catch (error) {
+    router.close()
+    shared.close()
+    throw error
+  }
+  return new ZmqDataChannel(options, shared, router)
+}
+
+interface Asked {
+  piece: Piece
+  sink: Sink
+}
+
+interface Answer {
+  parts: (Buffer | Uint8Array)[]
+  sent: () => void
+}
+
+class ZmqDataChannel implements DataChannel {
+  readonly address: string
+  readonly #sources = new Map<NodeId, Source>()
+  /** The connections of each node that asked for something. */
+  readonly #visitors = new Map<string, NodeId>()
+  /** Answers that wait for their turn: a socket takes one at a time. */
+  readonly #answers: Answer[] = []
+  #sending = false
+  #closed = false
+
+  constructor(
+    private readonly options: DataOptions,
+    private readonly shared: ZmqContext,
+    private readonly router: Zmq.Router,
+  ) {
+    this.address = router.lastEndpoint ?? ''
+    router.events.on('handshake:error:auth', ({ address, error }) =>
+      this.#refused(address, `the key is not the cluster's (${error.message})`),
+    )
+    router.events.on('handshake:error:protocol', ({ address, error }) => this.#refused(address, `no such handshake (${error.message})`))
+    void this.#listen()
+  }
+
+  fetch(peer: DataPeer, piece: Piece, sink: Sink): void {
+    if (this.#closed) return sink.done({ missing: false, why: 'this node ends' })
+    const known = this.#sources.get(peer.nodeId)
+    if (known !== undefined && known.peer.address !== peer.address) known.end('the node listens elsewhere now')
+    const source = this.#sources.get(peer.nodeId) ?? this.#connect(peer)
+    source.ask(piece, sink)
+  }
+
+  forget(nodeId: NodeId): void {
+    this.#sources.get(nodeId)?.end('the node is dead')
+    for (const [routingId, node] of this.#visitors) if (node === nodeId) this.#visitors.delete(routingId)
+    this.options.listener.onPeerGone(nodeId)
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const source of [...this.#sources.values()]) source.end('this node ends')
+    this.router.close()
+    for (const { sent } of this.#answers.splice(0)) sent()
+    this.shared.close()
+  }
+
+  #connect(peer: DataPeer): Source {
+    const source = new Source(peer, this.shared, this.options, () => {
+      if (this.#sources.get(peer.nodeId) === source) this.#sources.delete(peer.nodeId)
+    })
+    this.#sources.set(peer.nodeId, source)
+    return source
+  }
+
+  async #listen(): Promise<void> {
+    for await (const [routingId, question, names, ...more] of this.router) {
+      if (routingId === undefined || question === undefined || names?.length !== NAMES_BYTES || more.length > 0)
+        this.#refused('', 'it sent what is no question')
+      else if (question.length === 0) this.#left(routingId.toString('latin1'))
+      else if (question.length !== QUESTION_BYTES) this.#refused('', 'it sent what is no question')
+      else this.#asked(Buffer.from(routingId), readQuestion(question), names.toString('hex', 0, 5), names.toString('hex', 5))
+    }
+  }
+
+  #asked(routingId: Buffer, question: Piece & { request: number }, peer: NodeId, meant: NodeId): void {
+    const { request, ...piece } = question
+    const answer = (status: number, bytes: Uint8Array | null, sent: () => void): void => {
+      const head = writeAnswerHead(request, status, bytes?.length ?? 0)
+      this.#answer({ parts: bytes === null ? [routingId, head] : [routingId, head, bytes], sent })
+    }
+    const isFair = piece.length <= limits.pieceBytes && Number.isSafeInteger(piece.offset) && piece.offset >= 0
+    if (meant !== this.options.nodeId || !isFair) return answer(ANSWER.busy, null, () => {})
+    this.#visitors.set(routingId.toString('latin1'), peer)
+    this.options.listener.onQuestion({
+      ...piece,
+      peer,
+      send: (bytes, sent) => answer(ANSWER.bytes, bytes, sent),
+      refuse: why => answer(ANSWER[why], null, () => {}),
+    })
+  }
+
+  #left(routingId: string): void {
+    const peer = this.#visitors.get(routingId)
+    this.#visitors.delete(routingId)
+    if (peer !== undefined && ![...this.#visitors.values()].includes(peer)) this.options.listener.onPeerGone(peer)
+  }
+
+  #answer(answer: Answer): void {
+    if (this.#closed) return answer.sent()
+    this.#answers.push(answer)
+    if (!this.#sending) void this.#send()
+  }
+
+  async #send(): Promise<void> {
+    this.#sending = true
+    for (let answer = this.#answers.shift(); answer !== undefined; answer = this.#answers.shift()) {
+      const { parts, sent } = answer
+      // ZeroMQ holds on to the memory of what it was given until it is on the wire, and does not say when: what leaves is a copy.
+      const [routingId, head, bytes] = parts
+      try {
+        await this.router.send(
+          bytes === undefined ? [routingId as Buffer, head as Buffer] : [routingId as Buffer, head as Buffer, Buffer.from(bytes)],
+        )
+      } catch {
+        // Who asked is gone, or this channel.
+      }
+      sent()
+    }
+    this.#sending = false
+  }
+
+  #refused(address: string, why: string): void {
+    if (!this.#closed) this.options.listener.onRefused(address, why)
+  }
+}
+
+/** A node that is asked. */
+class Source {
+  private readonly dealer: Zmq.Dealer
+  private readonly asked = new Map<number, Asked>()
+  private readonly questions: Buffer[][] = []
+  private readonly names: Buffer
+  private lastRequest = 0
+  private sending = false
+  private ended = false
+  private timer: NodeJS.Timeout | null = null
+
+  constructor(
+    readonly peer: DataPeer,
+    { zmq, client }: ZmqContext,
+    private readonly options: DataOptions,
+    private readonly onEnd: () => void,
+  ) {
+    this.names = Buffer.from(options.nodeId + peer.nodeId, 'hex')
+    this.dealer = new zmq.Dealer({
+      ...client,
+      sendTimeout: -1,
+      immediate: true,
+      linger: FAREWELL_MS,
+      maxMessageSize: limits.pieceBytes + ENCRYPTION_BYTES,
+    })
+    const failed = (why: string): void => void setImmediate(() => this.end(why))
+    this.dealer.events.on('handshake:error:auth', ({ error }) => failed(`it does not admit our key (${error.message})`))
+    this.dealer.events.on('handshake:error:protocol', ({ error }) => failed(`it does not shake hands as we do (${error.message})`))
+    this.dealer.events.on('disconnect', () => failed('the connection ended'))
+    this.dealer.events.on('connect:retry', () => failed('nobody listens there'))
+    try {
+      this.dealer.connect(peer.address)
+    } catch (error) {
+      failed(`'${peer.address}' is no address (${(error as Error).message})`)
+    }
+    void this.listen()
+  }
+
+  ask(piece: Piece, sink: Sink): void {
+    if (this.ended) return sink.done({ missing: false, why: 'the connection ended' })
+    const request = (this.lastRequest = (this.lastRequest + 1) % 2 ** 32)
+    this.asked.set(request, { piece, sink })
+    this.questions.push([writeQuestion(request, piece), this.names])
+    if (!this.sending) void this.send()
+    this.arm()
+  }
+
+  end(why: string): void {
+    if (this.ended) return
+    this.ended = true
+    if (this.timer !== null) clearTimeout(this.timer)
+    this.onEnd()
+    // Said if it can be at once; the end of a node that cannot is told by the head.
+    if (!this.sending) this.dealer.send([Buffer.alloc(0), this.names]).catch(() => {})
+    this.dealer.close()
+    const failure: Failure = { missing: false, why }
+    const asked = [...this.asked.values()]
+    this.asked.clear()
+    for (const { sink } of asked) sink.done(failure)
+  }
+
+  private async send(): Promise<void> {
+    this.sending = true
+    try {
+      for (let question = this.questions.shift(); question !== undefined; question = this.questions.shift())
+        await this.dealer.send(question)
+    } catch (error) {
+      this.end(`nothing can be sent to it: ${(error as Error).message}`)
+    }
+    this.sending = false
+  }
+
+  private async listen(): Promise<void> {
+    for await (const [head, bytes] of this.dealer) {
+      if (this.ended) return
+      this.arm()
+      if (head?.length !== ANSWER_HEAD_BYTES) return this.end('the peer sent what is no answer')
+      this.answered(readAnswerHead(head), bytes ?? null)
+    }
+  }
+
+  private answered({ request, status }: ReturnType<typeof readAnswerHead>, bytes: Buffer | null): void {
+    const asked = this.asked.get(request)
+    if (asked === undefined) return this.end('the peer answered what it was not asked')
+    const { piece, sink } = asked
+    if (status !== ANSWER.bytes) {
+      this.asked.delete(request)
+      const missing = status === ANSWER.missing
+      return sink.done({ missing, why: missing ? 'it has no copy' : 'it serves too many others, or another node than this one' })
+    }
+    if (bytes?.length !== piece.length) return this.end(`the peer sent ${bytes?.length} bytes of ${piece.length}`)
+    this.asked.delete(request)
+    for (let at = 0; at < bytes.length; ) {
+      const room = sink.room(at)
+      const count = Math.min(room.length, bytes.length - at)
+      room.set(bytes.subarray(at, at + count))
+      sink.wrote(at, count)
+      at += count
+    }
+    sink.done(null)
+  }
+
+  /** What is due comes in time, or the connection is given up; one that is idle for so long is not needed. */
+  private arm(): void {
+    const { stallMs = limits.dataStallMs } = this.options
+    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.end(`the peer sent nothing for ${stallMs} ms`), stallMs)
+    this.timer.unref()
+  }
+}

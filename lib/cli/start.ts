@@ -47,7 +47,7 @@ export const start: Command = {
     storage: {
       type: 'string',
       value: 'WHERE',
-      help: 'where the head keeps its tables. Default, and all there is in this version: memory',
+      help: 'where the head keeps its tables: file:DIR, redis://host:port or memory. Default: files in ~/.eagleray/storage/PORT; memory with --port 0',
     },
     'node-timeout-ms': {
       type: 'string',
@@ -87,7 +87,7 @@ async function startCluster(values: Values): Promise<number> {
   const head = await startHead(homeFolder(home, 'logs'), {
     host,
     port,
-    storage: textOf(values, 'storage') ?? 'memory',
+    storage: textOf(values, 'storage') ?? (port === 0 ? 'memory' : `file:${join(homeFolder(home, 'storage'), `${port}`)}`),
     token: ownToken(home),
     nodeDeadAfterMs: numberOf(values, 'node-timeout-ms') ?? null,
     life: lifeIn(values),

@@ -20,6 +20,7 @@ import { callRows } from './rows/calls.js'
 import { channelRows } from './rows/channel.js'
 import { linkRows } from './rows/links.js'
 import { objectRows } from './rows/objects.js'
+import { placementGroupRows } from './rows/placement-groups.js'
 import { measureStartup, startupRowNames } from './rows/startup.js'
 import { storeRows } from './rows/store.js'
 import { taskRows } from './rows/tasks.js'
@@ -42,7 +43,7 @@ const peers: Record<string, { peer: Peer; groups: Group[] }> = {
 
 /** Rows that need no cluster, and rows that share one. */
 const alone: Row[] = [...storeRows, ...channelRows, ...linkRows, ...transferRows]
-const inSession: Row[] = [...objectRows, ...taskRows, ...actorRows, ...asyncActorRows, ...callRows]
+const inSession: Row[] = [...objectRows, ...taskRows, ...actorRows, ...asyncActorRows, ...placementGroupRows, ...callRows]
 
 function parse(args: string[]) {
   // --json may stand without a file.

@@ -3,6 +3,7 @@
 
 export type { ActorClass, ActorHandle, ActorOptions, MethodOptions, RemoteMethod } from './api/actor-class.js'
 export { exitActor, getActor, kill, ready } from './api/actors.js'
+export type { Bundle, PlacementGroupStrategy } from './api/bundles.js'
 export { asCompleted, type Mappable, mapUnordered } from './api/completed.js'
 export {
   availableResources,
@@ -29,6 +30,14 @@ export {
   type WaitOptions,
   wait,
 } from './api/objects.js'
+export {
+  getPlacementGroup,
+  PlacementGroup,
+  type PlacementGroupOptions,
+  placementGroup,
+  placementGroupStrategy,
+  removePlacementGroup,
+} from './api/placement-group.js'
 export { ActorPool } from './api/pool.js'
 export { Queue, type QueueOptions } from './api/queue.js'
 export { remote } from './api/remote.js'

@@ -20,7 +20,7 @@ import type { ActorSpec } from '../wire/messages.js'
 import { current, namespaceOf } from './init.js'
 import { REMOTE, REMOTE_OPTIONS, type RemoteArguments, type Returned } from './remote-function.js'
 import { environmentOf, type RuntimeEnv, withRuntimeEnv } from './runtime-env.js'
-import { checkPlacement, PLACEMENT_KEYS, type PlacementOptions, whereOf } from './strategy.js'
+import { checkPlacement, checkRoom, PLACEMENT_KEYS, type PlacementOptions, whereOf } from './strategy.js'
 import { checkEnv, checkResources, type ResourceOptions, resourcesOf } from './task-options.js'
 
 export interface MethodOptions {
@@ -171,6 +171,8 @@ export class ActorClassImpl {
     const runtime = current()
     const { name } = this.shape
     checkArity(`new ${name || 'actor'}`, this.shape.requiredArgs, this.shape.maxArgs, args.length)
+    checkRoom(name || 'actor', this.actorOptions, toAmounts(resourcesOf(this.actorOptions, 0)))
+    const { captured } = runtime
     const code = this.captured(runtime)
     const environment = environmentOf(runtime, this.actorOptions.runtimeEnv)
     const held: Entry[] = []
@@ -183,7 +185,11 @@ export class ActorClassImpl {
     actor.watched = true
     const handle = makeHandle(actor, shape, runtime, runtime.requests)
     const create = (): void => {
-      const spec = { ...this.spec(actorId, shape, code, argumentBytes(encoded, args.length, runtime)), environment, job: jobOf(runtime) }
+      const spec = {
+        ...this.spec(actorId, shape, code, argumentBytes(encoded, args.length, runtime), captured),
+        environment,
+        job: jobOf(runtime),
+      }
       runtime.send(runtime.node, { is: 'actorCreate', spec })
       runtime.send(runtime.node, { is: 'actorWatch', actorId })
       runtime.mesh.scheduleFlush()
@@ -236,7 +242,13 @@ export class ActorClassImpl {
     }
   }
 
-  private spec(actorId: string, shape: ActorShape, code: Code, args: Uint8Array): Omit<ActorSpec, 'environment' | 'job'> {
+  private spec(
+    actorId: string,
+    shape: ActorShape,
+    code: Code,
+    args: Uint8Array,
+    captured: string | null,
+  ): Omit<ActorSpec, 'environment' | 'job'> {
     const { actorOptions } = this
     const held = toAmounts(resourcesOf(actorOptions, 0))
     const named = (['numCpus', 'numGpus', 'memoryBytes', 'resources'] as const).some(key => actorOptions[key] !== undefined)
@@ -250,7 +262,7 @@ export class ActorClassImpl {
       maxRestarts: actorOptions.maxRestarts ?? 0,
       placement: named ? held : toAmounts(resourcesOf(actorOptions, 1)),
       held,
-      where: whereOf(actorOptions),
+      where: whereOf(actorOptions, captured),
       maxConcurrency: actorOptions.maxConcurrency ?? (shape.isAsync ? limits.asyncConcurrencyDefault : 1),
       concurrencyGroups: actorOptions.concurrencyGroups ?? {},
       methodGroups: {},

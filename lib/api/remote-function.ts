@@ -82,6 +82,7 @@ export class RemoteFunctionImpl {
   private readonly returns: number
   private ref: CodeRef | null = null
   private runtime: Runtime | null = null
+  private captured: string | null = null
 
   constructor(
     private readonly definition: Definition,
@@ -111,9 +112,15 @@ export class RemoteFunctionImpl {
 
   remote(...args: unknown[]): ObjectRef | ObjectRef[] | undefined {
     const runtime = current()
-    if (this.runtime !== runtime) {
+    if (this.runtime !== runtime || this.captured !== runtime.captured) {
+      this.captured = runtime.captured
       this.ref = this.definition.ref(runtime, this.name)
-      this.scheduling = schedulingClass(this.taskOptions, environmentOf(runtime, this.taskOptions.runtimeEnv), jobOf(runtime))
+      this.scheduling = schedulingClass(
+        this.taskOptions,
+        environmentOf(runtime, this.taskOptions.runtimeEnv),
+        jobOf(runtime),
+        this.captured,
+      )
       this.runtime = runtime
     }
     const { shape } = this.definition

@@ -51,11 +51,26 @@ export interface JobRow {
   state: 'RUNNING' | 'ENDED'
 }
 
-async function rows<T>(what: 'jobs' | 'workers' | 'tasks' | 'actors' | 'objects'): Promise<T[]> {
+async function rows<T>(what: 'jobs' | 'workers' | 'tasks' | 'actors' | 'objects' | 'groups'): Promise<T[]> {
   return (await (await currentOrStarted()).requests.query(what)) as T[]
 }
 
+export interface PlacementGroupRow {
+  placementGroupId: string
+  name: string | null
+  namespace: string
+  strategy: string
+  /** 'pending', 'created', 'rescheduling' (it has lost bundles since) or 'removed'. */
+  state: string
+  bundles: Record<string, number>[]
+  /** By bundle; null while it has no node. */
+  nodeIds: (string | null)[]
+  /** Why it was removed, or is not there yet. */
+  reason: string | null
+}
+
 export const state = {
+  listPlacementGroups: (): Promise<PlacementGroupRow[]> => rows('groups'),
   listNodes: (): Promise<NodeRow[]> => nodes(),
   listWorkers: (): Promise<WorkerRow[]> => rows('workers'),
   listTasks: (): Promise<TaskRow[]> => rows('tasks'),

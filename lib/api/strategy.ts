@@ -3,7 +3,8 @@
 
 import { describeLabels, isLabelValue, RESERVED_LABELS, termProblem } from '../core/policy/labels.js'
 import { flag, isRecord, refuseUnknown } from '../run/option-checks.js'
-import type { Strategy, Where } from '../wire/messages.js'
+import type { Amounts, Strategy, Where } from '../wire/messages.js'
+import { checkFits, checkGroupStrategy, type PlacementGroupStrategy } from './bundles.js'
 
 /** That node. Made by `nodeAffinity()`. */
 export interface NodeAffinity {
@@ -12,10 +13,10 @@ export interface NodeAffinity {
   readonly soft: boolean
 }
 
-export type SchedulingStrategy = 'DEFAULT' | 'SPREAD' | NodeAffinity
+export type SchedulingStrategy = 'DEFAULT' | 'SPREAD' | NodeAffinity | PlacementGroupStrategy
 
 export interface PlacementOptions {
-  /** 'DEFAULT': here while this node is less than half full, then where there is room. 'SPREAD': on each node in turn. Or one node. */
+  /** 'DEFAULT': here while this node is less than half full, then where there is room. 'SPREAD': on each node in turn. Or one node, or a bundle of a placement group. */
   schedulingStrategy?: SchedulingStrategy
   /** Labels the node must have, by name: "v", "!v", "in(a,b)" or "!in(a,b)". The negative ones hold also where the label is not there. */
   labelSelector?: Readonly<Record<string, string>>
@@ -43,6 +44,8 @@ export function nodeAffinity(options: { nodeId: string; soft?: boolean }): NodeA
 export function checkPlacement(what: string, { schedulingStrategy, labelSelector }: PlacementOptions): void {
   checkStrategy(what, schedulingStrategy)
   if (labelSelector === undefined) return
+  if (isGroupStrategy(schedulingStrategy))
+    throw new TypeError(`${what}: a placement group decides on which nodes it is, so labelSelector cannot be given with it`)
   if (!isRecord(labelSelector)) throw new TypeError(`${what}: labelSelector must be an object of strings by name`)
   for (const [name, text] of Object.entries(labelSelector)) {
     const path = `${what}: labelSelector[${JSON.stringify(name)}]`
@@ -57,8 +60,9 @@ function checkStrategy(what: string, strategy: unknown): void {
   if (strategy === undefined || strategy === 'DEFAULT' || strategy === 'SPREAD') return
   if (typeof strategy === 'string')
     throw new RangeError(`${what}: schedulingStrategy is ${JSON.stringify(strategy)}; it must be 'DEFAULT' or 'SPREAD'`)
+  if (isGroupStrategy(strategy)) return checkGroupStrategy(what, strategy)
   if (!isRecord(strategy) || strategy.kind !== 'nodeAffinity')
-    throw new TypeError(`${what}: schedulingStrategy must be 'DEFAULT', 'SPREAD' or what nodeAffinity() gives`)
+    throw new TypeError(`${what}: schedulingStrategy must be 'DEFAULT', 'SPREAD' or what nodeAffinity() or placementGroupStrategy() gives`)
   // It may have been written by hand, or come with a function that travelled.
   const { nodeId, soft } = strategy as { nodeId?: unknown; soft?: unknown }
   nodeAffinity({ nodeId: nodeId as string, soft: soft as boolean })
@@ -78,17 +82,48 @@ export function checkLabels(what: string, labels: unknown): void {
   }
 }
 
-/** Null: anywhere, by DEFAULT. */
-export function whereOf({ schedulingStrategy, labelSelector = {} }: PlacementOptions): Where | null {
+/**
+ * Null: anywhere, by DEFAULT. `captured`: the placement group of the task or actor that submits it, where that captures what
+ * it submits; whoever says where it may run escapes that.
+ */
+export function whereOf({ schedulingStrategy, labelSelector }: PlacementOptions, captured: string | null): Where | null {
+  if (schedulingStrategy === undefined && labelSelector === undefined && captured !== null)
+    return { strategy: { is: 'group', groupId: captured, bundle: -1, capture: true }, labels: {} }
   const strategy = strategyOf(schedulingStrategy)
-  if (strategy.is === 'default' && Object.keys(labelSelector).length === 0) return null
+  if (strategy.is === 'default' && Object.keys(labelSelector ?? {}).length === 0) return null
   return { strategy, labels: { ...labelSelector } }
+}
+
+/** Throws RangeError for what fits no bundle of the placement group that it is to run in. */
+export function checkRoom(what: string, { schedulingStrategy }: PlacementOptions, need: Amounts): void {
+  if (isGroupStrategy(schedulingStrategy)) checkFits(what, schedulingStrategy, need)
+}
+
+function isGroupStrategy(strategy: unknown): strategy is PlacementGroupStrategy {
+  return isRecord(strategy) && strategy.kind === 'placementGroup'
 }
 
 function strategyOf(given: SchedulingStrategy | undefined): Strategy {
   if (given === undefined || given === 'DEFAULT') return { is: 'default' }
   if (given === 'SPREAD') return { is: 'spread' }
+  if (isGroupStrategy(given)) {
+    const { groupId, bundleIndex, captureChildTasks } = given
+    return { is: 'group', groupId, bundle: bundleIndex, capture: captureChildTasks }
+  }
   return { is: 'node', nodeId: given.nodeId, soft: given.soft }
+}
+
+function describeStrategy(strategy: Strategy): string {
+  switch (strategy.is) {
+    case 'default':
+      return ''
+    case 'spread':
+      return 'spread'
+    case 'node':
+      return `node:${strategy.nodeId}${strategy.soft ? '?' : ''}`
+    case 'group':
+      return `group:${strategy.groupId}:${strategy.bundle}${strategy.capture ? '+' : ''}`
+  }
 }
 
 /** For the key of a scheduling class: equal places have equal texts. Empty for anywhere. */
@@ -96,8 +131,5 @@ export function describeWhere(where: Where | null): string {
   if (where === null) return ''
   const { strategy } = where
   const labels = describeLabels(where.labels)
-  const parts = [
-    strategy.is === 'node' ? `node:${strategy.nodeId}${strategy.soft ? '?' : ''}` : strategy.is === 'default' ? '' : strategy.is,
-  ]
-  return [...parts, labels === '' ? '' : `labels:${labels}`].filter(part => part !== '').join(' ')
+  return [describeStrategy(strategy), labels === '' ? '' : `labels:${labels}`].filter(part => part !== '').join(' ')
 }

@@ -6,7 +6,7 @@ import { limits } from '../options.js'
 import { checkName, count, isRecord, number, refuseUnknown } from '../run/option-checks.js'
 import type { Environment, JobSpec, SchedulingClass } from '../wire/messages.js'
 import type { RuntimeEnv } from './runtime-env.js'
-import { checkPlacement, describeWhere, PLACEMENT_KEYS, type PlacementOptions, whereOf } from './strategy.js'
+import { checkPlacement, checkRoom, describeWhere, PLACEMENT_KEYS, type PlacementOptions, whereOf } from './strategy.js'
 
 /** A class of errors, as `retryExceptions` takes them. */
 export type ErrorClass = abstract new (...args: never[]) => Error
@@ -106,12 +106,21 @@ export function resourcesOf(options: ResourceOptions, cpus: number): Record<stri
   return { CPU: options.numCpus ?? cpus, GPU: options.numGpus ?? 0, memory: options.memoryBytes ?? 0, ...options.resources }
 }
 
-/** `environment`: of the task, inherited parts included. */
-export function schedulingClass(options: TaskOptions, environment: Environment | null, job: JobSpec): SchedulingClass {
+/**
+ * `environment`: of the task, inherited parts included. `captured`: the placement group that takes in what the task that runs here
+ * submits; null for none. Throws RangeError for what fits no bundle of its placement group.
+ */
+export function schedulingClass(
+  options: TaskOptions,
+  environment: Environment | null,
+  job: JobSpec,
+  captured: string | null = null,
+): SchedulingClass {
   const resources = toAmounts(resourcesOf(options, 1))
   const freshWorker = (options.numGpus ?? 0) > 0 && options.maxCalls !== 0
   const maxCalls = options.maxCalls ?? 0
-  const where = whereOf(options)
+  checkRoom(options.name ?? 'the task', options, resources)
+  const where = whereOf(options, captured)
   const key = [
     describeAmounts(resources),
     freshWorker ? 'fresh' : '',

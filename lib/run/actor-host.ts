@@ -11,6 +11,7 @@ import { limits } from '../options.js'
 import { STATUS } from '../wire/frames.js'
 import type { ActorSpec, ActorStart } from '../wire/messages.js'
 import { setAccelerators, setAssignedResources } from './accelerators.js'
+import { capturedBy } from './groups.js'
 import { type ActorShape, decodeShape } from './handle.js'
 import { argumentsOf, decodeArguments, type IncomingTask } from './incoming.js'
 import type { Lease } from './lease.js'
@@ -69,6 +70,7 @@ export class ActorHost {
     this.shape = decodeShape(spec.shape)
     setAccelerators(message.gpuIds, (this.runtime.welcome?.resources.GPU ?? 0) > 0)
     setAssignedResources(spec.held)
+    this.runtime.captured = capturedBy(spec.where)
     this.lease.ofActor((spec.held.CPU ?? 0) > 0 && spec.maxConcurrency === 1 && this.shape.groups.length === 0)
     this.makeGroups(spec, this.shape)
     let error: Uint8Array | null = null

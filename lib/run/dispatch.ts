@@ -7,6 +7,7 @@ import type { Argument, CodeRef, Task } from '../core/owner/task.js'
 import type { Mesh, Peer } from '../io/mesh.js'
 import { NO_CLAIM, type PacketBuffer, TASK_FLAG, TASK_HEADER_BYTES, type TaskHeader, writeTaskHeader } from '../wire/frames.js'
 import { type ArgumentHost, resolvedArgument } from './arguments.js'
+import { capturedBy } from './groups.js'
 
 /** States of a claim word; the worker moves queued to claimed, the owner queued to revoked, whoever is first. */
 export const CLAIM = { free: 0, queued: 1, claimed: 2, revoked: 3 } as const
@@ -29,6 +30,7 @@ export class Dispatcher {
         gpuIds: lane.gpuIds,
         resources: task.scheduling.resources,
         job: task.scheduling.job,
+        capture: capturedBy(task.scheduling.where),
       })
     }
     if (!lane.isRemote) Atomics.store(peer.claims.mine, task.claim, CLAIM.queued)

@@ -45,6 +45,7 @@ export class Lease {
     this.goOn()
     setAccelerators(message.gpuIds, (this.runtime.welcome?.resources.GPU ?? 0) > 0)
     setAssignedResources(message.resources)
+    this.runtime.captured = message.capture
   }
 
   /** This process is an actor now; its waits count when it holds CPU and runs one call at a time. */

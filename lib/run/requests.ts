@@ -9,19 +9,21 @@ import type { TaskReply } from '../core/owner/tasks.js'
 import { GetTimeoutError, PendingCallsLimitError } from '../errors.js'
 import { objectId } from '../ids.js'
 import { limits } from '../options.js'
-import type { ActorNamed, ActorView, Answer, Query } from '../wire/messages.js'
+import type { ActorNamed, ActorView, Answer, GroupNamed, GroupView, Query } from '../wire/messages.js'
 import { explainEntry } from './explain.js'
 import { type ActorHandle, actorOf, type CallOptions, type CallPort, type MethodShape, shapeOfHandle } from './handle.js'
 import { reason } from './puts.js'
 import { ObjectRef } from './ref.js'
 import type { Runtime } from './runtime.js'
 
+type Answered = Answer | ActorNamed | GroupNamed
+
 const REQUEST_MS = 10_000
 /** A call names its method and, above this step, its concurrency group (from 1; 0 is the default one). */
 export const GROUP_STEP = 0x10000
 
 export class Requests implements CallPort {
-  private readonly pending = new Map<number, { answer: (message: Answer | ActorNamed) => void; fail: (error: Error) => void }>()
+  private readonly pending = new Map<number, { answer: (message: Answered) => void; fail: (error: Error) => void }>()
   private lastRequest = 0
   /** The task or call that runs now, so that its children can be cancelled with it. */
   currentParent: unknown = null
@@ -116,6 +118,18 @@ export class Requests implements CallPort {
     )
   }
 
+  groupByName(name: string, namespace: string): Promise<GroupView | null> {
+    const request = ++this.lastRequest
+    return this.answer(
+      request,
+      'getPlacementGroup',
+      message => (message as GroupNamed).view,
+      () => {
+        this.runtime.send(this.runtime.node, { is: 'groupByName', request, name, namespace })
+      },
+    )
+  }
+
   query(what: Query['what'], argument = ''): Promise<unknown[]> {
     const request = ++this.lastRequest
     return this.answer(
@@ -141,7 +155,7 @@ export class Requests implements CallPort {
     )
   }
 
-  answered(message: Answer | ActorNamed): void {
+  answered(message: Answered): void {
     this.pending.get(message.request)?.answer(message)
   }
 
@@ -194,7 +208,7 @@ export class Requests implements CallPort {
     }
   }
 
-  private answer<T>(request: number, what: string, pick: (message: Answer | ActorNamed) => T, ask: () => void): Promise<T> {
+  private answer<T>(request: number, what: string, pick: (message: Answered) => T, ask: () => void): Promise<T> {
     return this.runtime.waiting(
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {

@@ -24,6 +24,7 @@ import { ArgumentEncoder, type ArgumentHost } from './arguments.js'
 import { BadNews } from './bad-news.js'
 import { Dispatcher } from './dispatch.js'
 import { Fetches } from './fetches.js'
+import { Groups } from './groups.js'
 import { enterJob } from './job.js'
 import { Pressure } from './pressure.js'
 import { Puts } from './puts.js'
@@ -65,11 +66,14 @@ export class Runtime implements ArgumentHost, RefKeeper {
   readonly pressure: Pressure
   readonly arguments: ArgumentEncoder
   readonly requests: Requests
+  readonly groups: Groups
   readonly travel: ReferenceTravel
   readonly fetches: Fetches
   welcome: Welcome | null = null
   /** The job of this process; null in a worker that has run nothing. */
   job: JobSpec | null = null
+  /** The placement group that takes in what the task or actor that runs here submits; null for none. */
+  captured: string | null = null
   /** The runtime environment of this process, which the tasks it submits inherit. */
   environment: Environment | null = null
   runner: TaskRunner | null = null
@@ -104,6 +108,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
     this.pressure = new Pressure(store)
     this.arguments = new ArgumentEncoder(this)
     this.requests = new Requests(this)
+    this.groups = new Groups(this)
     this.dispatcher = new Dispatcher(this.mesh, this)
   }
 
@@ -244,6 +249,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
     }
     this.requests.fail(error)
     this.fetches.fail(error)
+    this.groups.fail(error)
     const waiters = this.out.filter(effect => effect.is === 'settled')
     this.out.length = 0
     for (const effect of waiters) if (effect.is === 'settled') this.wake(effect.entry)
@@ -317,7 +323,10 @@ export class Runtime implements ArgumentHost, RefKeeper {
         return this.fetches.failed(message.id, message.error)
       case 'answer':
       case 'actorNamed':
+      case 'groupNamed':
         return this.requests.answered(message)
+      case 'groupState':
+        return this.groups.told(message)
       case 'ask':
         return this.send(from.workerId, { is: 'told', request: message.request, rows: this.requests.rows(message.what, message.argument) })
       case 'log':

@@ -50,7 +50,7 @@ const shapes: { [K in Control['is']]: string } = {
   answer: 'request:number rows:list',
   ask: 'request:number what:string argument:string',
   code: 'hash:string name:string bytes:bytes',
-  leaseStart: 'leaseId:number gpuIds:strings resources:amounts job:job',
+  leaseStart: 'leaseId:number gpuIds:strings resources:amounts job:job capture:string?',
   borrow: 'ack:number seqs:numbers',
   borrowed: 'ack:number missing:numbers',
   unborrow: 'seqs:numbers',

@@ -378,6 +378,8 @@ export interface LeaseStart {
   gpuIds: string[]
   resources: Amounts
   job: JobSpec
+  /** The placement group that takes in what its tasks submit. */
+  capture: string | null
 }
 /** Stop this task (by its first sequence number): `force` kills the process, `recursive` its children too. */
 export interface CancelTask {

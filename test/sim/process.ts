@@ -363,7 +363,7 @@ export class SimProcess implements Context<Ref> {
     if (!lane.announced) {
       lane.announced = true
       const { resources, job } = task.scheduling
-      this.control(lane.workerId, { is: 'leaseStart', leaseId: lane.leaseId, gpuIds: lane.gpuIds, resources, job })
+      this.control(lane.workerId, { is: 'leaseStart', leaseId: lane.leaseId, gpuIds: lane.gpuIds, resources, job, capture: null })
     }
     if (!lane.isRemote) this.world.claims(this.id, lane.workerId)[task.claim] = CLAIM.queued
     const args = (task.args as Argument[]).map((argument): SentArgument => {

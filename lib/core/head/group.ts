@@ -8,6 +8,7 @@
 
 import type { GroupPhase, GroupSpec, GroupView, NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
+import { fromAmounts } from '../resources.js'
 
 /** Where a bundle is, and the attempt that took it. */
 export interface Seat {
@@ -54,7 +55,7 @@ export function viewOf({ spec, phase, seats, why }: Group, daemonOf: (nodeId: No
 export function rowOfGroup({ spec, phase, seats, why }: Group): unknown {
   const { groupId, name, namespace, strategy, bundles } = spec
   const nodeIds = seats.map(seat => seat?.nodeId ?? null)
-  return { groupId, name, namespace, strategy, state: phase, bundles, nodeIds, reason: why }
+  return { placementGroupId: groupId, name, namespace, strategy, state: phase, bundles: bundles.map(fromAmounts), nodeIds, reason: why }
 }
 
 export function checkGroup({ spec, phase, seats, attempt }: Group): void {

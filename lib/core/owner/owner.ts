@@ -30,6 +30,8 @@ export type OwnerEvent =
   | { is: 'revoked'; task: Task; lane: Lane; ok: boolean }
   | { is: 'cancel'; entry: Entry; force: boolean; recursive: boolean }
   | { is: 'cancelChildren'; parent: unknown }
+  /** A value that no task makes is there. */
+  | { is: 'settle'; entry: Entry; outcome: Outcome }
   /** `begun`: whether the worker had claimed the task behind a claim word when it died. */
   | { is: 'workerDied'; workerId: WorkerId; death: Death; begun: (claim: number) => boolean }
   /** With all its processes and all copies of objects there. */
@@ -87,6 +89,13 @@ export class Owner implements Machine<OwnerEvent, Effect> {
     return entry
   }
 
+  /** An object whose value no task makes: `settle` gives it one. */
+  promised(): Entry {
+    const entry = new Entry(null, this.nextSeq(1), false)
+    this.references.owned.set(entry.seq, entry)
+    return entry
+  }
+
   /** The entry that counts the handles of an actor created here. */
   actorEntry(seq: number): Entry {
     const entry = new Entry(null, seq, true)
@@ -117,6 +126,9 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         break
       case 'cancel':
         this.cancel(event.entry, event, now, out)
+        break
+      case 'settle':
+        this.values.settle(event.entry, event.outcome, out)
         break
       case 'cancelChildren':
         for (const task of [...this.tasks.pending.values()])

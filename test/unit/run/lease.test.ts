@@ -20,7 +20,7 @@ function leased(leaseId = 1) {
   }
   const lease = new Lease(runtime as unknown as Runtime)
   const announce = (id: number, owner = OWNER) =>
-    lease.announce(owner, { is: 'leaseStart', leaseId: id, gpuIds: [], resources: { CPU: 10_000 }, job: jobOf(owner) })
+    lease.announce(owner, { is: 'leaseStart', leaseId: id, gpuIds: [], resources: { CPU: 10_000 }, job: jobOf(owner), capture: null })
   const start = (id: number) => {
     announce(id)
     lease.next(OWNER)

@@ -103,7 +103,7 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   answer: { is: 'answer', request: 1, rows: [] },
   ask: { is: 'ask', request: 1, what: 'tasks', argument: '' },
   code: { is: 'code', hash: 'h', name: 'f', bytes: new Uint8Array([1, 2]) },
-  leaseStart: { is: 'leaseStart', leaseId: 1, gpuIds: ['1'], resources: {}, job },
+  leaseStart: { is: 'leaseStart', leaseId: 1, gpuIds: ['1'], resources: {}, job, capture: null },
   borrow: { is: 'borrow', ack: 1, seqs: [1, 2 ** 52] },
   borrowed: { is: 'borrowed', ack: 1, missing: [] },
   unborrow: { is: 'unborrow', seqs: [1] },
@@ -193,7 +193,7 @@ suite('control messages', () => {
             : Number.isNaN(value)
               ? 'NaN'
               : typeof value
-    const nullable = /^(name|workerId|pid|nodeId|deathCause|error|view|exitCode|signal|reason|clusterId|value|job)$/
+    const nullable = /^(name|workerId|pid|nodeId|deathCause|error|view|exitCode|signal|reason|clusterId|value|job|capture)$/
     fc.assert(
       fc.property(fc.constantFrom(...all), fc.nat(), wrong, (message, which, other) => {
         const keys = Object.keys(message).filter(key => key !== 'is')

@@ -41,8 +41,8 @@ export class Lineage {
 
   /** It has ended. Keeps it when objects are there that it made and could make again, and gives whether it did: then what it held is let go of. */
   keep(recipe: Recipe, out: Effect[]): boolean {
-    const isMade = ({ state, storedAs, dropped }: Entry) =>
-      (state === STATE.released || (state === STATE.stored && storedAs === null)) && !dropped
+    // Most results are small, and never were in the store.
+    if (recipe.remaking === null && !recipe.entries.some(isMade)) return false
     const isKept = recipe.retriesLeft !== 0 && recipe.entries.some(isMade)
     for (const entry of recipe.entries) {
       entry.made = isKept && isMade(entry) ? recipe : null
@@ -135,6 +135,11 @@ export class Lineage {
       this.references.maybeDrop(entry, out)
     }
   }
+}
+
+/** It is in the store, or was before nobody wanted it. */
+function isMade({ state, storedAs, dropped }: Entry): boolean {
+  return (state === STATE.released || (state === STATE.stored && storedAs === null)) && !dropped
 }
 
 /** A handle keeps its actor alive; lineage does not. Objects of others are kept by their owners, or not. */

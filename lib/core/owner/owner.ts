@@ -157,16 +157,14 @@ export class Owner implements Machine<OwnerEvent, Effect> {
 
   /** What follows from values that came, and from those that are wanted again. */
   private settle(start: number, now: Millis, out: Effect[]): void {
-    for (let i = start; ; i++) {
-      const wanted = this.values.wanted.pop()
-      if (wanted !== undefined) this.recovery.want(wanted, now, out)
-      if (i >= out.length) {
-        if (wanted === undefined) return
-        i--
-        continue
+    const { wanted } = this.values
+    for (let i = start; i < out.length || wanted.length > 0; ) {
+      const effect = out[i]
+      if (effect === undefined) this.recovery.want(wanted.pop() as Entry, now, out)
+      else {
+        i++
+        if (effect.is === 'settled') this.ended(effect.entry, now, out)
       }
-      const effect = out[i] as Effect
-      if (effect.is === 'settled') this.ended(effect.entry, now, out)
     }
   }
 

@@ -9,6 +9,7 @@
 #include "env_state.h"
 #include "errors.h"
 #include "file_range.h"
+#include "heap_copy.h"
 
 namespace eagleray {
 namespace {
@@ -28,7 +29,7 @@ napi_value StoreObject::define(napi_env env) {
   const napi_property_descriptor properties[] = {
       getter("path", path),          getter("slot", slot),       getter("workerId", worker_id), getter("starved", starved), getter("viewedBytes", viewed_bytes),
       method("put", put),
-      method("putParts", put_parts), method("create", create),   method("seal", seal),          method("abort", abort),
+      method("putParts", put_parts), method("create", create),   method("isCold", is_cold), method("fill", fill),         method("seal", seal),          method("abort", abort),
       method("promote", promote),
       method("internSite", intern_site), method("setSite", set_site),
       method("read", read),          method("view", view),       method("restore", restore),    method("readView", read_view), method("part", part),
@@ -158,6 +159,73 @@ napi_value StoreObject::create(napi_env env, napi_callback_info info) {
   if (self->drafts_.empty()) napi_reference_ref(env, self->self_, &count);
   self->drafts_.emplace(id, draft);
   return buffer;
+}
+
+// The range of a draft that the arguments name; null after throwing when there is none.
+StoreObject::Draft* StoreObject::draft_range(napi_env env, const ObjectId& id, uint64_t offset, uint64_t length) {
+  const auto found = drafts_.find(id);
+  if (found == drafts_.end()) {
+    throw_error(env, Code::kObjectNotFound, "this process is creating no object of that id");
+    return nullptr;
+  }
+  if (offset > found->second.size || length > found->second.size - offset) {
+    throw_error(env, Code::kInvalidArgument, "the bytes do not lie within the object");
+    return nullptr;
+  }
+  return &found->second;
+}
+
+bool StoreObject::is_in_heap(const Draft& draft) const {
+  const Segment& segment = store_->client()->segment();
+  return !draft.copied && draft.memory >= segment.heap() && draft.memory < segment.heap() + segment.layout().heap_bytes;
+}
+
+napi_value StoreObject::is_cold(napi_env env, napi_callback_info info) {
+  napi_value argv[3];
+  ObjectId id{};
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
+  if (!get_size(env, argv[1], "offset", &offset) || !get_size(env, argv[2], "length", &length)) return nullptr;
+  const Draft* draft = self->draft_range(env, id, offset, length);
+  if (draft == nullptr) return nullptr;
+  if (!self->is_in_heap(*draft)) return to_js(env, false);
+  Client& client = *self->store_->client();
+  const uint64_t start = static_cast<uint64_t>(draft->memory - client.segment().heap()) + offset;
+  for (uint64_t at = start; at < start + length; at = (at / WarmPages::kStep + 1) * WarmPages::kStep) {
+    if (!client.warm_pages().is_warm(at)) return to_js(env, true);
+  }
+  return to_js(env, false);
+}
+
+napi_value StoreObject::fill(napi_env env, napi_callback_info info) {
+  napi_value argv[4];
+  ObjectId id{};
+  uint64_t offset = 0;
+  ByteSpan bytes{};
+  uint64_t length = 0;
+  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
+  if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_size(env, argv[1], "offset", &offset)) return nullptr;
+  if (!get_bytes(env, argv[2], "bytes", &bytes) || !get_size(env, argv[3], "length", &length)) return nullptr;
+  if (length > bytes.length) return throw_error(env, Code::kInvalidArgument, "length is more than there are bytes");
+  Draft* draft = self->draft_range(env, id, offset, length);
+  if (draft == nullptr) return nullptr;
+  const std::byte* source = bytes.data;
+  if (self->is_in_heap(*draft)) {
+    const CopyPart part{draft->memory + offset, source, length};
+    copy_into_heap(*self->store_->client(), {&part, 1});
+    return nullptr;
+  }
+  napi_value buffer = nullptr;
+  void* target = nullptr;
+  size_t size = 0;
+  if (napi_get_reference_value(env, draft->buffer, &buffer) != napi_ok || napi_get_arraybuffer_info(env, buffer, &target, &size) != napi_ok ||
+      size != draft->size) {
+    return throw_error(env, Code::kInvalidArgument, "the buffer of the object is gone");
+  }
+  std::memcpy(static_cast<std::byte*>(target) + offset, source, length);
+  return nullptr;
 }
 
 // Takes the buffer of a draft away from the script.

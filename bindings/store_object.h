@@ -42,6 +42,8 @@ class StoreObject {
   static void finalize(napi_env env, void* native, void* hint);
   static void env_ends(void* native);
   static StoreObject* open(napi_env env, StoreObject* self);
+  Draft* draft_range(napi_env env, const ObjectId& id, uint64_t offset, uint64_t length);
+  bool is_in_heap(const Draft& draft) const;
   void end_draft(napi_env env, const ObjectId& id, bool keep_bytes);
   void abort_drafts();
 
@@ -53,6 +55,8 @@ class StoreObject {
   static napi_value put(napi_env env, napi_callback_info info);
   static napi_value put_parts(napi_env env, napi_callback_info info);
   static napi_value create(napi_env env, napi_callback_info info);
+  static napi_value is_cold(napi_env env, napi_callback_info info);
+  static napi_value fill(napi_env env, napi_callback_info info);
   static napi_value seal(napi_env env, napi_callback_info info);
   static napi_value abort(napi_env env, napi_callback_info info);
   static napi_value promote(napi_env env, napi_callback_info info);

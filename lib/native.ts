@@ -102,6 +102,10 @@ export interface NativeStore {
    * never on disk, so ERR_EAGLERAY_OBJECT_STORE_FULL where memory has no room for it. Whoever `expect`s hears of its going.
    */
   create(id: string, byteLength: number, secondary?: boolean): ArrayBuffer
+  /** Whether some of `[offset, + length)` of what `create` gave is memory that this process has not used yet, so that writing to it directly costs a fault a page. */
+  isCold(id: string, offset: number, length: number): boolean
+  /** Copies `bytes[0, length)` to `offset` of what `create` gave; large pieces go through the file where memory is cold, which is then warmed in the background. */
+  fill(id: string, offset: number, bytes: Uint8Array, length: number): void
   /** Makes it visible and detaches the buffer `create` gave. Wakes the waiting. */
   seal(id: string): void
   /** Undoes `create`, and detaches the buffer it gave. */

@@ -14,10 +14,16 @@ interface Draft {
   end: (() => void) | null
 }
 
+/** Through how large a buffer bytes take a detour, and pieces from which size on do. */
+const DETOUR_BYTES = 512 * 1024
+const DETOUR_BYTES_MIN = 128 * 1024
+
 type Made = Extract<PullEvent, { is: 'made' | 'noRoom' | 'exists' }>
 
 export class Drafts {
   private readonly drafts = new Map<string, Draft>()
+  /** Of detours that are over. */
+  private readonly buffers: Uint8Array[] = []
 
   constructor(private readonly store: NativeStore) {}
 
@@ -69,9 +75,31 @@ export class Drafts {
   }
 
   /** Where a piece of it goes. */
-  sink({ id, offset, length }: Piece, done: (failure: Failure | null) => void): Sink {
+  sink(piece: Piece, done: (failure: Failure | null) => void): Sink {
+    const { id, offset, length } = piece
     const bytes = this.drafts.get(id)?.bytes.subarray(offset, offset + length) ?? new Uint8Array(length)
-    return { room: at => bytes.subarray(at), wrote: () => {}, done }
+    if (length < DETOUR_BYTES_MIN || !this.drafts.has(id) || !this.store.isCold(id, offset, length))
+      return { room: at => bytes.subarray(at), wrote: () => {}, done }
+    return this.detour(piece, done)
+  }
+
+  /** Into memory that this process has not used yet bytes go by way of a buffer and the store's file, which saves a fault a page. */
+  private detour({ id, offset, length }: Piece, done: (failure: Failure | null) => void): Sink {
+    const buffer = this.buffers.pop() ?? new Uint8Array(DETOUR_BYTES)
+    let gathered = 0
+    return {
+      room: () => buffer.subarray(gathered),
+      wrote: (at, count) => {
+        gathered += count
+        if (gathered < buffer.length && at + count < length) return
+        this.store.fill(id, offset + at + count - gathered, buffer, gathered)
+        gathered = 0
+      },
+      done: failure => {
+        this.buffers.push(buffer)
+        done(failure)
+      },
+    }
   }
 
   close(): void {

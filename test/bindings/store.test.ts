@@ -68,6 +68,26 @@ suite('native store', () => {
     assert.deepEqual(new Uint8Array(store.view(id(1)) as ArrayBuffer), new Uint8Array(100_000).fill(5))
   })
 
+  test('what is being created can be filled piece by piece, and is cold until it has been used', () => {
+    const draft = new Uint8Array(store.create(id(1), 300_000))
+    assert.equal(store.isCold(id(1), 0, 300_000), true)
+    const bytes = new Uint8Array(200_000).map((_, i) => i)
+    store.fill(id(1), 100_000, bytes, 200_000)
+    store.fill(id(1), 10, bytes, 3)
+    assert.deepEqual([...draft.subarray(8, 14)], [0, 0, 0, 1, 2, 0])
+    assert.equal(Buffer.compare(draft.subarray(100_000), bytes), 0)
+    for (const [offset, length] of [
+      [200_000, 200_000],
+      [300_001, 0],
+    ] as const)
+      assert.throws(() => store.fill(id(1), offset, bytes, length), { code: 'ERR_EAGLERAY_INVALID_ARGUMENT' })
+    assert.throws(() => store.fill(id(1), 0, bytes, 200_001), { code: 'ERR_EAGLERAY_INVALID_ARGUMENT' })
+    assert.throws(() => store.fill(id(2), 0, bytes, 1), { code: 'ERR_EAGLERAY_OBJECT_NOT_FOUND' })
+    assert.throws(() => store.isCold(id(2), 0, 1), { code: 'ERR_EAGLERAY_OBJECT_NOT_FOUND' })
+    store.seal(id(1))
+    assert.throws(() => store.fill(id(1), 0, bytes, 1), { code: 'ERR_EAGLERAY_OBJECT_NOT_FOUND' })
+  })
+
   test('abort detaches the buffer and gives the memory back', () => {
     const used = store.stats().usedBytes
     const draft = store.create(id(1), 100_000)

@@ -32,7 +32,7 @@ const SCAN_COUNT = 1_000
 const RETRY_MS = 100
 
 /** Errors that time does not mend. */
-const PERMANENT = /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR DB index)/
+const PERMANENT = /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH|ERR DB index)/
 
 const TAKEN = 'EAGLERAY_TAKEN'
 /** KEYS: the lock, then those of the rows. ARGV: the holder, how long, then '=' and the text of each row, or '' to remove it. */
@@ -84,14 +84,20 @@ export class RedisStorage implements Storage {
     const { createClient } = (await import(PACKAGE)) as { createClient: CreateClient }
     const reconnectStrategy = (retries: number): number => Math.min(50 * 2 ** retries, 1_000)
     this.#client = createClient({ url: this.#url, socket: { connectTimeout: this.#waitMs, reconnectStrategy } })
-    this.#client.on('error', error => {
-      this.#lastError = error.message
+    const refused = new Promise<'refused'>(resolve => {
+      this.#client?.on('error', error => {
+        this.#lastError = error.message
+        if (PERMANENT.test(error.message)) resolve('refused')
+      })
     })
-    const connected = this.#client.connect()
-    const tooLate = sleep(this.#waitMs, true, { ref: false })
-    if ((await Promise.race([connected, tooLate])) === true) {
+    const connected = this.#client.connect().then(() => 'connected' as const)
+    const late = sleep(this.#waitMs, 'late' as const, { ref: false })
+    const outcome = await Promise.race([connected, refused, late])
+    if (outcome !== 'connected') {
+      connected.catch(() => {})
       this.#client.destroy()
-      throw new Error(`Redis at ${withoutPassword(this.#url)} has not answered for ${this.#waitMs} ms: ${this.#lastError}`)
+      const how = outcome === 'late' ? `has not answered for ${this.#waitMs} ms` : 'refuses'
+      throw new Error(`Redis at ${withoutPassword(this.#url)} ${how}: ${this.#lastError}`)
     }
     await this.#takeLock()
     this.#renewal = setInterval(() => void this.write([]).catch(() => {}), LOCK_MS / 3)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // An actor in a simulated process, as lib/run/actor-host.ts has it: one call at a time in the order of arrival, each
-// answered once every borrow with others than its caller is known. Checks that calls of one caller come once and in order.
+// answered once every borrow with others than its caller is known.
 
 import { NO_CLAIM } from '#lib/wire/frames.js'
 import type { ActorStart, WorkerId } from '#lib/wire/messages.js'
+import { CallOrder } from './checkers/calls.js'
 import type { CallFrame } from './frames.js'
 import type { SimProcess } from './process.js'
 import { answerOf } from './program.js'
@@ -13,7 +14,7 @@ export class SimActor {
   stopping = false
   #n = 0
   #answering = false
-  readonly #last = new Map<WorkerId, number>()
+  readonly #order = new CallOrder()
 
   constructor(
     readonly process: SimProcess,
@@ -37,8 +38,8 @@ export class SimActor {
   step(): void {
     const { process } = this
     const { from, frame } = this.queue.shift() as { from: WorkerId; frame: CallFrame }
-    if (frame.task <= (this.#last.get(from) ?? 0)) process.world.faulty(`call ${frame.task} of ${from} came after ${this.#last.get(from)}`)
-    this.#last.set(from, frame.task)
+    const problem = this.#order.problem(from, frame.task)
+    if (problem !== null) process.world.faulty(problem)
     const value = process.decode(frame.value)
     const { n, throws } = answerOf(this.#n, value.n)
     this.#n = n

@@ -108,13 +108,21 @@ export class SimProcess implements Context<Ref> {
     return this.world.makesActors
   }
 
-  create(): Ref {
+  create(named: { name?: string; getIfExists?: boolean } = {}): Ref {
     const actorId = objectId(this.id, this.owner.nextSeq(1))
     const actor = this.owner.actor(actorId, true, 'A', true)
     actor.watched = true
-    this.control(this.world.node, { is: 'actorCreate', spec: actorSpec(actorId, { job: this.job as JobSpec }) })
+    this.control(this.world.node, { is: 'actorCreate', spec: actorSpec(actorId, { job: this.job as JobSpec, ...named }) })
     this.control(this.world.node, { is: 'actorWatch', actorId })
     return this.#ref(actor.entry as Entry)
+  }
+
+  /** Makes an actor of that name, or means the one that has it, calls it a few times and waits for nothing. */
+  christen(name: string, getIfExists: boolean): void {
+    const handle = this.create({ name, getIfExists })
+    for (let i = 1; i <= 3; i++) this.drop(this.call(handle, { n: i, refs: [] }))
+    this.drop(handle)
+    this.dirty = true
   }
 
   call(handle: Ref, value: Value<Ref>): Ref {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random programs on a simulated node, under random courses of events. A failing seed comes again with SEED=…; SIM_SEEDS=n
+// Random programs on a simulated node, under random courses of events. A failing seed comes again with SIM_SEED=…; SIM_SEEDS=n
 // runs that many, from SIM_FROM on.
 
 import { simulate } from './simulate.js'
 
 const FROM = Number(process.env.SIM_FROM ?? 1)
-const SEEDS = Number(process.env.SIM_SEEDS ?? 1000)
+const SEEDS = Number(process.env.SIM_SEEDS ?? 500)
 
 /** Seeds that once failed, with what there was not yet at that time, and what was wrong. */
 const regressions: [number, Parameters<typeof simulate>[1], string][] = [
@@ -24,8 +24,8 @@ function run(seed: number, options: Parameters<typeof simulate>[1] = {}): number
 suite('simulation', function () {
   this.timeout(0)
 
-  if (process.env.SEED !== undefined) {
-    test(`seed ${process.env.SEED}`, () => void run(Number(process.env.SEED)))
+  if (process.env.SIM_SEED !== undefined) {
+    test(`seed ${process.env.SIM_SEED}`, () => void run(Number(process.env.SIM_SEED)))
     return
   }
 

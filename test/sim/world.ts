@@ -196,6 +196,10 @@ export class World implements Surroundings, Observed {
     return this.daemon.head.actors.all()
   }
 
+  named(name: string, namespace: string): string | null {
+    return this.daemon.head.actors.named(name, namespace)?.actorId ?? null
+  }
+
   // Steps --------------------------------------------------------------------------------------------------------------
 
   /** One thing happens; false when nothing can but time passing. */

@@ -25,4 +25,6 @@ export interface Observed {
   process(id: WorkerId): SimProcess | undefined
   nodes(): Iterable<ObservedNode>
   actors(): Iterable<Actor>
+  /** The actor that the head finds by that name; null when none. */
+  named(name: string, namespace: string): string | null
 }

@@ -107,6 +107,10 @@ export class SimCluster implements Observed {
     return this.head.machine.actors.all()
   }
 
+  named(name: string, namespace: string): string | null {
+    return this.head.machine.actors.named(name, namespace)?.actorId ?? null
+  }
+
   // --------------------------------------------------------------------------------------------------------------------
 
   check(machine: Pick<Machine<unknown, unknown>, 'invariants'>): void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One seed from start to rest.
 
+import { checkNames } from '../checkers/names.js'
 import { checkReachable } from '../checkers/references.js'
 import { checkGranted, granted } from '../checkers/resources.js'
 import { leftovers } from '../checkers/rest.js'
@@ -31,6 +32,7 @@ export function runCourse(seed: number, more: Partial<Settings> = {}): number {
       if (cluster.faults.length > 0) throw new Error(cluster.faults.join('; '))
       if (agenda.steps % CHECK_EVERY !== 0) continue
       checkReachable(cluster)
+      checkNames(cluster)
       checkGranted(cluster)
     }
     if (lookAt > REST_BY_MS) throw new Error(`stuck: ${describe(cluster)}`)

@@ -15,6 +15,7 @@ export function plan(cluster: SimCluster, random: Random): void {
   const enter = (count: number, go: (i: number) => void) => {
     for (let i = 0; i < count; i++) agenda.at(random.next() * TROUBLE_MS, () => go(i))
   }
+  enter(settings.names, () => christen(cluster, random))
   enter(settings.workerKills, () => killWorker(cluster, random))
   enter(settings.nodeKills, () => someNode(cluster, random)?.crash())
   enter(settings.joins, () => cluster.join())
@@ -32,6 +33,17 @@ function living(cluster: SimCluster): SimNode[] {
 function someNode(cluster: SimCluster, random: Random): SimNode | undefined {
   const nodes = living(cluster)
   return nodes.length > 0 ? random.pick(nodes) : undefined
+}
+
+/** Not wrong at all, but the more programs want a name at once, the more can be. */
+function christen({ drivers }: SimCluster, random: Random): void {
+  const { node, driver } = random.pick(drivers)
+  const hosted = node.processes.get(driver.process.id)
+  if (hosted === undefined || !hosted.life.alive) return
+  hosted.life.after(0, () => {
+    driver.process.christen(random.pick(['ada', 'grace']), random.chance(0.7))
+    hosted.pulse.look()
+  })
 }
 
 function killWorker(cluster: SimCluster, random: Random): void {

@@ -14,6 +14,8 @@ export interface Settings {
   depth: number
   cancels: boolean
   actors: boolean
+  /** Actors that drivers make with one of a few names. */
+  names: number
   /** How often each kind of thing goes wrong, in all. */
   workerKills: number
   nodeKills: number
@@ -53,6 +55,7 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
     depth: 1 + random.int(4),
     cancels: random.chance(0.3),
     actors: random.chance(0.4),
+    names: few(0.3, 6),
     workerKills: few(0.3, 3),
     nodeKills: few(0.25, 2),
     joins: few(0.25, 2),

@@ -10,7 +10,7 @@ import { CODE, CPU } from '../../fakes/owner.js'
 import type { Process, ScaleWorld, Sent } from './world.js'
 
 /** Tasks that are submitted and not done at most: memory, and what a program that submits in a loop has. */
-const AHEAD = 20_000
+const AHEAD = 200_000
 const NO_ARGUMENTS = new Uint8Array(0)
 /** How often it looks at the time: often enough for what waits for nothing else. */
 const TICK_MS = 50

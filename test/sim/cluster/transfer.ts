@@ -4,7 +4,7 @@
 
 import { type PullEffect, type PullEvent, Pulls } from '#lib/core/node/pulls.js'
 import { type Presence, type ServeEffect, type ServeEvent, Serves, type Wanted } from '#lib/core/node/serves.js'
-import { HEAD_ID, nodeOf, objectId, ownerOf } from '#lib/ids.js'
+import { HEAD_ID, nodeOf, objectId } from '#lib/ids.js'
 import { limits } from '#lib/options.js'
 import type { Control, NodeId, View, WorkerId } from '#lib/wire/messages.js'
 import type { Encoded } from '../frames.js'

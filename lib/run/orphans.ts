@@ -38,6 +38,7 @@ export class Orphans {
   private readonly adoption = new Adoption()
   /** Processes and nodes elsewhere that are dead, oldest first. */
   private readonly dead = new Set<WorkerId | NodeId>()
+  private armed = false
 
   constructor(private readonly host: OrphansHost) {}
 
@@ -86,7 +87,7 @@ export class Orphans {
     }
     this.handle({ is: 'died', id, processes: this.host.processes(), others: this.host.others() })
     this.host.later(SECOND_SWEEP_MS, () => this.sweep())
-    if (this.adoption.deadline() !== null) this.host.later(limits.adoptionGraceMs + 1, () => this.handle({ is: 'tick' }))
+    this.arm()
   }
 
   /** Where an object of a dead owner can be got from, in place of what the owner would say; null while its owner lives. */
@@ -102,7 +103,10 @@ export class Orphans {
 
   /** A copy has come to this node. */
   arrived(id: string): void {
-    if (this.isDead(ownerOf(id))) this.handle({ is: 'here', id })
+    if (!this.isDead(ownerOf(id))) return
+    this.handle({ is: 'here', id })
+    // It was on its way when its owner died, and whoever wanted it may be gone too.
+    if (!this.adoption.keeps(id)) this.host.remove(id)
   }
 
   private handle(event: AdoptionEvent): void {
@@ -114,6 +118,18 @@ export class Orphans {
       else if (effect.is === 'keep') this.host.promote(effect.id)
     }
     if (out.some(effect => effect.is === 'sweep')) this.sweep()
+  }
+
+  /** Timers may be early, so that it is looked at again until nothing is due any more. */
+  private arm(): void {
+    const deadline = this.adoption.deadline()
+    if (deadline === null || this.armed) return
+    this.armed = true
+    this.host.later(Math.max(1, Math.ceil(deadline - this.host.now())), () => {
+      this.armed = false
+      this.handle({ is: 'tick' })
+      this.arm()
+    })
   }
 
   private sweep(): void {

@@ -16,11 +16,11 @@ export function whyNot(demand: Demand, views: Iterable<NodeState>): string {
   const fresh = all.filter(view => view.state === 'alive')
   const strategy = where?.strategy
   if (strategy?.is === 'node' && !strategy.soft) return whyNotThere(strategy.nodeId, demand, all)
-  if (all.length === 0) return 'no node of the cluster is alive'
-  if (fresh.length === 0) return `each of the ${count(all.length)} is being drained and takes nothing new`
+  if (all.length === 0) return 'waits for a node, and none of the cluster is alive'
+  if (fresh.length === 0) return `waits for a node, and each of the ${count(all.length)} is being drained and takes nothing new`
   const labels = where?.labels ?? {}
   const selected = fresh.filter(selector(labels))
-  if (selected.length === 0) return `no node has the labels {${describeLabels(labels)}}; they have ${offered(fresh)}`
+  if (selected.length === 0) return `asks for the labels {${describeLabels(labels)}}, and no node has them: they have ${offered(fresh)}`
   const of =
     selected.length === fresh.length ? count(fresh.length) : `${count(selected.length)} with the labels {${describeLabels(labels)}}`
   if (selected.some(view => fits(need, view.total))) return `needs {${describeAmounts(need)}}, which is in use everywhere`

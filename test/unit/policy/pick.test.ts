@@ -94,7 +94,7 @@ suite('picking a node', () => {
     assert.match(whyNot(demand({ TPU: 1 }), views), /TPU:0 at most/)
     assert.match(
       whyNot(demand({ CPU: 1 }, { is: 'default' }, { zone: 'y' }), views),
-      /no node has the labels {zone=y}; they have {zone=x}, {}/,
+      /asks for the labels {zone=y}, and no node has them: they have {zone=x}, {}/,
     )
     assert.match(
       whyNot(demand({ CPU: 8 }, { is: 'default' }, { zone: 'x' }), views),
@@ -106,7 +106,7 @@ suite('picking a node', () => {
     )
     assert.match(whyNot(demand({ CPU: 3 }, { is: 'node', nodeId: 'b', soft: false }), views), /of which that has {CPU:2,GPU:1} in all/)
     assert.match(whyNot(demand({}), [view('a', {}, {}, { state: 'draining' })]), /being drained/)
-    assert.match(whyNot(demand({}), []), /no node of the cluster is alive/)
+    assert.match(whyNot(demand({}), []), /none of the cluster is alive/)
   })
 })
 

@@ -109,6 +109,7 @@ const steps = {
   bindings: suite('bindings'),
   e2e: () => packages(server) && suite('e2e')(),
   sim: suite('sim'),
+  chaos: () => check('chaos: a cluster for 60 s', bin('tsx'), ['test/chaos/chaos.ts', '--seconds', '60']),
   package: suite('package'),
 }
 

@@ -4,7 +4,8 @@
 //
 //   index.js, store.js, testing.js   re-export from core.js what the modules of these names export
 //   core.js, worker.js, cli.js       share a chunk, so that every module exists once in a process
-//   node.js, head.js                 each on its own: a node daemon or a head runs nothing else
+//   node.js, head.js                 each on its own: a node daemon or a head runs nothing else; what only nodes of clusters need
+//                                    is in chunks that they load
 //   module-hooks.js                  on its own: it runs in the thread of the module loader
 //
 // Usage: node bindings/bundle.mjs, after tsc
@@ -62,7 +63,7 @@ export async function bundle(outdir = join(root, 'dist', 'bundle')) {
   ]
   const built = await Promise.all([
     build({ ...common, outdir, entryPoints: coreAndWorker, splitting: true, plugins: [coreEntry] }),
-    build({ ...common, outdir, entryPoints: [{ in: 'dist/run/node.js', out: 'node' }] }),
+    build({ ...common, outdir, entryPoints: [{ in: 'dist/run/node.js', out: 'node' }], splitting: true }),
     build({ ...common, outdir, entryPoints: [{ in: 'dist/run/head.js', out: 'head' }] }),
     build({ ...common, outdir, entryPoints: [{ in: 'dist/run/module-hooks.js', out: 'module-hooks' }] }),
   ])

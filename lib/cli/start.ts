@@ -13,6 +13,7 @@ import {
   homeFolder,
   knownToken,
   liveHeads,
+  liveNodes,
   ownToken,
   recordOf,
   sweepRecords,
@@ -47,7 +48,7 @@ export const start: Command = {
     storage: {
       type: 'string',
       value: 'WHERE',
-      help: 'where the head keeps its tables: file:DIR, redis://host:port or memory. Default: files in ~/.eagleray/storage/PORT; memory with --port 0',
+      help: 'where the head keeps its tables: file:DIR, redis://host:port or memory. Default: files in ~/.eagleray/storage, which go with `eagleray stop`; memory with --port 0',
     },
     'node-timeout-ms': {
       type: 'string',
@@ -84,15 +85,21 @@ async function startCluster(values: Values): Promise<number> {
   const there = liveHeads(home).find(head => head.address === `${host}:${port}`)
   if (there !== undefined) throw new Failure(`a head runs at ${there.address} already (pid ${there.pid}); \`eagleray stop\` ends it`)
   const nodeOptions = nodeOptionsIn(values)
+  const storageDir = ownStorage(values, home, host, port)
   const head = await startHead(homeFolder(home, 'logs'), {
     host,
     port,
-    storage: textOf(values, 'storage') ?? (port === 0 ? 'memory' : `file:${join(homeFolder(home, 'storage'), `${port}`)}`),
+    storage: textOf(values, 'storage') ?? (storageDir === null ? 'memory' : `file:${storageDir}`),
     token: ownToken(home),
     nodeDeadAfterMs: numberOf(values, 'node-timeout-ms') ?? null,
     life: lifeIn(values),
   })
-  writeRecord(home, 'heads', headName(head.address), { ...recordOf(head.pid, head.address), logPath: head.logPath ?? '' })
+  writeRecord(home, 'heads', headName(head.address), { ...recordOf(head.pid, head.address), logPath: head.logPath ?? '', storageDir })
+  const here = liveNodes(home).find(node => node.listed && node.address === head.address)
+  if (here !== undefined) {
+    print(`The head at ${head.address} runs again (pid ${head.pid}); node ${here.nodeId} of that cluster is here already.`)
+    return values.block === true ? blocked([head]) : 0
+  }
   let node: RunningNode
   try {
     node = await nodeFor(values, nodeOptions, head.address, ownToken(home), true)
@@ -102,6 +109,12 @@ async function startCluster(values: Values): Promise<number> {
   }
   tellStarted(head, node, home)
   return values.block === true ? blocked([node, head]) : 0
+}
+
+/** Where a head that was not told keeps its tables. At a port that is free by chance there is nothing to go on from: null. */
+function ownStorage(values: Values, home: string, host: string, port: number): string | null {
+  if (values.storage !== undefined || port === 0) return null
+  return join(homeFolder(home, 'storage'), headName(`${host}:${port}`))
 }
 
 async function joinCluster(values: Values, address: string): Promise<number> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `eagleray stop`: ends what `eagleray start` has started on this machine.
 
+import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { checkedAddress, clusterHome, isAlive, liveHeads, liveNodes, type ProcessRecord, sweepRecords } from '../run/cluster-home.js'
 import { type Command, Failure, print, textOf, type Values } from './command.js'
@@ -36,6 +37,9 @@ async function run(values: Values): Promise<number> {
   await Promise.all(nodes.map(ended))
   await Promise.all(heads.map(ended))
   sweepRecords(home)
+  // The cluster is over. A head alone may be started again, and goes on from its tables.
+  if (values.head !== true)
+    for (const { storageDir } of heads) if (storageDir !== null) rmSync(storageDir, { recursive: true, force: true })
   for (const { nodeId, address: where, pid } of nodes) print(`Node ${nodeId} of the cluster at ${where} has ended (pid ${pid}).`)
   for (const { address: where, pid } of heads) print(`The head at ${where} has ended (pid ${pid}).`)
   return 0

@@ -6,7 +6,7 @@
 //     heads/<host>_<port>.json        a head that runs here, or did: HeadRecord
 //     nodes/<nodeId>.json             a node that runs here, or did: NodeRecord
 //     logs/                           what heads and node daemons print
-//     storage/<port>/                 tables of heads that were not told where to keep them
+//     storage/<host>_<port>/          tables of heads that were not told where to keep them
 //
 // A record may be of a process that is gone: it counts only while a process of that number and start time lives on this
 // machine (the folder may be shared by several). Whoever starts a process removes the records of dead ones.
@@ -31,6 +31,8 @@ export interface ProcessRecord {
 
 export interface HeadRecord extends ProcessRecord {
   logPath: string
+  /** Of tables that go with the cluster; null: the user said where they are kept. */
+  storageDir: string | null
 }
 
 /** What a driver needs to attach. */

@@ -12,10 +12,10 @@ import type { Command, Exit, Processes, Stream } from '../io/processes.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
 import type { Control, Environment, JobSpec, WorkerId } from '../wire/messages.js'
+import type { ClusterEntry } from './cluster-entry.js'
 import type { Place } from './daemon-settings.js'
 import type { EnvironmentSetup, Running } from './environment-setup.js'
-import type { Links } from './links.js'
-import { Membership } from './membership.js'
+import type { Membership } from './membership.js'
 import type { MemoryGauge } from './memory-gauge.js'
 import { Orphans, type OrphansHost } from './orphans.js'
 import type { Relay } from './relay.js'
@@ -31,16 +31,6 @@ interface NodeMachine {
   readonly node: Node
   handle(event: MemberEvent, now: Millis, out: MemberEffect[]): void
   deadline(): Millis | null
-}
-
-/** Of a node of a cluster. */
-export interface ClusterEntry {
-  links: Links
-  /** Where the head listens: host:port. */
-  head: string
-  /** The head knows the node (again). */
-  onJoined(): void
-  onRefused(why: string): void
 }
 
 export interface ShellOptions {
@@ -116,8 +106,9 @@ export class NodeShell implements MeshListener {
     this.#output = new WorkerOutput(options.logsDir, describe, (driver, message) => void this.#mesh.send(driver, message))
   }
 
-  #join({ links, head, onJoined, onRefused }: ClusterEntry): Membership {
-    const membership = new Membership(links, head, {
+  #join(entry: ClusterEntry): Membership {
+    const { links } = entry
+    const membership = entry.membership({
       handle: event => this.#handle(event),
       heard: (from, message) => this.#heard(from, message),
       overheard: message => {
@@ -125,8 +116,6 @@ export class NodeShell implements MeshListener {
         this.#transfer.heard(HEAD_ID, message)
       },
       arm: () => this.#arm(),
-      joined: onJoined,
-      refused: onRefused,
       fenced: why => {
         this.#isFenced = true
         this.end(`the cluster has given this node up: ${why}`)

@@ -3,11 +3,12 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { get, init, remote, shutdown } from 'eagleray'
+import { get, getActor, init, remote, shutdown } from 'eagleray'
 import { HOME_ENV, liveHeads, liveNodes } from '#lib/run/cluster-home.js'
 import { processGone, waitFor } from './support.js'
 
@@ -20,7 +21,17 @@ interface Ran {
   stderr: string
 }
 
-suite('the command line', () => {
+async function freePort(): Promise<string> {
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise(resolve => server.close(resolve))
+  return String(port)
+}
+
+// Each command is a process of its own, which takes its time to start where others are busy.
+suite('the command line', function () {
+  this.timeout(120_000)
   let home: string
   const before = process.env[HOME_ENV]
 
@@ -124,6 +135,40 @@ suite('the command line', () => {
     const stopped = await fine('stop')
     assert.equal(stopped.match(/has ended/g)?.length, 3)
     for (const pid of pids) await processGone(pid)
+  })
+
+  test('a head that is stopped alone and started again goes on; a drained node leaves', async () => {
+    const port = await freePort()
+    await fine('start', '--head', '--port', port, ...SMALL)
+    await fine('start', '--address', `127.0.0.1:${port}`, '--resources', '{"there": 1}', ...SMALL)
+    const pids = liveNodes(home).map(node => node.pid)
+    await init()
+    class Counter {
+      private n = 0
+      add(): number {
+        return ++this.n
+      }
+    }
+    const counter = remote(Counter, { name: 'counter', lifetime: 'detached' }).remote()
+    assert.equal(await get(counter.add.remote()), 1)
+    assert.match(await fine('stop', '--head'), /The head at .* has ended/)
+    assert.equal(liveHeads(home).length, 0)
+    assert.equal(await get(counter.add.remote()), 2)
+    assert.match(await fine('start', '--head', '--port', port, ...SMALL), /runs again .* is here already/)
+    const found = await getActor<Counter>('counter')
+    assert.equal(await get(found.add.remote()), 3)
+    assert.deepEqual(
+      liveNodes(home).map(node => node.pid),
+      pids,
+    )
+    const there = liveNodes(home).find(node => !node.withHead)
+    assert.match(await fine('drain-node', there?.nodeId as string), /takes no new work/)
+    await processGone(there?.pid as number)
+    assert.match(await fine('status'), /: 1 of 2 nodes alive/)
+    await fails(1, /no living node/, 'drain-node', 'x')
+    await shutdown()
+    await fine('stop')
+    assert.deepEqual(readdirSync(join(home, 'storage')), [])
   })
 
   test('--block stays, and everything ends with it', async () => {

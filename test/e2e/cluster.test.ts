@@ -200,6 +200,19 @@ suite('a cluster and the ends of its parts', () => {
     assert.equal(await get(remote(() => 3, THERE).remote()), 3)
   })
 
+  test('the head killed and started again: what runs goes on, and new work too', async () => {
+    await cluster.addNode({ resources: { there: 1 } })
+    const far = remote(Counter, THERE).remote()
+    await get(far.add.remote(1))
+    await cluster.killHead()
+    assert.equal(await get(far.add.remote(1)), 2)
+    assert.equal(await get(remote(() => 1).remote()), 1)
+    await cluster.restartHead()
+    assert.equal(await get(remote(Counter, THERE).remote().add.remote(7)), 7)
+    assert.equal(await get(far.add.remote(1)), 3)
+    assert.equal((await nodes()).filter(row => row.alive).length, 2)
+  })
+
   test('everything ends with the program that started it, also by kill -9', async () => {
     const program = startProgram('cluster-of-two.mjs')
     const [, text] = await program.line(/pids (.*)\n/)

@@ -10,7 +10,7 @@ export const getOne: Command = {
   name: 'get',
   takes: `${Object.keys(kinds).join('|')} ID`,
   counts: [2, 2],
-  summary: 'Shows all that is known of one task, actor, object, node, worker or job.',
+  summary: 'Shows all that is known of one task, actor, object, node, worker, job or placement group.',
   options: ADDRESS,
   run,
 }

@@ -35,6 +35,11 @@ export const kinds: Readonly<Record<string, Kind>> = {
     id: 'nodeId',
   },
   workers: { rows: () => as(state.listWorkers()), columns: ['workerId', 'pid', 'nodeId', 'state'], id: 'workerId' },
+  'placement-groups': {
+    rows: () => as(state.listPlacementGroups()),
+    columns: ['placementGroupId', 'name', 'strategy', 'state', 'bundles', 'nodeIds', 'reason'],
+    id: 'placementGroupId',
+  },
   jobs: { rows: () => as(state.listJobs()), columns: ['jobId', 'state', 'namespace', 'driver'], id: 'jobId' },
 }
 

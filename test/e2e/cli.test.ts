@@ -126,6 +126,7 @@ suite('the command line', function () {
       jobs.map((row: { jobId: string; state: string }) => [row.jobId, row.state]),
       [[context.jobId, 'RUNNING']],
     )
+    assert.match(await fine('list', 'placement-groups'), /There are no placement-groups/)
     assert.match(await fine('summary', 'actors'), /Holder +alive +1/)
     assert.match(await fine('memory'), /objects, /)
     assert.match(await fine('logs'), /head-.*\.log/)

@@ -19,6 +19,10 @@ export const limits = {
   /** Tasks sent ahead to a worker of another node before it has answered once, and the work it is kept supplied with after that (ms): what a task takes decides how many. A few round trips of a network. */
   remoteDepthFirst: 4,
   remoteAheadMs: 5,
+  /** Bytes of arguments that another node must hold beyond what the own node does, for a task to be sent there first: below, moving them costs less. */
+  localityBytesMin: 1 << 20,
+  /** Scheduling classes by preferred node that an owner remembers. */
+  nearClassesKept: 1_000,
   /** Workers an owner asks for at once in one class: more would only queue in the node. */
   wantMax: 256,
   /** How long an idle lease is kept for the next task of its class (ms). Ray: 500. Reclaimed at once when others wait. */

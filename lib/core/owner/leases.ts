@@ -15,6 +15,7 @@ import { ClassQueue } from './class-queue.js'
 import type { Effect } from './effects.js'
 import type { Entry } from './entry.js'
 import { Lane } from './lane.js'
+import { Locality } from './locality.js'
 import { TASK, type Task } from './task.js'
 
 export class Leases {
@@ -23,7 +24,11 @@ export class Leases {
   /** Asked before a task is sent; one that is not stays out of the queue. */
   isReady: (task: Task, now: Millis, out: Effect[]) => boolean = () => true
 
-  constructor(private readonly node: WorkerId) {}
+  private readonly locality: Locality
+
+  constructor(private readonly node: WorkerId) {
+    this.locality = new Locality(nodeOf(node))
+  }
 
   classQueue(scheduling: SchedulingClass): ClassQueue {
     let queue = this.classes.get(scheduling.key)
@@ -32,6 +37,8 @@ export class Leases {
   }
 
   enqueue(task: Task, now: Millis, out: Effect[]): void {
+    // Most tasks have no refs among their arguments, and pay nothing for this.
+    if (!(task.args instanceof Uint8Array)) task.scheduling = this.locality.classOf(task)
     const queue = this.classQueue(task.scheduling)
     task.state = TASK.queued
     queue.push(task)

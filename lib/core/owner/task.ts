@@ -50,7 +50,8 @@ export class Task {
     readonly seq: number,
     readonly name: string,
     readonly code: CodeRef,
-    readonly scheduling: SchedulingClass,
+    /** Replaced by a variant that asks another node first, where its arguments are there. */
+    public scheduling: SchedulingClass,
     /** Encoded arguments in one piece, or the pieces when some are refs. */
     readonly args: Uint8Array | Argument[],
     readonly argCount: number,

@@ -250,8 +250,12 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         return this.locations.missing(from, message.seq, message.nodes, now, out)
       case 'actorState': {
         const { actors, named } = this.calls
-        for (const actor of [actors.get(message.actorId), named.get(message.actorId)]) {
-          if (actor !== undefined) this.calls.changed(actor, message.view, out)
+        const { actorId, view } = message
+        // A handle by its name may hear first that the actor lives: calls made by the other handle before go first.
+        const same = view.actorId === actorId || view.phase !== 'alive' ? undefined : actors.get(view.actorId)
+        if (same !== undefined && same.view?.phase !== 'dead') this.calls.changed(same, view, out)
+        for (const actor of [actors.get(actorId), named.get(actorId)]) {
+          if (actor !== undefined) this.calls.changed(actor, view, out)
         }
         return
       }

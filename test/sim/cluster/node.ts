@@ -92,7 +92,7 @@ export class SimNode implements Surroundings, RelayHost {
       send: (to, message) => void this.send(this.node, to, { is: 'control', message }),
       sendToNode: (nodeId, message) => void this.relay.toNode(nodeId, message),
       now: () => this.life.now,
-      later: (ms, then) => void this.life.after(ms, then),
+      later: (ms, then) => this.life.at(this.life.now + ms, then),
       encodeError: error => new TextEncoder().encode(error.message),
     }
   }

@@ -8,5 +8,7 @@ export const keptSeeds: readonly [seed: number, what: string][] = [
   [63, 'the owner of leases on another node died, and they were kept'],
   [347, 'the head died before it had answered a node, which waited for that for ever'],
   [634, 'an actor that was started twice by a head that was restarted lost its calls'],
+  [259, 'what a dead process owned stayed: the timer of its removal went by another clock than the node'],
+  [1512, 'calls through a second handle, got by name, overtook those of the first when the head was restarted'],
   [291, 'a node declared dead while it lived'],
 ]

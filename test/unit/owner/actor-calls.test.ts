@@ -47,6 +47,15 @@ suite('actor calls', () => {
     assert.equal(fake.all('actorChanged').length, 2)
   })
 
+  test('a second handle, got by the name, hears first that the actor lives: calls of the first still go first', () => {
+    const fake = new FakeOwner()
+    const [actor, byName] = [fake.actor(1000), fake.actor(1001)]
+    const calls = [fake.call(actor), fake.call(byName)]
+    fake.from(NODE, { is: 'actorState', actorId: byName.actorId, view: viewOf(actor) })
+    tell(fake, actor)
+    assert.deepEqual(sentTo(fake), calls)
+  })
+
   test('an answer settles the results and lets go of the arguments and the actor', () => {
     const { fake, actor } = alive()
     actor.entry!.local++

@@ -42,9 +42,17 @@ export class Pools {
     const [main] = this.#main
     main.guard.look(without(ready()), now)
     this.changesAt = main.guard.changesAt
-    for (const bundle of this.#bundles.all()) {
-      bundle.guard.look(inBundle(ready(), bundle), now)
-      this.changesAt = Math.min(this.changesAt, bundle.guard.changesAt)
+    // Bundles that nothing waits for are many, perhaps, and need no look.
+    const groups = new Set<string>()
+    for (const request of ready()) {
+      const group = groupOf(request)
+      if (group !== null) groups.add(group.groupId)
+    }
+    for (const groupId of groups) {
+      for (const bundle of this.#bundles.of(groupId)) {
+        bundle.guard.look(inBundle(ready(), bundle), now)
+        this.changesAt = Math.min(this.changesAt, bundle.guard.changesAt)
+      }
     }
   }
 

@@ -19,7 +19,7 @@ export interface MembershipHooks {
   handle(event: MemberEvent): void
   /** A message for the daemon from a process of another node. */
   heard(from: WorkerId, message: Control): void
-  /** What the head says, before the machine hears of it. */
+  /** What the head says, or this daemon found out, before the machine hears of it. */
   overheard(message: Control): void
   /** Something may be due sooner than before. */
   arm(): void
@@ -60,6 +60,11 @@ export class Membership {
       },
       onLink: (nodeId, state) => {
         if (nodeId === HEAD_NODE) told({ is: HEAD_LINK[state] })
+      },
+      onGivenUp: (nodeId, why) => {
+        const message = { is: 'nodeDied', nodeId, why } as const
+        overheard(message)
+        told(message)
       },
       onRefused: refusal => this.#refused(refusal),
     }

@@ -21,6 +21,8 @@ export interface RelayHooks {
   onMessage(from: WorkerId, message: Control): void
   /** The link to a node or to the head (HEAD_NODE) is up, or down; 'restarted', before 'up': there is another process than before, and what was sent last may be lost. */
   onLink(nodeId: NodeId, state: 'up' | 'down' | 'restarted'): void
+  /** This daemon gives that node up by itself: nobody else says that it is dead. */
+  onGivenUp(nodeId: NodeId, why: string): void
   onRefused(refusal: Refusal): void
 }
 
@@ -249,7 +251,13 @@ export class Relay implements TransportListener, Uplink {
 
   #giveUp(id: NodeId, why: string): void {
     process.emitWarning(`eagleray: giving up the link to node ${id}: ${why}`)
-    if (id !== HEAD_NODE) this.nodeDied(id, `its link was given up: ${why}`)
+    if (id !== HEAD_NODE) this.#lose(id, `its link was given up: ${why}`)
+  }
+
+  #lose(nodeId: NodeId, why: string): void {
+    if (this.#dead.has(nodeId)) return
+    this.nodeDied(nodeId, why)
+    this.#hooks?.onGivenUp(nodeId, why)
   }
 
   #tellLocals(message: Control): void {
@@ -285,7 +293,7 @@ export class Relay implements TransportListener, Uplink {
   #outbox(nodeId: NodeId): LinkOutbox {
     let outbox = this.#outboxes.get(nodeId)
     if (outbox === undefined) {
-      outbox = new LinkOutbox(nodeId, () => this.nodeDied(nodeId, 'no node of that id is in the cluster'))
+      outbox = new LinkOutbox(nodeId, () => this.#lose(nodeId, 'no node of that id is in the cluster'))
       this.#outboxes.set(nodeId, outbox)
     }
     return outbox

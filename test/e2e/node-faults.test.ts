@@ -3,7 +3,9 @@
 // again, and what cannot be says so.
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import {
+  availableResources,
   cancel,
   get,
   getRuntimeContext,
@@ -89,6 +91,30 @@ suite('faults on other nodes', function () {
       assert.ok(error.message.includes(other.nodeId), error.message)
       return true
     })
+  })
+
+  test('a worker that has leased one of a third node is killed: that one is free again', async () => {
+    await cluster.addNode({ numCpus: 1, resources: { far: 1 } })
+    const [door, path, pidPath] = [gate(), scratchPath(), scratchPath()]
+    const outer = remote(
+      async (at: string, open: string, pidAt: string) => {
+        const { writeFileSync } = await import('node:fs')
+        const api = await import('eagleray')
+        writeFileSync(pidAt, String(process.pid))
+        const body = async (a: string, o: string) => {
+          countRun(a)
+          await passed(o, null)
+        }
+        await api.get(api.remote(body, { resources: { far: 1 } }).remote(at, open))
+      },
+      { ...THERE, maxRetries: 0 },
+    )
+    const ref = outer.remote(path, door.path, pidPath)
+    await waitFor(() => runsIn(path) === 1, 'the inner task runs')
+    await waitFor(async () => (await availableResources()).far !== 1, 'it holds what it needs')
+    process.kill(Number(readFileSync(pidPath, 'utf8')), 'SIGKILL')
+    await assert.rejects(get(ref), WorkerCrashedError)
+    await waitFor(async () => (await availableResources()).far === 1, 'what it held is free')
   })
 
   test('a task there is cancelled by force: its worker ends, and what was queued behind it runs', async () => {

@@ -65,6 +65,7 @@ export class FakeNode {
   readonly address: string
   /** What the daemon heard from other daemons. */
   readonly heard: [from: WorkerId, message: Control][] = []
+  readonly givenUp: string[] = []
   readonly processes: FakeProcess[] = []
   #slots = 0
 
@@ -81,6 +82,7 @@ export class FakeNode {
     this.relay.attach(this.daemon.mesh, transport, {
       onMessage: (from, message) => this.heard.push([from, message]),
       onLink: () => {},
+      onGivenUp: nodeId => this.givenUp.push(nodeId),
       onRefused: () => {},
     })
   }

@@ -21,7 +21,6 @@ type Outside =
   | 'environmentFailed'
   | 'view'
   | 'nodeDied'
-  | 'remoteDied'
   | 'tick'
 export type DaemonEvent = Extract<NodeEvent, { is: Outside }>
 export type DaemonEffect = Exclude<NodeEffect, { is: 'toHead' }>

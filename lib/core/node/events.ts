@@ -152,8 +152,6 @@ export type NodeEvent =
   /** The nodes of the cluster, as the head tells. */
   | Pick<View, 'is' | 'full' | 'nodes'>
   | NodeDied
-  /** A process of another node ended that had to do with some of this. */
-  | { is: 'remoteDied'; workerId: WorkerId; death: Death }
   | { is: 'tick' }
   | HeadToNode
   /** Of the other nodes, from the head. */

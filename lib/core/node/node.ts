@@ -120,8 +120,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       case 'watchProcess':
         return this.#residents.watch(event.workerId, this.knows(event.workerId), out)
       case 'leave':
-        out.push({ is: 'end', reason: 'it was drained' })
-        return
+        return void out.push({ is: 'end', reason: 'it was drained' })
       case 'endWorker':
         return this.#endWorker(event.workerId, event.reason, out)
       case 'jobEnded':
@@ -133,9 +132,6 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         return this.#clusterChanged(now, out)
       case 'nodeDied':
         return this.#nodeDied(event.nodeId, event.why, now, out)
-      case 'remoteDied':
-        this.#processGone(event.workerId, event.death, out)
-        return this.#scheduler.pass(now, out)
       case 'bundlePrepare':
       case 'bundleCommit':
       case 'bundleReturn':
@@ -217,6 +213,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         return this.#goodbye(from)
       case 'collect':
         return this.#collect(from, now, out)
+      case 'workerDied':
+        return this.#remoteDied(from, message.workerId, now, out)
       case 'killWorker':
         return this.#killLeased(from, message.workerId, message.reason, out)
       case 'corrupt':
@@ -233,10 +231,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   #hello(from: WorkerId, hello: Hello, now: Millis, out: NodeEffect[]): void {
     const wrong = refusal(hello, this.#options.token)
-    if (wrong !== null) {
-      out.push({ is: 'send', to: from, message: { is: 'refused', ...wrong } })
-      return
-    }
+    if (wrong !== null) return void out.push({ is: 'send', to: from, message: { is: 'refused', ...wrong } })
     if (hello.kind === 'driver') {
       this.#drivers.set(from, hello.job as JobSpec)
       if (this.#options.founded) this.#founder ??= from
@@ -416,10 +411,16 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#ownerGone(gone, out)
     this.#questions.gone(gone, out)
     for (const to of this.processes()) out.push({ is: 'send', to, message: { is: 'workerDied', workerId: gone, death } })
-    // Of those of other nodes their own tell.
-    if (nodeOf(gone) !== this.#options.nodeId) return
     out.push({ is: 'processGone', workerId: gone, death })
     out.push({ is: 'toHead', event: { is: 'processDied', workerId: gone, death } })
+  }
+
+  /** Another node's daemon says so of a process there. The processes here hear it from the relay, after all that the dead one sent. */
+  #remoteDied(from: WorkerId, gone: WorkerId, now: Millis, out: NodeEffect[]): void {
+    if (nodeOf(gone) !== nodeOf(from) || nodeOf(gone) === this.#options.nodeId) return
+    this.#ownerGone(gone, out)
+    this.#questions.gone(gone, out)
+    this.#scheduler.pass(now, out)
   }
 
   #ownerGone(gone: WorkerId, out: NodeEffect[]): void {
@@ -451,10 +452,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   #jobGone(driver: WorkerId, reason: string, now: Millis, out: NodeEffect[]): void {
     this.#drivers.delete(driver)
     this.#early.delete(driver)
-    if (driver === this.#founder) {
-      out.push({ is: 'end', reason })
-      return
-    }
+    if (driver === this.#founder) return void out.push({ is: 'end', reason })
     this.#processGone(driver, { exitCode: null, signal: null, stderrTail: '', reason, outOfMemory: false }, out)
     this.#scheduler.pass(now, out)
   }

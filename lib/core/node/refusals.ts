@@ -6,7 +6,7 @@ import { type Control, type Environment, type Hello, PROTOCOL_VERSION, type Work
 
 /** What processes of other nodes may say, and what their daemons alone. */
 const GUEST_MESSAGES: ReadonlySet<Control['is']> = new Set(['want', 'leaseReturn', 'killWorker'])
-const DAEMON_MESSAGES: ReadonlySet<Control['is']> = new Set(['query', 'answer'])
+const DAEMON_MESSAGES: ReadonlySet<Control['is']> = new Set(['query', 'answer', 'workerDied'])
 
 export function guestMaySay(from: WorkerId, is: Control['is']): boolean {
   return GUEST_MESSAGES.has(is) || (DAEMON_MESSAGES.has(is) && slotOf(from) === 0)

@@ -236,7 +236,6 @@ export class SimNode implements Surroundings, RelayHost {
   toDaemon(from: WorkerId, message: Control): void {
     if (this.orphans.heard(from, message) || this.transfer.heard(from, message)) return
     if (from === HEAD_ID) this.handle({ is: 'fromHead', message })
-    else if (message.is === 'workerDied') this.handle({ ...message, is: 'remoteDied' })
     else this.handle({ is: 'message', from, message })
   }
 

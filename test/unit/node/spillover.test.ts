@@ -195,10 +195,11 @@ suite('serving owners of other nodes', () => {
     assert.equal(cluster.all('unplaceable').length, 0)
   })
 
+  const death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false }
+
   test('with an owner, and with its node, end its leases and what it waits for', () => {
-    const death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false }
     for (const end of [
-      { is: 'remoteDied', workerId: GUEST, death },
+      { is: 'message', from: B, message: { is: 'workerDied', workerId: GUEST, death } },
       { is: 'nodeDied', nodeId: 'bbbbbbbbbb', why: 'silence' },
     ] as const) {
       const cluster = among(1, view(B, { CPU: 1 }))
@@ -209,8 +210,20 @@ suite('serving owners of other nodes', () => {
       cluster.settle()
       assert.equal(cluster.available('CPU'), 1)
       assert.equal(cluster.all('grant', GUEST).length, 1)
-      assert.equal(cluster.all(end.is === 'nodeDied' ? 'nodeDied' : 'workerDied', cluster.driver).length > 0, true)
+      // That the guest died the relay tells, after all that it had sent.
+      assert.equal(cluster.all('nodeDied', cluster.driver).length, end.is === 'nodeDied' ? 1 : 0)
+      assert.equal(cluster.all('workerDied', cluster.driver).filter(each => each.workerId === GUEST).length, 0)
     }
+  })
+
+  test('only the daemon of its own node says that an owner is dead', () => {
+    const cluster = among(1, view(B, { CPU: 1 }), view(C, { CPU: 1 }))
+    wants(cluster, GUEST, 1)
+    const leased = (cluster.last('grant', GUEST) as MessageOf<'grant'>).workerId
+    for (const from of [C, GUEST, cluster.driver, leased]) cluster.from(from, { is: 'workerDied', workerId: GUEST, death })
+    for (const from of [B, cluster.driver, leased]) cluster.from(from, { is: 'workerDied', workerId: cluster.driver, death })
+    assert.equal(cluster.killed.size, 0)
+    assert.equal(cluster.available('CPU'), 0)
   })
 
   test('a draining node serves nobody anew: its own owners go elsewhere, others are sent back', () => {

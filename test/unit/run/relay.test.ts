@@ -316,6 +316,7 @@ suite('routes that are wrong', () => {
       world.settle()
       assert.match(text, /giving up the link/)
       assert.equal(world.p.of('nodeDied').length, 1, String(bytes))
+      assert.deepEqual(world.a.givenUp, [B])
     }
   })
 

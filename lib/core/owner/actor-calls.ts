@@ -207,6 +207,13 @@ export class ActorCalls {
     this.drain(actor, out)
   }
 
+  /** Those of `told`, and all others known to stand for that living actor, oldest first. */
+  sameActor(actorId: string, told: readonly Actor[]): Actor[] {
+    const stands = (actor: Actor): boolean =>
+      told.includes(actor) || (actor.view?.phase !== 'dead' && (actor.actorId === actorId || actor.view?.actorId === actorId))
+    return [...this.actors.values(), ...this.named.values()].filter(stands)
+  }
+
   /** Sends what can be sent, in order. */
   drain(actor: Actor, out: Effect[]): void {
     const { view } = actor

@@ -251,12 +251,10 @@ export class Owner implements Machine<OwnerEvent, Effect> {
       case 'actorState': {
         const { actors, named } = this.calls
         const { actorId, view } = message
-        // A handle by its name may hear first that the actor lives: calls made by the other handle before go first.
-        const same = view.actorId === actorId || view.phase !== 'alive' ? undefined : actors.get(view.actorId)
-        if (same !== undefined && same.view?.phase !== 'dead') this.calls.changed(same, view, out)
-        for (const actor of [actors.get(actorId), named.get(actorId)]) {
-          if (actor !== undefined) this.calls.changed(actor, view, out)
-        }
+        const told = [actors.get(actorId), named.get(actorId)].filter(actor => actor !== undefined)
+        // Of several handles that stand for one actor any may hear first that it lives: calls made by those before go first.
+        const all = view.phase === 'alive' && view.name !== null ? this.calls.sameActor(view.actorId, told) : told
+        for (const actor of all) this.calls.changed(actor, view, out)
         return
       }
       case 'cancelObject': {

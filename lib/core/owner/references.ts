@@ -305,12 +305,16 @@ export class References {
    * now.
    */
   died(worker: WorkerId, why: Error, out: Effect[]): void {
+    // Several may tell of it. What its daemon was told of what it had, or is about to be, stays so.
+    const known = this.deadOwners.has(worker)
     this.deadOwners.set(worker, why)
     if (this.deadOwners.size > limits.deadOwnersKept) this.deadOwners.delete(this.deadOwners.keys().next().value as WorkerId)
-    this.toBorrow.delete(worker)
-    this.toUnborrow.delete(worker)
+    if (!known) {
+      this.toBorrow.delete(worker)
+      this.toUnborrow.delete(worker)
+    }
     this.toConfirm.delete(worker)
-    for (const [ack, { to, owner }] of this.unanswered) if (to === worker || owner === worker) this.unanswered.delete(ack)
+    for (const [ack, { to, owner }] of this.unanswered) if (to === worker || (owner === worker && !known)) this.unanswered.delete(ack)
     if (this.unanswered.size === 0) out.push({ is: 'acked' })
     const set = this.lentTo.get(worker)
     this.lentTo.delete(worker)
@@ -321,6 +325,7 @@ export class References {
     const promised = this.lent.get(worker)
     this.lent.delete(worker)
     for (const entries of promised?.values() ?? []) this.unholdAll(entries, out)
+    if (known) return
     for (const entry of this.borrowed.get(worker)?.values() ?? []) {
       // One that is here already, or is the value of another object, needs no store to have it.
       const isStored = entry.state === STATE.stored && entry.storedAs === null

@@ -10,5 +10,7 @@ export const keptSeeds: readonly [seed: number, what: string][] = [
   [634, 'an actor that was started twice by a head that was restarted lost its calls'],
   [259, 'what a dead process owned stayed: the timer of its removal went by another clock than the node'],
   [1512, 'calls through a second handle, got by name, overtook those of the first when the head was restarted'],
+  [2971, 'a death that was told twice left objects of the dead in a store'],
+  [3536, 'as 1512, with two handles by name'],
   [291, 'a node declared dead while it lived'],
 ]

@@ -51,7 +51,7 @@ suite('actor calls', () => {
     const fake = new FakeOwner()
     const [actor, byName] = [fake.actor(1000), fake.actor(1001)]
     const calls = [fake.call(actor), fake.call(byName)]
-    fake.from(NODE, { is: 'actorState', actorId: byName.actorId, view: viewOf(actor) })
+    fake.from(NODE, { is: 'actorState', actorId: byName.actorId, view: viewOf(actor, { name: 'n' }) })
     tell(fake, actor)
     assert.deepEqual(sentTo(fake), calls)
   })

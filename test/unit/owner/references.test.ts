@@ -22,6 +22,22 @@ suite('references', () => {
     assert.ok(fake.owner.atRest)
   })
 
+  test('a death that is told again changes nothing of what the daemon was told of the dead', () => {
+    const fake = new FakeOwner()
+    const [kept, dropped] = [fake.meet(A, 1), fake.meet(A, 2)]
+    fake.flush()
+    fake.die(A)
+    fake.flush()
+    fake.die(A)
+    fake.adopted()
+    assert.deepEqual([kept.state, dropped.state], [STATE.stored, STATE.stored])
+    fake.unref(dropped)
+    fake.die(A)
+    fake.flush()
+    assert.equal(fake.sent('adopt', NODE).length, 1)
+    assert.deepEqual(fake.sent('disown', NODE), [{ is: 'disown', owner: A, seqs: [2] }])
+  })
+
   test('a lent object lives until its borrower has given it back, or died', () => {
     for (const end of ['unborrow', 'death'] as const) {
       const fake = new FakeOwner()

@@ -218,6 +218,11 @@ export const limits = {
   pullRoomWaitMs: 30_000,
   /** An owner that has not answered is asked again after this (ms). */
   locateAgainMs: 10_000,
+  /** First and longest pause after which a node tells owners elsewhere what it has of theirs (ms), of how many objects in one message, and how often it looks: at least so far apart, and so many times as far as a look takes. */
+  copiesHeldMs: [5_000, 60_000],
+  copiesHeldMax: 1_000,
+  copiesHeldLookMs: 5_000,
+  copiesHeldLookShare: 200,
   /** First and longest pause before an owner is asked again when no source it named had the object, or could be reached (ms); and how often. */
   locatePauseMs: [50, 2_000],
   locateRoundsMax: 12,

@@ -90,7 +90,8 @@ export class Fetches {
     if (entry.sizeBytes === 0 || entry.envelope !== null || entry.storedAs !== null) return
     runtime.store.delete(runtime.idOf(entry))
     if (entry.scattered) this.free({ is: 'free', nodes: [], seqs: [entry.seq] })
-    else if (elsewhere.length > 0) this.free({ is: 'free', nodes: elsewhere, seqs: [entry.seq] })
+    // Their node may know of none of those, or not of all, as yet.
+    if (elsewhere.length > 0) this.free({ is: 'free', nodes: elsewhere, seqs: [entry.seq] })
   }
 
   private take(id: string): Set<Then> {

@@ -289,6 +289,7 @@ export class NodeShell implements MeshListener {
     const totals = this.#options.memory.totals()
     if (totals !== null) this.#handle({ is: 'memory', totals })
     this.#findDeadDrivers()
+    this.#transfer.tellHeld(performance.now())
   }
 
   /** Drivers are nobody's children: the end of one that could not say so has to be looked for. */

@@ -5,6 +5,7 @@
 import { encodeError } from '../codec/error-value.js'
 import { type PullEffect, type PullEvent, Pulls } from '../core/node/pulls.js'
 import { type Presence, type ServeEffect, type ServeEvent, Serves, type Wanted } from '../core/node/serves.js'
+import { Strays } from '../core/node/strays.js'
 import { HEAD_ID, nodeOf, objectId, ownerOf } from '../ids.js'
 import type { DataChannel, DataListener, Question } from '../io/data/channel.js'
 import type { NativeStore } from '../native.js'
@@ -36,6 +37,8 @@ export class Transfer implements DataListener {
   readonly #serves = new Serves()
   readonly #pins: Pins
   readonly #drafts: Drafts
+  readonly #strays = new Strays()
+  #strayLookAt = 0
   readonly #questions = new Map<number, Question>()
   /** Objects this daemon keeps for processes that have not read them yet. */
   readonly #held = new Set<string>()
@@ -113,6 +116,19 @@ export class Transfer implements DataListener {
   /** That process, of this or another node, is gone. */
   workerDied(workerId: WorkerId, why: string): void {
     this.#pull({ is: 'died', workerId, why })
+  }
+
+  /** Tells owners of other nodes what is here of theirs, now and then; to be called often. */
+  tellHeld(now: number): void {
+    if (this.#channel === null || this.#closed || now < this.#strayLookAt) return
+    const began = performance.now()
+    for (const [owner, seqs] of this.#strays.look(this.#foreign(), now)) {
+      for (let i = 0; i < seqs.length; i += limits.copiesHeldMax)
+        this.host.send(owner, { is: 'copiesHeld', seqs: seqs.slice(i, i + limits.copiesHeldMax) })
+    }
+    // A look at a store of very many objects takes its time, which is others' too.
+    const took = performance.now() - began
+    this.#strayLookAt = now + Math.max(limits.copiesHeldLookMs, limits.copiesHeldLookShare * took)
   }
 
   close(): void {
@@ -293,6 +309,18 @@ export class Transfer implements DataListener {
       // The head may not have told of a node yet that has a copy.
       else this.host.sendToNode(node, { is: 'free', ids: own })
     }
+  }
+
+  /** What is here of processes of other nodes. Those that are dead are no business of this (orphans.ts). */
+  #foreign(): string[] {
+    const known = new Map<WorkerId, boolean>()
+    return this.host.store.list().flatMap(({ id, state }) => {
+      const owner = ownerOf(id)
+      if (state !== 'sealed' || nodeOf(owner) === this.#nodeId) return []
+      const isAlive = known.get(owner) ?? this.host.orphan(id) === null
+      known.set(owner, isAlive)
+      return isAlive ? [id] : []
+    })
   }
 
   #view({ full, nodes }: View): void {

@@ -109,6 +109,7 @@ const shapes: { [K in Control['is']]: string } = {
   pullFailed: 'id:object-id error:bytes',
   locate: 'seqs:numbers',
   copyAdded: 'seqs:numbers',
+  copiesHeld: 'seqs:numbers',
   copyStopped: 'seqs:numbers',
   copyMissing: 'seq:number nodes:strings',
   located: 'seq:number state:string nodes:strings sizeBytes:number error:bytes?',

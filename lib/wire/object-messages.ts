@@ -74,6 +74,11 @@ export interface CopyAdded {
   is: 'copyAdded'
   seqs: number[]
 }
+/** To the owner: the sender's node has had these for a while, however they came there. What the owner has no use for it frees. */
+export interface CopiesHeld {
+  is: 'copiesHeld'
+  seqs: number[]
+}
 /** To the owner: the sender's node does not want a copy any more. */
 export interface CopyStopped {
   is: 'copyStopped'
@@ -118,6 +123,7 @@ export type ObjectMessage =
   | PullFailed
   | Locate
   | CopyAdded
+  | CopiesHeld
   | CopyStopped
   | CopyMissing
   | Located

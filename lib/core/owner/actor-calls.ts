@@ -22,6 +22,8 @@ export class ActorCall {
   sent = false
   /** The process it was sent to last. */
   to: WorkerId | null = null
+  /** It was sent to another node, whose store may have results of it. */
+  wentAway = false
   done = false
   cancelled = false
   attempt = 0
@@ -259,6 +261,7 @@ export class ActorCalls {
   private send(call: ActorCall, view: ActorView, out: Effect[]): void {
     call.sent = true
     call.to = view.workerId
+    if (this.isElsewhere(view.workerId as WorkerId)) call.wentAway = true
     call.actor.outstanding.set(call.seq, call)
     out.push({ is: 'call', call, to: view.workerId as WorkerId, incarnation: view.incarnation })
   }
@@ -325,7 +328,7 @@ export class ActorCalls {
     for (let i = 0; i < call.entries.length; i++) {
       const entry = call.entries[i] as Entry
       settleAgain(call, entry, outcome(i), this.values, this.decodeError, out)
-      if (call.attempt > 0 || entry.error !== null) this.values.discard(entry.seq, call.to !== null && this.isElsewhere(call.to), out)
+      if (call.attempt > 0 || entry.error !== null) this.values.discard(entry.seq, call.wentAway, out)
       // One that fails as it is submitted: its refs are only about to be made.
       if (entry.unreferenced && call.submitted) this.references.maybeDrop(entry, out)
     }

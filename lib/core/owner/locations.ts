@@ -61,6 +61,15 @@ export class Locations {
     }
   }
 
+  /** They are there, whoever brought or made them. A pending one may be the value: the answer that says so can be on its way. */
+  held(from: WorkerId, seqs: number[], out: Effect[]): void {
+    this.added(
+      from,
+      seqs.filter(seq => this.references.owned.get(seq)?.state !== STATE.pending),
+      out,
+    )
+  }
+
   stopped(from: WorkerId, seqs: number[]): void {
     for (const seq of seqs) {
       const entry = this.references.owned.get(seq)

@@ -244,6 +244,8 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         return this.locations.locate(from, message.seqs, now, out)
       case 'copyAdded':
         return this.locations.added(from, message.seqs, out)
+      case 'copiesHeld':
+        return this.locations.held(from, message.seqs, out)
       case 'copyStopped':
         return this.locations.stopped(from, message.seqs)
       case 'copyMissing':

@@ -5,12 +5,13 @@ import type { Actor, ActorCall } from '#lib/core/owner/actor-calls.js'
 import { ActorDiedError, ActorUnavailableError, PendingCallsLimitError, TaskCancelledError, TaskError } from '#lib/errors.js'
 import { objectId } from '#lib/ids.js'
 import type { ActorView } from '#lib/wire/messages.js'
-import { workerIdOf } from '../../fakes/cluster.js'
+import { remoteWorker, workerIdOf } from '../../fakes/cluster.js'
 import { FakeOwner, NODE, viewOf } from '../../fakes/owner.js'
 
 const W = workerIdOf(50)
 const W2 = workerIdOf(51)
 const OTHER = workerIdOf(10)
+const AWAY = remoteWorker(5)
 
 function tell(fake: FakeOwner, actor: Actor, more: Partial<ActorView> = {}): void {
   fake.from(NODE, { is: 'actorState', actorId: actor.actorId, view: viewOf(actor, more) })
@@ -247,6 +248,24 @@ suite('actor calls', () => {
     assert.ok(errorOf(other) instanceof ActorDiedError)
     fake.unref(counted.entry!)
     assert.equal(fake.owner.calls.pendingCount, 0)
+  })
+
+  test('a call that was sent to another node once may have stored there, wherever it ends', () => {
+    const { fake, actor } = alive()
+    const call = fake.call(actor, { retries: 2 })
+    tell(fake, actor, restarting)
+    tell(fake, actor, { incarnation: 1, workerId: AWAY })
+    const away = fake.call(actor, { retries: 1 })
+    tell(fake, actor, restarting)
+    tell(fake, actor, { incarnation: 2, workerId: W2 })
+    for (const each of [away, call]) fake.answer(each, W2)
+    assert.deepEqual(
+      fake.news('discard').map(({ seq, elsewhere }) => [seq, elsewhere]),
+      [
+        [away.seq, true],
+        [call.seq, true],
+      ],
+    )
   })
 
   test('what a call stored that came to nothing is removed', () => {

@@ -124,6 +124,27 @@ suite('locations', () => {
     assert.deepEqual(fake.effects.at(-1), { is: 'free', nodes: [nodeName(1)], seqs: [entry.seq] })
   })
 
+  test('what a node has had for a while is freed when nobody has a use for it, and known from then on otherwise', () => {
+    const fake = new FakeOwner()
+    const held = (seq: number): Effect[] => {
+      const before = fake.effects.length
+      fake.act({ is: 'message', from: daemon(1), message: { is: 'copiesHeld', seqs: [seq] } })
+      return fake.effects.slice(before)
+    }
+    const freed = (seq: number): Effect => ({ is: 'free', nodes: [nodeName(1)], seqs: [seq] })
+    // An earlier run of its task left one there.
+    const entry = stored(fake)
+    assert.deepEqual(held(entry.seq), [])
+    assert.deepEqual(fake.owner.locations.of(entry), [HERE, nodeName(1)])
+    assert.deepEqual(drop(fake, entry), [nodeName(1)])
+    assert.deepEqual(held(entry.seq), [freed(entry.seq)])
+    // The answer of the run that made it is on its way.
+    const [pending] = fake.submit({}).entries as [Entry]
+    assert.deepEqual(held(pending.seq), [])
+    fake.act({ is: 'cancel', entry: pending, force: false, recursive: false })
+    assert.deepEqual(held(pending.seq), [freed(pending.seq)])
+  })
+
   test('a node that died has nothing; what only it had is lost', () => {
     const fake = new FakeOwner()
     const [both, only] = [stored(fake), stored(fake)]

@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict'
 import { STATE } from '#lib/core/owner/entry.js'
-import { HEAD_ID } from '#lib/ids.js'
+import { HEAD_ID, objectId } from '#lib/ids.js'
 import { limits } from '#lib/options.js'
-import { FakeStores, type StoresOptions } from '../../fakes/stores.js'
+import { FakeStores, OWNER, type StoresOptions } from '../../fakes/stores.js'
 
 const MB = 1 << 20
 const pattern = (length: number, seed: number): Uint8Array => {
@@ -39,6 +39,21 @@ suite('transfer of objects', () => {
       while (b.store.contains(cluster.id(entry))) await new Promise(resolve => setImmediate(resolve))
       assert.equal(a.store.contains(cluster.id(entry)), false)
     }
+  })
+
+  test('what no owner knows of any more goes; what is of use stays, and goes with the rest', async () => {
+    await start({ nodes: 2 })
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    const entry = cluster.put(a, pattern(MB, 1))
+    // Runs of tasks left these there, and nobody told of them.
+    const stray = objectId(OWNER, 1_000)
+    for (const id of [cluster.id(entry), stray]) b.store.put(id, pattern(MB, 1), MB)
+    b.transfer.tellHeld(0)
+    b.transfer.tellHeld(limits.copiesHeldMs[0] + 1)
+    while (b.store.contains(stray) || !entry.nodes?.has(b.nodeId)) await new Promise(resolve => setImmediate(resolve))
+    assert.ok(b.store.contains(cluster.id(entry)))
+    cluster.drop(entry)
+    while (b.store.contains(cluster.id(entry))) await new Promise(resolve => setImmediate(resolve))
   })
 
   test('a result that lies elsewhere comes to the node of its owner', async () => {

@@ -161,6 +161,7 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   pullFailed: { is: 'pullFailed', id: OBJECT, error: new Uint8Array(2) },
   locate: { is: 'locate', seqs: [1] },
   copyAdded: { is: 'copyAdded', seqs: [1] },
+  copiesHeld: { is: 'copiesHeld', seqs: [1] },
   copyStopped: { is: 'copyStopped', seqs: [1] },
   copyMissing: { is: 'copyMissing', seq: 1, nodes: ['n'] },
   located: { is: 'located', seq: 1, state: 'failed', nodes: [], sizeBytes: 0, error: new Uint8Array(1) },

@@ -7,9 +7,12 @@
 #include "process_calls.h"
 #include "store_channels.h"
 #include "store_object.h"
+#include "uncounted_buffer.h"
 
 namespace eagleray {
 namespace {
+
+napi_value counts_views(napi_env env, napi_callback_info) { return to_js(env, !can_make_uncounted_buffers(env)); }
 
 napi_value create_store(napi_env env, napi_callback_info info) {
   size_t argc = 6;
@@ -67,6 +70,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   function("dieWithParent", die_with_parent);
   function("lockFile", lock_file);
   function("privatePages", private_pages);
+  function("countsViews", counts_views);
   return exports;
 }
 

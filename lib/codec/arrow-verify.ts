@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks an Arrow IPC stream before apache-arrow reads it, which believes every count it is told: a few wrong bytes make
-// it loop for ever or allocate without end. Here every offset, vector and buffer is held against the bytes there are.
+// it loop for ever or allocate without end. Here every offset, vector and buffer is held against the bytes there are; what views
+// point to, once it is read (arrow-views.ts).
 //
 //   stream     messages, then 0xffffffff 0 or the end
 //   message    0xffffffff | metadata bytes i32 | metadata, a flatbuffer | body
@@ -128,7 +129,10 @@ class Metadata {
       if (end > body) throw malformed('a buffer lies outside of its message')
     }
     if (this.reference(batch, 3) !== 0) throw malformed('it is compressed')
-    this.vector(batch, 4, 8)
+    const data = this.vector(batch, 4, 8)
+    let dataBuffers = 0
+    for (let i = 0; i < data.length; i++) dataBuffers += this.longAt(data.at + i * 8)
+    if (dataBuffers > buffers.length) throw malformed('its views have more data buffers than there are')
   }
 
   /**

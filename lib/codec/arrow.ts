@@ -7,6 +7,7 @@ import type * as Arrow from 'apache-arrow'
 import { SerializationError, WireError } from '../errors.js'
 import { ExactColumns, largestBuffer, largestDictionaryBuffer } from './arrow-columns.js'
 import { verifyArrow } from './arrow-verify.js'
+import { verifyViews } from './arrow-views.js'
 import type { Region } from './envelope.js'
 
 const load = createRequire(import.meta.url)
@@ -163,6 +164,7 @@ export function readArrow(kind: number, bytes: Uint8Array): object {
   verifyArrow(bytes)
   const { tableFromIPC, RecordBatch } = arrow()
   const table = tableFromIPC(bytes)
+  verifyViews(table)
   if (kind === TABLE) return table
   if (kind !== RECORD_BATCH || table.batches.length > 1) throw new WireError('a malformed Arrow record batch')
   return table.batches[0] ?? new RecordBatch(table.schema)

@@ -34,6 +34,9 @@ const threadCode = `
     if (workerData.never !== null) await store.get(workerData.never)
   })`
 
+/** What needs more of V8 than every Node has: test/bindings/counted-views.test.ts is about views where it is not there. */
+const uncounted = native.countsViews() ? test.skip : test
+
 suite('views over the store', () => {
   const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'eagleray-test-'))
   let path: string
@@ -152,7 +155,7 @@ suite('views over the store', () => {
     assert.equal(pins(), 0)
   }).timeout(60_000)
 
-  test('a view transferred to a thread is a view there, and gone here', async () => {
+  uncounted('a view transferred to a thread is a view there, and gone here', async () => {
     fill(1)
     const object = view(1)
     const other = view(1)
@@ -171,7 +174,7 @@ suite('views over the store', () => {
     assert.equal(store.stats().objects, 0)
   }).timeout(60_000)
 
-  test('a view transferred within its thread is one, released or collected like any other', async () => {
+  uncounted('a view transferred within its thread is one, released or collected like any other', async () => {
     fill(1)
     const move = (bytes: Uint8Array): Uint8Array => structuredClone(bytes, { transfer: [bytes.buffer as ArrayBuffer] })
     const object = view(1)
@@ -193,7 +196,7 @@ suite('views over the store', () => {
     assert.equal(pins(), 1)
   })
 
-  test('views of large objects give V8 nothing to collect', async () => {
+  uncounted('views of large objects give V8 nothing to collect', async () => {
     using large = await ObjectStore.create({ path: `${path}-large`, capacityBytes: 80 << 20 })
     const made = large.create(64 << 20)
     const object = made.seal()

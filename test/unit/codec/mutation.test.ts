@@ -38,6 +38,7 @@ function tables(): unknown[] {
     new arrow.Table({ lists: arrow.vectorFromArray(rows, nested.type) }),
     new arrow.Table({ big: arrow.vectorFromArray([1n, 2n, null, 4n], new arrow.Int64()) }),
     new arrow.Table({ bytes: arrow.vectorFromArray([Uint8Array.of(1, 2), null, Uint8Array.of()], new arrow.Binary()) }),
+    new arrow.Table({ views: arrow.vectorFromArray(['in place', 'too long to be in place', null], new arrow.Utf8View()) }),
   ]
 }
 

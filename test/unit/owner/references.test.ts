@@ -29,7 +29,7 @@ suite('references', () => {
     fake.die(A)
     fake.flush()
     fake.die(A)
-    fake.adopted()
+    fake.adopted([kept, dropped])
     assert.deepEqual([kept.state, dropped.state], [STATE.stored, STATE.stored])
     fake.unref(dropped)
     fake.die(A)

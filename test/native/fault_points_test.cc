@@ -155,7 +155,7 @@ TEST_F(FaultPointsTest, EveryPlaceHasAScenario) {
   add(places_of(kObjects));
   add(places_of(kChannels));
   add(places_of({"rebuild"}));
-  add(places_of({"spill", "evict", "restore", "disk"}));  // fault_spill_test.cc
+  add(places_of({"spill", "evict", "restore", "disk", "secondary"}));  // fault_spill_test.cc
   for (const char* place : kFaultPoints) EXPECT_NE(std::find(known.begin(), known.end(), place), known.end()) << place;
 }
 

@@ -225,6 +225,8 @@ export interface ProgramOptions {
   nodeOptions?: string[]
   env?: Record<string, string>
   cwd?: string
+  /** A command that runs it, such as `ip netns exec NAME`. */
+  under?: string[]
 }
 
 const running = new Set<Traces>()
@@ -235,7 +237,8 @@ export function startProgram(file: string, options: ProgramOptions = {}): Progra
   const traces = new Traces(uniqueName(), temporary)
   const path = file.startsWith('/') ? file : fileURLToPath(new URL(`programs/${file}`, import.meta.url))
   const loader = /\.[cm]?ts$/.test(file) && !options.nodeOptions?.includes('--experimental-strip-types') ? ['--import', 'tsx'] : []
-  const child = spawn(process.execPath, [...loader, ...(options.nodeOptions ?? []), path, ...(options.args ?? [])], {
+  const [command, ...before] = [...(options.under ?? []), process.execPath] as string[] as [string, ...string[]]
+  const child = spawn(command, [...before, ...loader, ...(options.nodeOptions ?? []), path, ...(options.args ?? [])], {
     cwd: options.cwd ?? fileURLToPath(new URL('../..', import.meta.url)),
     env: { ...process.env, TMPDIR: temporary, [MARK]: traces.mark, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],

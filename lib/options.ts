@@ -68,6 +68,8 @@ export const limits = {
   collectAtOnceShare: 3 / 4,
   /** A process collects at most once in this time (ms): a full collection of a small heap takes some milliseconds. */
   collectEveryMs: 50,
+  /** How long a worker without a task waits before it collects the views that its tasks have left (ms): a full collection of a small heap takes some milliseconds. */
+  idleCollectMs: 1_000,
   /** How long a worker waits for room for a result before that is an error, asking all processes to collect meanwhile (ms; Ray: 2 s). */
   roomWaitMs: 2_000,
   /** How often it looks (ms). */

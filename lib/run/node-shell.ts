@@ -363,7 +363,7 @@ export class NodeShell implements MeshListener {
   #answerObjects(to: WorkerId, request: number, rows: unknown[]): void {
     const living = this.#living()
     const idOf = new Map([...living].map(([workerId, slot]) => [slot, workerId]))
-    for (const { id, sizeBytes, pinnedBy, spilled } of this.#store.list()) {
+    for (const { id, state, sizeBytes, pinnedBy, spilled } of this.#store.list()) {
       if (living.has(ownerOf(id))) continue
       const holders = pinnedBy.map(slot => idOf.get(slot) ?? `slot ${slot}`)
       const nodeIds = [this.#store.workerId.slice(0, 10)]
@@ -372,7 +372,7 @@ export class NodeShell implements MeshListener {
         sizeBytes,
         owner: ownerOf(id),
         holders,
-        reason: 'its owner is gone',
+        reason: state === 'deleting' ? 'dropped, but views of it are alive' : 'its owner is gone or on another node',
         callSite: '',
         nodeIds,
         spilled,

@@ -33,10 +33,8 @@ suite('two hosts', function () {
 
   suiteSetup(async function () {
     hosts = twoHosts()
-    if (hosts === null) {
-      console.log('      SKIPPED: network namespaces need root and the Debian package iproute2')
-      return this.skip()
-    }
+    // Namespaces need root and the Debian package iproute2.
+    if (hosts === null) return this.skip()
     const [a, b] = hosts
     const small = ['--num-cpus', '1', '--object-store-bytes', String(64 << 20), '--host']
     const here = ['--storage', 'memory', '--node-timeout-ms', String(TIMEOUT_MS), '--resources', '{"here":1}']

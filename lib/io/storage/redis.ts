@@ -99,7 +99,13 @@ export class RedisStorage implements Storage {
       const how = outcome === 'late' ? `has not answered for ${this.#waitMs} ms` : 'refuses'
       throw new Error(`Redis at ${withoutPassword(this.#url)} ${how}: ${this.#lastError}`)
     }
-    await this.#takeLock()
+    try {
+      await this.#takeLock()
+    } catch (error) {
+      // An open connection would keep the process of a head that was refused alive.
+      this.#client.destroy()
+      throw error
+    }
     this.#renewal = setInterval(() => void this.write([]).catch(() => {}), LOCK_MS / 3)
     this.#renewal.unref()
     return this.#within(() => this.#loadAll())

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The session of this process: starting a cluster on this machine or attaching to one, and ending that.
 
+import { existsSync } from 'node:fs'
 import { AuthenticationError, ClusterConnectionError, NodeDiedError } from '../errors.js'
 import { native } from '../native.js'
 import { limits } from '../options.js'
@@ -103,7 +104,7 @@ function attach(seat: Seat, options: InitOptions): { runtime: Runtime; welcome: 
   )
   runtime.job = { ...seat.job, driver: store.workerId }
   const context = contextOf(seat)
-  const watch = seat.ended === null ? watchNode(runtime) : null
+  const watch = seat.ended === null ? watchNode(runtime, seat.storePath) : null
   live = { runtime, seat, context, logToDriver: options.logToDriver ?? true, failed, ...whenOver(), watch }
   session.runtime = runtime
   runtime.send(seat.nodeWorkerId, {
@@ -127,9 +128,13 @@ function whenOver(): { jobOver: () => void; over: Promise<void> } {
   return { jobOver, over }
 }
 
-/** The node daemon is no child of this process, so its end by SIGKILL has to be looked for. */
-function watchNode(runtime: Runtime): NodeJS.Timeout {
+/**
+ * The node daemon is no child of this process, so its end by SIGKILL has to be looked for; and one that was given up begins anew in
+ * the same process, with another store: whoever attached just then would be answered by nobody.
+ */
+function watchNode(runtime: Runtime, storePath: string): NodeJS.Timeout {
   const look = (): void => {
+    if (!existsSync(storePath)) return nodeLost(runtime, 'it began anew')
     if (runtime.store.clients().some(client => client.workerId === runtime.node && client.live)) return
     nodeLost(runtime, 'its process ended')
   }

@@ -11,18 +11,12 @@ import { Owner } from '#lib/core/owner/owner.js'
 import { HEAD_ID, nodeOf, objectId } from '#lib/ids.js'
 import type { Control, NodeView, WorkerId } from '#lib/wire/messages.js'
 import type { Row, Unit } from '../row.js'
+import type { FromNode, Hello } from '../transfer-node.js'
 
 const group = 'transfer'
 const SIZES = { '1 MB': 1e6, '100 MB': 1e8, '1 GB': 1e9 } as const
 const OWNER: WorkerId = `aaaaaaaaaa0001${'b'.repeat(10)}`
 const nodeName = (i: number): string => '123456789'.charAt(i).repeat(10)
-
-interface Hello {
-  nodeId: string
-  daemonId: WorkerId
-  dataAddress: string
-  streamPort: number
-}
 
 class Nodes {
   readonly #children: ChildProcess[] = []
@@ -30,16 +24,29 @@ class Nodes {
   readonly #owner = new Owner(OWNER, OWNER, bytes => new Error(new TextDecoder().decode(bytes)))
   readonly #waiting = new Map<string, { resolve: () => void; reject: (error: Error) => void }>()
 
+  /** Rejects when a node ends that was not told to. */
+  readonly #death: Promise<never>
+  #died: (error: Error) => void = () => {}
+  #stopping = false
+
+  private constructor() {
+    this.#death = new Promise((_, reject) => {
+      this.#died = reject
+    })
+    this.#death.catch(() => {})
+  }
+
   /** The first has an object of that size. */
   static async start(count: number, size: number, kind: 'tcp' | 'zeromq'): Promise<Nodes> {
     const nodes = new Nodes()
     for (let i = 0; i < count; i++) {
       const args = [nodeName(i), 'bench', kind, String(Math.max(64 << 20, 1.3 * size)), ...(i === 0 ? [String(size)] : [])]
-      const child = fork(fileURLToPath(new URL('../transfer-node.mjs', import.meta.url)), args, { execArgv: [] })
-      const [hello] = (await once(child, 'message')) as [Hello]
+      const child = fork(fileURLToPath(new URL('../transfer-node.ts', import.meta.url)), args, { execArgv: ['--import', 'tsx'] })
       nodes.#children.push(child)
+      child.on('exit', code => nodes.#gone(i, code))
+      const [hello] = (await Promise.race([once(child, 'message'), nodes.#death])) as [Hello]
       nodes.#hellos.push(hello)
-      child.on('message', ({ to, message }: { to: WorkerId; message: Control }) => nodes.#heard(i, to, message))
+      child.on('message', ({ to, message }: FromNode) => nodes.#heard(i, to, message))
     }
     const entry = nodes.#owner.stored(nodes.#owner.nextSeq(1), size, null)
     entry.local = 1
@@ -55,7 +62,7 @@ class Nodes {
   /** Brings the object to those nodes, and then has them forget it. */
   async pull(...to: number[]): Promise<void> {
     const id = objectId(OWNER, 1)
-    await Promise.all(to.map(i => this.#want(i, id)))
+    await Promise.race([Promise.all(to.map(i => this.#want(i, id))), this.#death])
     for (const i of to) {
       this.#tell(i, this.#process(i), { is: 'pullEnd', id })
       this.#children[i]?.send({ drop: id })
@@ -63,11 +70,17 @@ class Nodes {
   }
 
   async stop(): Promise<void> {
+    this.#stopping = true
     for (const child of this.#children) {
       const exited = once(child, 'exit')
       child.disconnect()
       await exited
     }
+  }
+
+  #gone(i: number, code: number | null): void {
+    if (!this.#stopping)
+      this.#died(new Error(`node ${i} of the benchmark ended by itself with exit code ${code}; what it said stands above`))
   }
 
   #want(i: number, id: string): Promise<void> {

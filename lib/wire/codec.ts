@@ -83,7 +83,8 @@ const shapes: { [K in Control['is']]: string } = {
   routeHold: 'nodeId:string held:boolean',
 
   register: 'clusterId:string? node:node',
-  synced: 'actors:seats placing:strings watches:pairs groupWatches:pairs jobs:strings bundles:bundleSeats',
+  watching: 'actors:pairs groups:pairs',
+  synced: 'actors:seats placing:strings jobs:strings bundles:bundleSeats',
   beat: 'available:amounts demand:demands',
   forHead: 'seq:number from:string message:control',
   toHead: 'seq:number event:event',

@@ -35,15 +35,23 @@ export interface Register {
   clusterId: string | null
   node: NodeView
 }
-/** After `registered`, and after what the head had not acknowledged was sent again: what lives on the node now. */
+/**
+ * Right after `registered`: who of the node is to hear of what. Before all else, so that whoever was still to be told something
+ * hears it before what others ask now is answered.
+ */
+export interface Watching {
+  is: 'watching'
+  /** Actor and process. */
+  actors: [string, WorkerId][]
+  /** Placement group and process. */
+  groups: [string, WorkerId][]
+}
+/** After `watching`, and after what the head had not acknowledged was sent again: what lives on the node now. */
 export interface Synced {
   is: 'synced'
   actors: ActorSeat[]
   /** Actors that it was asked to place and still has to. */
   placing: string[]
-  /** Processes that are to hear of actors: actor and process. */
-  watches: [string, WorkerId][]
-  groupWatches: [string, WorkerId][]
   /** Jobs that have processes here. */
   jobs: string[]
   /** Bundles of placement groups. */
@@ -172,6 +180,7 @@ export interface KvAnswer {
 
 export type HeadMessage =
   | Register
+  | Watching
   | Synced
   | Beat
   | ForHead

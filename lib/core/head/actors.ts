@@ -221,8 +221,8 @@ export class Actors {
     }
   }
 
-  /** What a node that registered again says lives there, against what should. Who watches is told where things stand. */
-  synced(nodeId: NodeId, snapshot: Snapshot, now: Millis, out: HeadEffect[]): WorkerId[] {
+  /** What a node that registered again says lives there, against what should. */
+  synced(nodeId: NodeId, snapshot: Snapshot, now: Millis, out: HeadEffect[]): void {
     const seats = new Map(snapshot.actors.map(seat => [seat.actorId, seat]))
     for (const actor of [...this.#table.all()]) {
       if (actor.nodeId !== nodeId) continue
@@ -239,8 +239,6 @@ export class Actors {
     for (const actorId of snapshot.placing) {
       if (this.#table.get(actorId)?.nodeId !== nodeId) out.push({ is: 'toNode', nodeId, event: { is: 'unplace', actorId } })
     }
-    const creators = snapshot.watches.map(([actorId, watcher]) => this.watch(actorId, watcher, out))
-    return creators.filter(creator => creator !== null)
   }
 
   /** Something changed on the nodes: those that wait for one may fit now. */

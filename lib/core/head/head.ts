@@ -113,6 +113,10 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
         this.nodes.beat(entry, message, now)
         // Also where nothing changed: whoever was refused tries again.
         return this.#retry(now, out)
+      case 'watching':
+        for (const [actorId, process] of message.actors) this.#watchActor(actorId, process, out)
+        for (const [groupId, process] of message.groups) this.#watchGroup(groupId, { process }, out)
+        return
       case 'synced':
         return this.#synced(entry, message, now, out)
       case 'forHead':
@@ -141,12 +145,11 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
   #synced(entry: NodeEntry, snapshot: Extract<Control, { is: 'synced' }>, now: Millis, out: HeadEffect[]): void {
     const { nodeId, state } = entry.view
     this.nodes.synced(entry, now, out)
-    for (const creator of this.actors.synced(nodeId, snapshot, now, out)) this.#watchProcess(creator, out)
+    this.actors.synced(nodeId, snapshot, now, out)
     for (const jobId of snapshot.jobs) {
       if (!this.jobs.isRunning(jobId)) out.push({ is: 'toNode', nodeId, event: { is: 'jobEnded', jobId } })
     }
     if (state === 'draining') out.push({ is: 'toNode', nodeId, event: { is: 'drain' } })
-    for (const [groupId, process] of snapshot.groupWatches) this.#watchGroup(groupId, { process }, out)
     this.groups.synced(nodeId, snapshot.bundles, now, out)
     this.#retry(now, out)
   }
@@ -188,10 +191,8 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
         return
       case 'actorCreate':
         return this.actors.create(message.spec, from, now, out)
-      case 'actorWatch': {
-        const creator = this.actors.watch(message.actorId, from, out)
-        return creator === null ? undefined : this.#watchProcess(creator, out)
-      }
+      case 'actorWatch':
+        return this.#watchActor(message.actorId, from, out)
       case 'actorKill':
         return this.actors.kill(message.actorId, message.noRestart, out)
       case 'actorDrop':
@@ -239,6 +240,11 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
   #retry(now: Millis, out: HeadEffect[]): void {
     this.groups.retry(now, out)
     this.actors.retry(now, out)
+  }
+
+  #watchActor(actorId: string, watcher: WorkerId, out: HeadEffect[]): void {
+    const creator = this.actors.watch(actorId, watcher, out)
+    if (creator !== null) this.#watchProcess(creator, out)
   }
 
   #watchGroup(groupId: string, watcher: GroupWatcher, out: HeadEffect[]): void {

@@ -2,11 +2,12 @@
 // A node's side of a head that is another process: it registers, says that it lives, and brings what its processes and the
 // node itself have for the head. While the head is away everything here goes on, and what is for the head waits.
 //
-//   away --up--> registering --registered, the rest sent again, synced--> joined --restarted, registerAgain--> registering
-//     \________________________________ fenced (final) __________________________________________/
+//   away --up--> registering --registered, watching, the rest sent again, synced--> joined --restarted, registerAgain--> registering
+//     \_____________________________________ fenced (final) _______________________________________________/
 //
 // Invariants: nothing is sent before `registered` but `register`; what the head has not kept is sent again to the next
-// one, before `synced`, which tells what lives here as it is after all that; whoever watches an actor is told to each head.
+// one, before `synced`, which tells what lives here as it is after all that; whoever watches an actor is told to each head,
+// before anything else, since what the one before was to tell must not come after what the next is asked.
 
 import { ActorUnschedulableError, type EaglerayError } from '../../errors.js'
 import { limits } from '../../options.js'
@@ -163,16 +164,10 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     this.#idleMs = Math.min(limits.beatIdleMs, nodeDeadAfterMs / 4)
     this.#state = 'joined'
     this.#outbox.kept(seen)
+    const [actors, groups] = [[...this.#watches.all()], [...this.#groupWatches.all()]]
+    out.push({ is: 'sendHead', message: { is: 'watching', actors, groups } })
     for (const message of this.#outbox.all()) out.push({ is: 'sendHead', message })
-    out.push({
-      is: 'sendHead',
-      message: {
-        is: 'synced',
-        ...this.#membership.lives(),
-        watches: [...this.#watches.all()],
-        groupWatches: [...this.#groupWatches.all()],
-      },
-    })
+    out.push({ is: 'sendHead', message: { is: 'synced', ...this.#membership.lives() } })
     this.#told = ''
     out.push({ is: 'joined', clusterId, nodeDeadAfterMs })
     this.#beat(now, out)

@@ -12,5 +12,7 @@ export const keptSeeds: readonly [seed: number, what: string][] = [
   [1512, 'calls through a second handle, got by name, overtook those of the first when the head was restarted'],
   [2971, 'a death that was told twice left objects of the dead in a store'],
   [3536, 'as 1512, with two handles by name'],
+  [1054, 'what a dead process had stayed where its timer was early by the clock of the node, or a copy came late'],
   [291, 'a node declared dead while it lived'],
+  [4996, 'a head that was restarted answered a later handle before it told an earlier one what the head before had not'],
 ]

@@ -133,6 +133,24 @@ suite('a head that is killed and begun again', () => {
     assert.equal(b.node.lives().actors.length, 1)
   })
 
+  test('whoever was still to be told something hears that before others are answered', () => {
+    const { world, a, driver } = two()
+    const named = { name: 'ada', getIfExists: true }
+    const actorId = create(a, driver, 1, named)
+    world.pass(1_000)
+    const first = create(a, driver, 2, named)
+    for (let steps = 0; !JSON.stringify(world.tables.get('actors')?.get(actorId)).includes(first); steps++) {
+      assert.ok(steps < 1_000)
+      world.step(() => 0)
+    }
+    world.killHead()
+    const second = create(a, driver, 3, named)
+    world.startHead()
+    world.pass(1_000)
+    const told = a.all('actorState', driver).map(state => state.actorId)
+    assert.ok(told.indexOf(first) >= 0 && told.indexOf(first) < told.indexOf(second), `told of ${told}`)
+  })
+
   test('a numbered message has its effect once, also with a head that was begun from what the first one kept', () => {
     const { world, a, driver } = two()
     const actorId = create(a, driver, 1, { maxRestarts: 5, where: { strategy: { is: 'node', nodeId: A, soft: false }, labels: {} } })

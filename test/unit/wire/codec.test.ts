@@ -127,12 +127,11 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   routeHold: { is: 'routeHold', nodeId: 'n', held: true },
 
   register: { is: 'register', clusterId: null, node },
+  watching: { is: 'watching', actors: [['a', W]], groups: [['g', W]] },
   synced: {
     is: 'synced',
     actors: [{ actorId: 'a', incarnation: 1, workerId: W, pid: 3, gpuIds: ['0'] }],
     placing: ['b'],
-    watches: [['a', W]],
-    groupWatches: [['g', W]],
     jobs: ['00000001'],
     bundles: [{ groupId: 'g', attempt: 'a', index: 0, committed: true }],
   },
@@ -228,7 +227,7 @@ suite('control messages', () => {
       { ...messages.borrow, seqs: [1, '2'] },
       { ...messages.grant, gpuIds: [0] },
       { ...messages.view, nodes: [node, { ...node, total: null }] },
-      { ...messages.synced, watches: [['a']] },
+      { ...messages.watching, actors: [['a']] },
       { ...messages.toHead, event: { is: 'processDied', workerId: W } },
       { ...messages.toNode, event: { is: 'unknown' } },
       { ...messages.forHead, message: { is: 'actorWatch' } },

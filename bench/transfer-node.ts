@@ -61,10 +61,7 @@ const stream = createServer(socket => {
 })
 await new Promise<void>(resolve => stream.listen(0, '127.0.0.1', resolve))
 
-process.on('message', (message: ToNode | { drop: string }) => {
-  if ('drop' in message) store.delete(message.drop)
-  else transfer.heard(message.from, message.message)
-})
+process.on('message', ({ from, message }: ToNode) => transfer.heard(from, message))
 process.on('disconnect', () => {
   transfer.close()
   store.close()

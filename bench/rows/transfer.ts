@@ -65,7 +65,7 @@ class Nodes {
     await Promise.race([Promise.all(to.map(i => this.#want(i, id))), this.#death])
     for (const i of to) {
       this.#tell(i, this.#process(i), { is: 'pullEnd', id })
-      this.#children[i]?.send({ drop: id })
+      this.#tell(i, OWNER, { is: 'free', ids: [id] })
     }
   }
 

@@ -46,6 +46,13 @@ export class Pins {
     if (this.pins.get(id)?.users === 0) this.end(id)
   }
 
+  /** Memory is short: views that nobody uses end. Gives whether there were any. */
+  endIdle(): boolean {
+    const idle = [...this.pins].filter(([, { users }]) => users === 0)
+    for (const [id] of idle) this.end(id)
+    return idle.length > 0
+  }
+
   close(): void {
     for (const id of [...this.pins.keys()]) this.end(id)
   }

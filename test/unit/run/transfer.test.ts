@@ -133,6 +133,20 @@ suite('transfer of objects', () => {
     }
   })
 
+  test('what was read a moment ago makes room at once, without a collection', async () => {
+    await start({ nodes: 3, capacityBytes: 32 * MB })
+    const [a, b, c] = [cluster.at(0), cluster.at(1), cluster.at(2)]
+    const [first, second] = [cluster.put(a, pattern(20 * MB, 1)), cluster.put(c, pattern(20 * MB, 2))]
+    cluster.want(b, first)
+    assert.equal(await cluster.answer(b, first), null)
+    cluster.unwant(b, first)
+    // Not by way of the node, so that its view lingers.
+    b.store.delete(cluster.id(first))
+    cluster.want(b, second)
+    assert.equal(await cluster.answer(b, second), null)
+    assert.equal(b.collects, 0)
+  })
+
   test('what is on disk is served, and what memory has no room for is put there', async () => {
     await start({ nodes: 2, capacityBytes: 16 * MB, spill: true })
     const [a, b] = [cluster.at(0), cluster.at(1)]

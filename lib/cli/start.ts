@@ -4,6 +4,7 @@
 import { join } from 'node:path'
 import { checkLabels } from '../api/strategy.js'
 import { checkResources } from '../api/task-options.js'
+import { endpoint } from '../io/endpoint.js'
 import type { StartOptions } from '../run/bootstrap.js'
 import {
   checkedAddress,
@@ -22,6 +23,7 @@ import {
 } from '../run/cluster-home.js'
 import { type RunningHead, type RunningNode, startHead, startNode } from '../run/cluster-start.js'
 import { describeExit } from '../run/launch.js'
+import { allAddresses, reachableAddress } from '../run/reachable.js'
 import { type Command, Failure, numberOf, objectOf, print, textOf, UsageError, type Values } from './command.js'
 
 const DEFAULT_PORT = 6390
@@ -43,7 +45,12 @@ export const start: Command = {
     host: {
       type: 'string',
       value: 'ADDRESS',
-      help: 'of this machine, at which others reach it. Default: 127.0.0.1, so that no other machine does',
+      help: 'of this machine, at which others reach it; 0.0.0.0 or :: for all it has. Default: 127.0.0.1, so that no other machine does',
+    },
+    advertise: {
+      type: 'string',
+      value: 'ADDRESS',
+      help: 'what others are told in place of --host. Default with 0.0.0.0 or ::: the address by which this machine reaches the head, or, of a head, the way out',
     },
     storage: {
       type: 'string',
@@ -78,16 +85,17 @@ async function run(values: Values): Promise<number> {
 
 async function startCluster(values: Values): Promise<number> {
   const home = clusterHome()
-  const host = hostIn(values)
+  const { host, advertised } = await hostsIn(values, null)
   const port = numberOf(values, 'port') ?? DEFAULT_PORT
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UsageError(`--port must be a port number, not ${port}`)
   sweepRecords(home)
-  const there = liveHeads(home).find(head => head.address === `${host}:${port}`)
+  const there = liveHeads(home).find(head => head.address === endpoint(advertised, port).replace('tcp://', ''))
   if (there !== undefined) throw new Failure(`a head runs at ${there.address} already (pid ${there.pid}); \`eagleray stop\` ends it`)
   const nodeOptions = nodeOptionsIn(values)
   const storageDir = ownStorage(values, home, host, port)
   const head = await startHead(homeFolder(home, 'logs'), {
     host,
+    advertised: told(host, advertised),
     port,
     storage: textOf(values, 'storage') ?? (storageDir === null ? 'memory' : `file:${storageDir}`),
     token: ownToken(home),
@@ -147,9 +155,10 @@ function nodeOptionsIn(values: Values): StartOptions {
   return options
 }
 
-function nodeFor(values: Values, options: StartOptions, head: string, token: string, withHead: boolean): Promise<RunningNode> {
+async function nodeFor(values: Values, options: StartOptions, head: string, token: string, withHead: boolean): Promise<RunningNode> {
   const home = clusterHome()
-  const joining = { head, host: hostIn(values), token, home, listed: true, withHead }
+  const { host, advertised } = await hostsIn(values, head)
+  const joining = { head, host, advertised: told(host, advertised), token, home, listed: true, withHead }
   return startNode(options, joining, lifeIn(values), homeFolder(home, 'logs'))
 }
 
@@ -160,12 +169,21 @@ function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], u
   }
 }
 
-function hostIn(values: Values): string {
+/** Where to listen, and what others are told. `head`: to which it must be of use, host:port; null: of a head itself. */
+async function hostsIn(values: Values, head: string | null): Promise<{ host: string; advertised: string }> {
   const host = textOf(values, 'host') ?? '127.0.0.1'
-  if (host === '0.0.0.0' || host === '::' || host === '*')
-    throw new UsageError(`--host must be an address of this machine that others can reach, not ${host}`)
-  return host
+  const named = textOf(values, 'advertise')
+  if (named !== undefined && allAddresses(named) !== null)
+    throw new UsageError(`--advertise must be an address at which others reach this machine, not ${named}`)
+  const families = allAddresses(host)
+  if (families === null) return { host, advertised: named ?? host }
+  const advertised = named ?? (await reachableAddress(families, head))
+  if (advertised === null)
+    throw new UsageError(`--host ${host} is all addresses of this machine, which has none that others reach: name one with --advertise`)
+  return { host: families.length === 1 ? '0.0.0.0' : '::', advertised }
 }
+
+const told = (host: string, advertised: string): string | undefined => (advertised === host ? undefined : advertised)
 
 const lifeIn = (values: Values): 'stdin' | 'own' => (values.block === true ? 'stdin' : 'own')
 

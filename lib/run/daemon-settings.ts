@@ -18,6 +18,8 @@ export interface JoinSettings {
   head: string
   /** The name or number of this machine's address that the node listens at. */
   host: string
+  /** What others are told in place of it, where it is all addresses of this machine or no other knows it by that. */
+  advertised?: string | undefined
   /** Of the cluster. */
   token: string
   /** Where drivers look for nodes of this machine (cluster-home.ts). */

@@ -9,6 +9,8 @@ export const HEAD_ENV = 'EAGLERAY_HEAD'
 export interface HeadSettings {
   /** Where it listens. Port 0: one that is free. */
   host: string
+  /** What others are told in place of it. */
+  advertised?: string | undefined
   port: number
   /** Where it keeps its tables: 'memory', 'file:DIR' or 'redis://…'. */
   storage: string

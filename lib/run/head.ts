@@ -30,7 +30,7 @@ run(settings).catch((error: Error) => {
   process.exit(1)
 })
 
-async function run({ host, port, token, storage: name, nodeDeadAfterMs, life }: HeadSettings): Promise<void> {
+async function run({ host, advertised, port, token, storage: name, nodeDeadAfterMs, life }: HeadSettings): Promise<void> {
   const storage = openStorage(name)
   const tables = await storage.load()
   const clusterId = await clusterOf(tables, storage)
@@ -46,7 +46,7 @@ async function run({ host, port, token, storage: name, nodeDeadAfterMs, life }: 
   }
   const shell = new HeadShell({ head, storage, onFailure: failed })
   const { zmqTransport } = await import('../io/zmq/transport.js')
-  const transport = await zmqTransport({ id: HEAD_NODE, daemonId: HEAD_ID, token, host, port, listener: shell })
+  const transport = await zmqTransport({ id: HEAD_NODE, daemonId: HEAD_ID, token, host, advertised, port, listener: shell })
   const end = async (reason: string): Promise<void> => {
     process.stderr.write(`eagleray: the head ends: ${reason}\n`)
     await shell.end()

@@ -5,6 +5,7 @@ import { nodeOf } from '../ids.js'
 import type { DataChannel, DataListener, DataOptions, Question } from '../io/data/channel.js'
 import type { Transport } from '../io/transport.js'
 import type { NodeId, WorkerId } from '../wire/messages.js'
+import type { JoinSettings } from './daemon-settings.js'
 import { Relay } from './relay.js'
 
 export interface Links {
@@ -33,14 +34,15 @@ export class DataPort implements DataListener {
 }
 
 /** Listens at `host` for the other nodes of the cluster with that token. ZeroMQ is loaded only here. */
-export async function openLinks(daemonId: WorkerId, { token, host }: { token: string; host: string }): Promise<Links> {
+export async function openLinks(daemonId: WorkerId, joining: Pick<JoinSettings, 'token' | 'host' | 'advertised'>): Promise<Links> {
+  const { token, host, advertised } = joining
   const { zmqTransport } = await import('../io/zmq/transport.js')
   const id = nodeOf(daemonId)
   const relay = new Relay(daemonId)
   const data = new DataPort()
-  data.channel = await dataChannel({ nodeId: id, token, host, listener: data })
+  data.channel = await dataChannel({ nodeId: id, token, host, advertised, listener: data })
   try {
-    return { relay, transport: await zmqTransport({ id, daemonId, token, host, listener: relay }), data }
+    return { relay, transport: await zmqTransport({ id, daemonId, token, host, advertised, listener: relay }), data }
   } catch (error) {
     data.channel.close()
     throw error

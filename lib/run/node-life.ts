@@ -80,7 +80,7 @@ async function run(settings: DaemonSettings, place: Place, entry: ClusterEntry |
   const { total, gpuIds, labels, job, founded, prestart, environment } = settings
   const token = randomBytes(16).toString('hex')
   const { sessionDir, storePath, lockPath, spillPath } = session
-  const nodeIp = settings.join?.host ?? '127.0.0.1'
+  const nodeIp = settings.join?.advertised ?? settings.join?.host ?? '127.0.0.1'
   const daemonId = store.workerId
   const node = new Node({ nodeId, nodeIp, sessionDir, token, total, gpuIds, labels, job, founded, prestart, environment })
   const report = { storePath, spillPath, sessionDir, lockPath, nodeId, daemonId, token, warning }

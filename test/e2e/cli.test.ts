@@ -80,7 +80,7 @@ suite('the command line', function () {
     await fails(2, /--port is for --head/, 'start', '--address', 'h:1', '--port', '3')
     await fails(2, /host:port/, 'start', '--address', 'h')
     await fails(2, /--num-cpus must be a number/, 'start', '--head', '--num-cpus', 'x')
-    await fails(2, /--host must be an address/, 'start', '--head', '--host', '0.0.0.0')
+    await fails(2, /--advertise must be an address/, 'start', '--head', '--host', '0.0.0.0', '--advertise', '::')
     await fails(2, /--resources must be a JSON object/, 'start', '--head', '--resources', '[1]')
     await fails(2, /there are no "things"/, 'list', 'things')
     await fails(2, /list takes/, 'list')

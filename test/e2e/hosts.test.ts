@@ -36,10 +36,10 @@ suite('two hosts', function () {
     // Namespaces need root and the Debian package iproute2.
     if (hosts === null) return this.skip()
     const [a, b] = hosts
-    const small = ['--num-cpus', '1', '--object-store-bytes', String(64 << 20), '--host']
+    const small = ['--num-cpus', '1', '--object-store-bytes', String(64 << 20), '--host', '0.0.0.0']
     const here = ['--storage', 'memory', '--node-timeout-ms', String(TIMEOUT_MS), '--resources', '{"here":1}']
-    await eagleray(a, 'start', '--head', ...small, a.address, ...here)
-    await eagleray(b, 'start', '--address', `${a.address}:6390`, ...small, b.address, '--resources', '{"there":1}')
+    await eagleray(a, 'start', '--head', ...small, ...here)
+    await eagleray(b, 'start', '--address', `${a.address}:6390`, ...small, '--resources', '{"there":1}')
     program = startProgram('two-hosts.mjs', { under: a.under, env: a.env(token) })
     await program.line(/attached/)
   })
@@ -50,6 +50,14 @@ suite('two hosts', function () {
     for (const host of hosts) await host.run([process.execPath, CLI, 'stop'], host.env(token))
     endPrograms()
     for (const host of hosts) host.remove()
+  })
+
+  test('each listens at all its addresses, and tells the other that by which it is reached', async () => {
+    const told = (await answer('addresses')) as string[]
+    assert.deepEqual(
+      told.sort(),
+      (hosts as [Host, Host]).map(host => host.address),
+    )
   })
 
   test('tasks, actors and large values on the other host', async () => {

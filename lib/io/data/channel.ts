@@ -74,6 +74,8 @@ export interface DataOptions {
   token: string
   /** The interface that is listened on, and the port; 0: any. The default is '127.0.0.1' and any. */
   host?: string
+  /** What other nodes are told in place of `host`. */
+  advertised?: string | undefined
   port?: number
   listener: DataListener
   /** How long a handshake may take, and how long bytes that are due may not come (ms). */

@@ -4,19 +4,20 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { limits } from '../../options.js'
 import type { NodeId } from '../../wire/messages.js'
+import { endpoint } from '../endpoint.js'
 import type { DataChannel, DataOptions, DataPeer, Piece, Sink, Timing } from './channel.js'
 import { type DataKey, dataKey } from './handshake.js'
 import { TcpSource } from './tcp-source.js'
 import { TcpVisitor } from './tcp-visitor.js'
 
 export async function tcpChannel(options: DataOptions): Promise<DataChannel> {
-  const { host = '127.0.0.1', port = 0 } = options
+  const { host = '127.0.0.1', port = 0, advertised = host } = options
   const server = createServer({ noDelay: true })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen({ host, port }, resolve)
   })
-  return new TcpChannel(options, server, host)
+  return new TcpChannel(options, server, advertised)
 }
 
 class TcpChannel implements DataChannel {
@@ -29,10 +30,10 @@ class TcpChannel implements DataChannel {
   constructor(
     private readonly options: DataOptions,
     private readonly server: Server,
-    host: string,
+    advertised: string,
   ) {
     const { port } = server.address() as { port: number }
-    this.address = `tcp://${host.includes(':') ? `[${host}]` : host}:${port}`
+    this.address = endpoint(advertised, port)
     this.#key = dataKey(options.token)
     const { nodeId, handshakeMs = limits.dataHandshakeMs, stallMs = limits.dataStallMs } = options
     this.#timing = { nodeId, handshakeMs, stallMs }

@@ -9,6 +9,7 @@
 
 import { limits } from '../../options.js'
 import type { NodeId } from '../../wire/messages.js'
+import { advertisedEndpoint, endpoint } from '../endpoint.js'
 import { type Zmq, type ZmqContext, zmqContext } from '../zmq/context.js'
 import type { DataChannel, DataOptions, DataPeer, Failure, Piece, Sink } from './channel.js'
 import { ANSWER, ANSWER_HEAD_BYTES, QUESTION_BYTES, readAnswerHead, readQuestion, writeAnswerHead, writeQuestion } from './tcp-frames.js'
@@ -22,9 +23,15 @@ const FAREWELL_MS = 200
 export async function zmqDataChannel(options: DataOptions): Promise<DataChannel> {
   const { host = '127.0.0.1', port = 0, token } = options
   const shared = await zmqContext(token)
-  const router = new shared.zmq.Router({ ...shared.server, mandatory: true, sendTimeout: -1, maxMessageSize: 1024 })
+  const router = new shared.zmq.Router({
+    ...shared.server,
+    mandatory: true,
+    sendTimeout: -1,
+    maxMessageSize: 1024,
+    ipv6: host.includes(':'),
+  })
   try {
-    await router.bind(`tcp://${host.includes(':') ? `[${host}]` : host}:${port === 0 ? '*' : port}`)
+    await router.bind(endpoint(host, port === 0 ? '*' : port))
   } catch (error) {
     router.close()
     shared.close()
@@ -58,7 +65,7 @@ class ZmqDataChannel implements DataChannel {
     private readonly shared: ZmqContext,
     private readonly router: Zmq.Router,
   ) {
-    this.address = router.lastEndpoint ?? ''
+    this.address = advertisedEndpoint(router.lastEndpoint ?? '', options.advertised)
     router.events.on('handshake:error:auth', ({ address, error }) =>
       this.#refused(address, `the key is not the cluster's (${error.message})`),
     )
@@ -181,6 +188,7 @@ class Source {
       ...client,
       sendTimeout: -1,
       immediate: true,
+      ipv6: peer.address.includes('['),
       linger: FAREWELL_MS,
       maxMessageSize: limits.pieceBytes + ENCRYPTION_BYTES,
     })

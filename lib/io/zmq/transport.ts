@@ -7,6 +7,7 @@ import { randomInt } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { limits } from '../../options.js'
 import type { NodeId, WorkerId } from '../../wire/messages.js'
+import { advertisedEndpoint, endpoint } from '../endpoint.js'
 import { type Clock, type Connection, LinkTable } from '../link-table.js'
 import type { Transport, TransportListener } from '../transport.js'
 import { plainBytes, retried, type Zmq, type ZmqContext, zmqContext } from './context.js'
@@ -19,6 +20,8 @@ export interface ZmqOptions {
   token: string | null
   /** The name or number of this machine's address that is listened at, and the port; 0: any. The default is '127.0.0.1' and any. */
   host?: string
+  /** What others are told in place of `host`. */
+  advertised?: string | undefined
   port?: number
   listener: TransportListener
 }
@@ -39,7 +42,7 @@ export async function zmqTransport(options: ZmqOptions): Promise<Transport> {
   const shared = await zmqContext(token)
   const router = new shared.zmq.Router({ ...shared.server, mandatory: true, ipv6: family === 6 })
   try {
-    await router.bind(`tcp://${family === 6 ? `[${address}]` : address}:${port === 0 ? '*' : port}`)
+    await router.bind(endpoint(address, port === 0 ? '*' : port))
   } catch (error) {
     router.close()
     shared.close()
@@ -80,7 +83,7 @@ class ZmqTransport implements Transport {
     private readonly shared: ZmqContext,
     private readonly router: Zmq.Router,
   ) {
-    this.address = router.lastEndpoint ?? ''
+    this.address = advertisedEndpoint(router.lastEndpoint ?? '', options.advertised)
     const { id, daemonId, listener } = options
     const dialler = { dial: (address: string) => this.#dial(address) }
     this.#table = new LinkTable({ id, daemonId, address: this.address }, listener, dialler, clock, () => randomInt(1, 2 ** 32))

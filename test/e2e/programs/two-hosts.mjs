@@ -27,6 +27,7 @@ const does = {
   },
   answers: async () => get(calls),
   large: async length => get(sum.remote(fill.remote(Number(length)))),
+  addresses: async () => (await nodes()).map(({ address }) => address.replace(/:\d+$/, '')),
   alive: async () => (await nodes()).map(({ nodeId, alive }) => [nodeId, alive]),
 }
 

@@ -18,6 +18,7 @@ import { actorRows } from './rows/actors.js'
 import { asyncActorRows } from './rows/async-actors.js'
 import { callRows } from './rows/calls.js'
 import { channelRows } from './rows/channel.js'
+import { clusterRows } from './rows/cluster.js'
 import { linkRows } from './rows/links.js'
 import { objectRows } from './rows/objects.js'
 import { placementGroupRows } from './rows/placement-groups.js'
@@ -36,13 +37,13 @@ const usage = `npm run bench -- [options]
   --json [FILE]          write the figures to FILE (bench/results/latest.json)`
 
 const peers: Record<string, { peer: Peer; groups: Group[] }> = {
-  ray: { peer: ray, groups: ['ray microbenchmark', 'start-up'] },
+  ray: { peer: ray, groups: ['ray microbenchmark', 'start-up', 'cluster'] },
   piscina: { peer: piscina, groups: ['calls'] },
   lmdb: { peer: lmdb, groups: ['store'] },
 }
 
 /** Rows that need no cluster, and rows that share one. */
-const alone: Row[] = [...storeRows, ...channelRows, ...linkRows, ...transferRows]
+const alone: Row[] = [...storeRows, ...channelRows, ...linkRows, ...transferRows, ...clusterRows]
 const inSession: Row[] = [...objectRows, ...taskRows, ...actorRows, ...asyncActorRows, ...placementGroupRows, ...callRows]
 
 function parse(args: string[]) {

@@ -7,7 +7,7 @@ export type Unit = '/s' | 'GB/s' | 'ms' | 'us' | 'MB'
 export const lessIsBetter = (unit: Unit): boolean => unit === 'ms' || unit === 'us' || unit === 'MB'
 
 /** The rows belong to groups; geometric means are taken within one. */
-export type Group = 'ray microbenchmark' | 'store' | 'channel' | 'links' | 'transfer' | 'calls' | 'start-up'
+export type Group = 'ray microbenchmark' | 'store' | 'channel' | 'links' | 'transfer' | 'cluster' | 'calls' | 'start-up'
 
 export interface Running {
   run(): unknown

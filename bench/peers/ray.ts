@@ -6,13 +6,16 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { type Measured, median } from '../row.js'
+import { type Group, type Measured, median, type Unit } from '../row.js'
 import { startupRowNames } from '../rows/startup.js'
 import { type Peer, PeerMissing, type PeerOptions, type PeerResult } from './peer.js'
 
 const script = fileURLToPath(new URL('ray.py', import.meta.url))
 
-type Line = { name: string; rounds: number[] } | { startup: Record<string, number> } | { version: string; python: string }
+type Line =
+  | { name: string; group: Group; unit: Unit; rounds: number[] }
+  | { startup: Record<string, number> }
+  | { version: string; python: string }
 
 /** The Python that can import ray: named by the `ray` program's first line, or beside it. RAY_BIN may also be a Python. */
 function findPython(): string {
@@ -60,12 +63,14 @@ export const ray: Peer = {
       if ('version' in line) version = `${line.version}, Python ${line.python}`
       else if ('startup' in line) startups.push(line.startup)
       else {
-        rows.push({ name: line.name, group: 'ray microbenchmark', unit: '/s', value: median(line.rounds), rounds: line.rounds })
-        console.error(`  ray · ${line.name}: ${median(line.rounds).toPrecision(4)} /s`)
+        const value = median(line.rounds)
+        rows.push({ ...line, value })
+        console.error(`  ray · ${line.name}: ${value.toPrecision(4)} ${line.unit}`)
       }
     }
     await runScript(python, ['version'], onLine)
-    await runScript(python, ['micro', String(timing.rounds), String(timing.roundMs / 1000), filter], onLine)
+    for (const part of ['micro', 'cluster'])
+      await runScript(python, [part, String(timing.rounds), String(timing.roundMs / 1000), filter], onLine)
     for (let i = 0; i < startupRuns; i++) await runScript(python, ['startup'], onLine)
     for (const [name, unit] of startups.length > 0 ? startupRowNames : []) {
       const rounds = startups.map(run => run[name] ?? Number.NaN)

@@ -25,7 +25,11 @@ export class Drafts {
   /** Of detours that are over. */
   private readonly buffers: Uint8Array[] = []
 
-  constructor(private readonly store: NativeStore) {}
+  constructor(
+    private readonly store: NativeStore,
+    /** Gives up memory that this process only keeps in case. Gives whether there was any. */
+    private readonly letGo: () => boolean,
+  ) {}
 
   /** Reserves memory for a copy, which is the first thing to go when memory is short; on disk where memory has no room. */
   make(id: string, sizeBytes: number): Made {
@@ -112,7 +116,7 @@ export class Drafts {
       return this.store.create(id, sizeBytes, true)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ERR_EAGLERAY_OBJECT_STORE_FULL') throw error
-      return this.store.create(id, sizeBytes, false)
+      return this.letGo() ? this.create(id, sizeBytes) : this.store.create(id, sizeBytes, false)
     }
   }
 }

@@ -57,7 +57,7 @@ export class Transfer implements DataListener {
     this.#nodeId = nodeOf(store.workerId)
     this.#pulls = new Pulls(this.#nodeId, Math.floor(store.stats().capacityBytes * limits.pullShare))
     this.#pins = new Pins(store)
-    this.#drafts = new Drafts(store)
+    this.#drafts = new Drafts(store, () => this.#pins.endIdle())
   }
 
   /** This node is one of several. */
@@ -191,7 +191,7 @@ export class Transfer implements DataListener {
         return
       }
       case 'make':
-        return this.#pull(this.#make(effect.id, effect.sizeBytes))
+        return this.#pull(this.#drafts.make(effect.id, effect.sizeBytes))
       case 'fetch':
         return this.#fetch(effect)
       case 'seal':
@@ -217,13 +217,6 @@ export class Transfer implements DataListener {
       case 'collect':
         return this.host.collect()
     }
-  }
-
-  #make(id: string, sizeBytes: number): PullEvent {
-    const made = this.#drafts.make(id, sizeBytes)
-    // What lingers here may be all that keeps the memory of copies that are gone.
-    if (made.is === 'noRoom' && made.error === null && this.#pins.endIdle()) return this.#drafts.make(id, sizeBytes)
-    return made
   }
 
   #fetch({ id, source, piece, offset, length }: Extract<PullEffect, { is: 'fetch' }>): void {

@@ -17,6 +17,8 @@ export interface Refusal {
   /** Of the peer, as far as it is known. */
   address: string
   id: NodeId | null
+  /** It ended our connections before their handshake: it does not know our key, or is no such peer. */
+  turnedAway?: boolean
 }
 
 export interface TransportListener {

@@ -4,7 +4,7 @@
 
 import { closeSync, openSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { ClusterConnectionError } from '../errors.js'
+import { AuthenticationError, ClusterConnectionError } from '../errors.js'
 import { HEAD_PROGRAM, NODE_PROGRAM } from '../own-files.js'
 import type { NodeId } from '../wire/messages.js'
 import { daemonSettings, type StartOptions } from './bootstrap.js'
@@ -16,6 +16,8 @@ import { removeSession } from './session.js'
 
 /** How long a process that was asked to end may take before it is killed (ms). */
 const STOP_MS = 10_000
+/** What a program that does not start says of why. */
+const AUTHENTICATION = 'ERR_EAGLERAY_AUTHENTICATION'
 
 interface Running {
   pid: number
@@ -53,7 +55,7 @@ export async function startHead(logs: string | null, settings: HeadSettings): Pr
 
 /**
  * Starts a node that joins a cluster. Resolves when its head knows it. Throws RangeError for resources that cannot be; rejects with
- * ClusterConnectionError when it does not come up. What it has in files goes when it has ended, as long as this process lives.
+ * AuthenticationError when the head has another token, ClusterConnectionError when it does not come up otherwise. What it has in files goes when it has ended, as long as this process lives.
  */
 export async function startNode(options: StartOptions, joining: JoinSettings, life: Life, logs: string | null): Promise<RunningNode> {
   const settings: DaemonSettings = { ...daemonSettings(options), join: joining, life }
@@ -86,7 +88,8 @@ async function started<Ready extends { ok: true }>(
   const report = await reportOf<Ready>(launched)
   if (!report.ok) {
     child.kill('SIGKILL')
-    throw new ClusterConnectionError(`${what} did not start: ${report.message}`)
+    const text = `${what} did not start: ${report.message}`
+    throw report.code === AUTHENTICATION ? new AuthenticationError(text) : new ClusterConnectionError(text)
   }
   const handles = handlesOf(child)
   handles.forEach(handle => void handle.unref())

@@ -27,7 +27,7 @@ export interface MembershipHooks {
   /** The cluster goes on without this node. */
   fenced(why: string): void
   /** The head does not let this node in, or none is there that would. */
-  refused(why: string): void
+  refused(refusal: Refusal): void
 }
 
 export class Membership {
@@ -106,7 +106,7 @@ export class Membership {
     else relay.openNode({ nodeId, address })
   }
 
-  #refused({ address, id, why }: Refusal): void {
-    if (address === this.#headAddress || id === HEAD_NODE) this.#hooks.refused(why)
+  #refused(refusal: Refusal): void {
+    if (refusal.address === this.#headAddress || refusal.id === HEAD_NODE) this.#hooks.refused(refusal)
   }
 }

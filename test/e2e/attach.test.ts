@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { existsSync, realpathSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { AuthenticationError, ClusterConnectionError, get, init, NodeDiedError, remote, shutdown, state } from 'eagleray'
 import { clusterHome, liveNodes, writeRecord } from '#lib/run/cluster-home.js'
@@ -13,8 +14,8 @@ suite('attaching', () => {
   let head: RunningHead
   let node: RunningNode
   let ADDRESS: string
-  const start = (): Promise<RunningNode> => {
-    const joining = { head: ADDRESS, host: '127.0.0.1', token: 'secret', home: clusterHome(), listed: true, withHead: true }
+  const start = (token = 'secret', head = ADDRESS): Promise<RunningNode> => {
+    const joining = { head, host: '127.0.0.1', token, home: clusterHome(), listed: true, withHead: true }
     return startNode({ numCpus: 2, objectStoreBytes: 64 << 20 }, joining, 'stdin', null)
   }
 
@@ -78,6 +79,22 @@ suite('attaching', () => {
     await assert.rejects(init({ address: 'auto' }), { name: 'ClusterConnectionError', message: /2 clusters run on this machine/ })
     writeRecord(clusterHome(), 'nodes', 'liar', { ...record, address: '127.0.0.1:2', startTime: '1' })
     await assert.rejects(init({ address: '127.0.0.1:2' }), ClusterConnectionError, 'another process has that number now')
+  })
+
+  test('a node with another token hears that, and where the right one is; what is no head is told apart', async () => {
+    const why = /^The node did not start: the head at 127.* does not let this node in: its token .* EAGLERAY_TOKEN .* token in its ~/
+    await assert.rejects(start('guess'), { name: 'AuthenticationError', message: why })
+    const other = createServer(socket =>
+      socket
+        .on('error', () => {})
+        .resume()
+        .end('no'),
+    )
+    await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
+    const where = `127.0.0.1:${(other.address() as AddressInfo).port}`
+    const none = { name: 'ClusterConnectionError', message: new RegExp(`who listens at ${where} is no head of a cluster`) }
+    await assert.rejects(start('secret', where), none)
+    await new Promise(resolve => other.close(resolve))
   })
 
   test('two at once: workers, output and directories of their own', async () => {

@@ -186,7 +186,14 @@ suite('the command line', function () {
     const address = /A cluster runs at (\S+):/.exec(await fine('start', '--head', '--port', '0', ...SMALL))?.[1] as string
     process.env.EAGLERAY_TOKEN = 'wrong'
     try {
-      await fails(1, /did not start: .*(refuses this node|does not answer).*token/, 'start', '--address', address, ...SMALL)
+      await fails(
+        1,
+        /did not start: the head at .* does not let this node in: its token .*EAGLERAY_TOKEN/,
+        'start',
+        '--address',
+        address,
+        ...SMALL,
+      )
     } finally {
       delete process.env.EAGLERAY_TOKEN
     }

@@ -87,6 +87,7 @@ suite('refusals of a transport over ZeroMQ', () => {
     a.transport.open({ id: B, address: b.transport.address })
     await waitFor(() => a.refusals.length > 0 && b.refusals.length > 0, 'the refusals')
     assert.equal(a.refusals[0]?.address, b.transport.address)
+    assert.equal(a.refusals[0]?.turnedAway, true)
     assert.match(a.refusals[0]?.why ?? '', /most likely its token is another/)
     assert.match(b.refusals[0]?.why ?? '', /it has another token/)
   })

@@ -10,11 +10,11 @@ export interface DialledListener {
   connected(connection: Connection): void
   disconnected(connection: Connection, why: string): void
   heard(connection: Connection, bytes: Uint8Array): void
-  refused(why: string): void
+  refused(why: string, turnedAway: boolean): void
 }
 
 /** So often in a row a connection may end before its handshake for want of luck. */
-const TOLERATED = 2
+const TOLERATED = 1
 
 export class Dialled implements Connection {
   #dealer: Zmq.Dealer
@@ -54,7 +54,7 @@ export class Dialled implements Connection {
     try {
       retried(() => dealer.connect(this.address))
     } catch (error) {
-      this.listener.refused(`it is no address (${(error as Error).message})`)
+      this.listener.refused(`it is no address (${(error as Error).message})`, false)
     }
     void this.#receive(dealer)
     return dealer
@@ -74,15 +74,15 @@ export class Dialled implements Connection {
       return this.listener.disconnected(this, 'the connection ended')
     }
     if (this.#turnedAway >= TOLERATED)
-      this.listener.refused('it ends each connection before the handshake: most likely its token is another')
+      this.listener.refused('it ends each connection before the handshake: most likely its token is another', true)
     const [first, last] = limits.turnedAwayMs
+    // The second time tells whether it was chance, so that comes at once.
+    const pauseMs = this.#turnedAway === 0 ? 0 : Math.min(last, first * 2 ** this.#turnedAway)
+    this.#turnedAway++
     dealer.close()
-    this.#timer = setTimeout(
-      () => {
-        this.#dealer = this.#dial()
-      },
-      Math.min(last, first * 2 ** this.#turnedAway++),
-    )
+    this.#timer = setTimeout(() => {
+      this.#dealer = this.#dial()
+    }, pauseMs)
     this.#timer.unref()
   }
 

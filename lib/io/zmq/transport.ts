@@ -158,7 +158,7 @@ class ZmqTransport implements Transport {
       connected: connection => this.#table.connected(connection),
       disconnected: (connection, why) => this.#table.disconnected(connection, why),
       heard: (connection, bytes) => this.#table.heard(connection, bytes),
-      refused: why => this.#refused(address, why),
+      refused: (why, turnedAway) => this.#refused(address, why, turnedAway),
     })
   }
 
@@ -167,7 +167,7 @@ class ZmqTransport implements Transport {
     if (!this.#closed) throw error
   }
 
-  #refused(address: string, why: string): void {
-    if (!this.#closed) this.options.listener.onRefused({ why, address, id: null })
+  #refused(address: string, why: string, turnedAway = false): void {
+    if (!this.#closed) this.options.listener.onRefused({ why, address, id: null, ...(turnedAway && { turnedAway }) })
   }
 }

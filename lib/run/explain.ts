@@ -2,11 +2,15 @@
 // Why an object is not there yet: which argument, worker, resource or actor it waits for.
 
 import { placementOf } from '../core/environment.js'
+import { HEAD } from '../core/node/requests.js'
+import type { WaitingRow } from '../core/node/rows.js'
 import { ActorCall } from '../core/owner/actor-calls.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
 import { TASK, Task } from '../core/owner/task.js'
 import { describeAmounts } from '../core/resources.js'
+import { GetTimeoutError } from '../errors.js'
 import { ownerOf, seqOf } from '../ids.js'
+import type { Query } from '../wire/messages.js'
 import type { Runtime } from './runtime.js'
 
 export interface Explanation {
@@ -42,35 +46,54 @@ function explain(runtime: Runtime, entry: Entry): Explanation {
   if (entry.settled) return { objectId, state: 'ready', reason: 'the value is there', waitsFor: NOTHING }
   if (entry.owner !== null)
     return { objectId, state: 'waiting for its owner', reason: `its owner ${entry.owner} has not told of a value yet`, waitsFor: NOTHING }
-  if (entry.task instanceof Task) return again(entry.task, explainTask(runtime, objectId, entry.task))
-  if (entry.task instanceof ActorCall) return again(entry.task, explainCall(runtime, objectId, entry.task))
-  return { objectId, state: 'unknown', reason: 'nothing makes it', waitsFor: NOTHING }
+  const { task } = entry
+  if (!(task instanceof Task || task instanceof ActorCall))
+    return { objectId, state: 'unknown', reason: 'nothing makes it', waitsFor: NOTHING }
+  const explanation = task instanceof Task ? explainTask(runtime, objectId, task) : explainCall(runtime, objectId, task)
+  return { ...explanation, reason: again(task, explanation.reason) }
 }
 
 /** A value that was there and is made anew says so. */
-function again({ remaking }: Task | ActorCall, explanation: Explanation): Explanation {
-  if (remaking === null) return explanation
-  return { ...explanation, reason: `${explanation.reason}; it is run again, because what it had made was lost: ${remaking}` }
+function again({ remaking }: Task | ActorCall, reason: string): string {
+  return remaking === null ? reason : `${reason}; it is run again, because what it had made was lost: ${remaking}`
 }
 
-/** As `explainEntry`; what waits for a place in a runtime environment is asked of the node, which knows how far that is. */
+/** As `explainEntry`; its owner, the nodes where it waits for a worker and the head that places actors are asked for what they know better. */
 export async function explainFully(runtime: Runtime, entry: Entry): Promise<Explanation> {
   const explanation = explain(runtime, entry)
-  const waiting = environmentQuestion(entry)
-  if (waiting === null) return explanation
-  const rows = (await runtime.requests.query('explain', waiting.argument)) as { isSettingUp: boolean; waitsFor: string }[]
-  const row = rows.find(each => each.isSettingUp)
-  if (row === undefined) return explanation
-  return { ...explanation, state: 'waiting for its environment', reason: `${waiting.name} waits for ${row.waitsFor}` }
+  const { task, settled, owner } = entry
+  if (settled) return explanation
+  if (owner !== null) return ((await ask(runtime, 'explain', explanation.objectId)) as Explanation[])[0] ?? explanation
+  if (task instanceof Task && task.state === TASK.queued && task.retryAt === null)
+    return { ...explanation, ...(await waiting(runtime, task, task.name, task.scheduling.key)) }
+  if (!(task instanceof ActorCall) || task.unresolved > 0 || task.sent) return explanation
+  const { actorId, className, view } = task.actor
+  if (view !== null && view.phase !== 'pending' && view.phase !== 'restarting') return explanation
+  const [nowhere] = (await ask(runtime, 'placement', actorId)) as { reason: string }[]
+  if (nowhere !== undefined) return { ...explanation, reason: again(task, nowhere.reason) }
+  return { ...explanation, ...(await waiting(runtime, task, `the actor ${className}`, placementOf(actorId))) }
 }
 
-function environmentQuestion({ task, settled }: Entry): { name: string; argument: string } | null {
-  if (settled) return null
-  if (task instanceof Task && task.state === TASK.queued && task.scheduling.environment !== null)
-    return { name: task.name, argument: task.scheduling.key }
-  const actor = task instanceof ActorCall && task.unresolved === 0 && !task.sent ? task.actor : null
-  const isPending = actor !== null && (actor.view === null || actor.view.phase === 'pending' || actor.view.phase === 'restarting')
-  return isPending ? { name: `the actor ${actor.className}`, argument: placementOf(actor.actorId) } : null
+/** What the nodes know of something that waits in one of them; nothing, where it has gone on meanwhile. */
+async function waiting(
+  runtime: Runtime,
+  task: Task | ActorCall,
+  name: string,
+  argument: string,
+): Promise<Partial<Pick<Explanation, 'state' | 'reason'>>> {
+  const rows = ((await ask(runtime, 'explain', argument)) as WaitingRow[]).filter(({ owner }) => owner === runtime.self || owner === HEAD)
+  const row = rows.find(each => each.isSettingUp) ?? rows[0]
+  if (row === undefined) return {}
+  const reason = again(task, row.impossible ?? `${name} waits for ${row.waitsFor}`)
+  return row.isSettingUp ? { state: 'waiting for its environment', reason } : { reason }
+}
+
+/** No rows, where the node or the head does not answer. */
+async function ask(runtime: Runtime, what: Query['what'], argument: string): Promise<unknown[]> {
+  return runtime.requests.query(what, argument).catch(error => {
+    if (error instanceof GetTimeoutError) return []
+    throw error
+  })
 }
 
 function missing(runtime: Runtime, args: Task['args']): string[] {

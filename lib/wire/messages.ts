@@ -224,7 +224,8 @@ export interface ActorExited {
 export interface Query {
   is: 'query'
   request: number
-  what: 'nodes' | 'resources' | 'workers' | 'actors' | 'groups' | 'jobs' | 'tasks' | 'objects' | 'explain'
+  /** 'explain': why an object is not there (its id), or what waits in a class (its key) or for an actor (`placementOf`). 'placement': why an actor has no node. */
+  what: 'nodes' | 'resources' | 'workers' | 'actors' | 'groups' | 'jobs' | 'tasks' | 'objects' | 'explain' | 'placement'
   argument: string
 }
 /** A worker's answer to `ask`. */

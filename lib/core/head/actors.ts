@@ -283,6 +283,12 @@ export class Actors {
     return this.#table.all()
   }
 
+  /** Why it has no node yet, in words; null for one that has, and for one that is not known. */
+  placement(actorId: string): string | null {
+    const actor = this.#table.get(actorId)
+    return actor === undefined ? null : this.#placing.reason(actor)
+  }
+
   get(actorId: string): Actor | undefined {
     return this.#table.find(actorId)
   }

@@ -308,7 +308,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
     if (what === 'jobs') return this.jobs.rows()
     if (what === 'groups') return this.groups.rows()
     if (what === 'actors') return [...this.actors.all()].map(rowOf)
-    const actor = this.actors.get(argument)
-    return actor === undefined ? [] : [rowOf(actor)]
+    const reason = this.actors.placement(argument)
+    return reason === null ? [] : [{ reason }]
   }
 }

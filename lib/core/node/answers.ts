@@ -13,7 +13,7 @@ import * as impossible from './impossible.js'
 import type { Leases } from './leases.js'
 import type { Ledger } from './ledger.js'
 import type { Questions } from './questions.js'
-import type { Request, Requests } from './requests.js'
+import type { Requests } from './requests.js'
 import { waitingRows, workerRows } from './rows.js'
 import type { Workers } from './workers.js'
 
@@ -51,8 +51,10 @@ export class Answers {
       const whom = { processes: processes.has(owner) ? [owner] : [], daemons: daemons.filter(id => nodeOf(id) === nodeOf(owner)) }
       return questions.ask(from, request, what, argument, whom, now, out)
     }
-    const rows = what === 'explain' ? this.#waiting(argument, now) : [this.resources()]
-    out.push({ is: 'send', to: from, message: { is: 'answer', request, rows } })
+    // It may have been sent on to another node, and wait there.
+    if (what === 'explain')
+      return questions.ask(from, request, what, argument, { processes: [], daemons, rows: this.#waiting(argument, now) }, now, out)
+    out.push({ is: 'send', to: from, message: { is: 'answer', request, rows: [this.resources()] } })
   }
 
   /** What there is and what is free, as users write it. */
@@ -64,11 +66,12 @@ export class Answers {
   /** What the requests of a class, or of an actor, wait for. */
   #waiting(what: string, now: Millis): unknown[] {
     const { requests, ledger, environments, cluster, groups } = this.#parts
-    const why = (request: Request): string | null => {
-      if (groupOf(request) !== null) return groups.describe(request)
-      if (request.impossibleSince !== null) return impossible.describe(request, cluster, now)
-      return request.notHere ? 'another node that can serve it' : null
-    }
-    return waitingRows(what, requests.all(), ledger, environments, why).map(row => ({ ...row, ...this.resources() }))
+    return waitingRows(what, requests.all(), ledger, environments, {
+      why: request => {
+        if (groupOf(request) !== null) return groups.describe(request)
+        return request.notHere ? 'another node that can serve it' : null
+      },
+      impossible: request => (request.impossibleSince === null ? null : impossible.describe(request, cluster, now)),
+    })
   }
 }

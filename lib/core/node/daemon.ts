@@ -22,6 +22,9 @@ type Outside =
   | 'view'
   | 'nodeDied'
   | 'tick'
+/** What the head has the tables of. */
+export const HEAD_QUERIES: ReadonlySet<string> = new Set(['nodes', 'actors', 'groups', 'jobs', 'placement'])
+
 export type DaemonEvent = Extract<NodeEvent, { is: Outside }>
 export type DaemonEffect = Exclude<NodeEffect, { is: 'toHead' }>
 
@@ -54,16 +57,7 @@ export class Daemon implements Machine<DaemonEvent, DaemonEffect> {
 
   #isForHead({ from, message }: Extract<DaemonEvent, { is: 'message' }>): boolean {
     if (!this.node.knows(from)) return false
-    if (message.is === 'query') {
-      const { what, argument } = message
-      return (
-        what === 'nodes' ||
-        what === 'actors' ||
-        what === 'groups' ||
-        what === 'jobs' ||
-        (what === 'explain' && this.head.actors.get(argument) !== undefined)
-      )
-    }
+    if (message.is === 'query') return HEAD_QUERIES.has(message.what)
     return message.is.startsWith('actor') || message.is.startsWith('group') || message.is.startsWith('kv')
   }
 

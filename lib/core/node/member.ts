@@ -5,7 +5,7 @@
 import type { EaglerayError } from '../../errors.js'
 import type { Control, NodeDied, NodeView, View } from '../../wire/messages.js'
 import type { Machine, Millis } from '../machine.js'
-import type { DaemonEffect, DaemonEvent } from './daemon.js'
+import { type DaemonEffect, type DaemonEvent, HEAD_QUERIES } from './daemon.js'
 import type { HeadToNode, NodeEffect } from './events.js'
 import { HeadLink, type HeadLinkEffect, type HeadLinkEvent } from './head-link.js'
 import type { Node } from './node.js'
@@ -104,6 +104,6 @@ export class Member implements Machine<MemberEvent, MemberEffect> {
 
 /** What the head decides, or has the tables of. */
 function isForHead(message: Control): boolean {
-  if (message.is === 'query') return ['nodes', 'actors', 'groups', 'jobs'].includes(message.what)
+  if (message.is === 'query') return HEAD_QUERIES.has(message.what)
   return message.is === 'drainNode' || /^(actor|group|kv)/.test(message.is)
 }

@@ -29,34 +29,48 @@ export interface WaitingRow {
   owner: WorkerId
   name: string
   count: number
-  /** In words. */
+  /** In words: the end of a sentence. */
   waitsFor: string
+  /** A whole sentence, when it can never be served; else null. */
+  impossible: string | null
   /** Its runtime environment is not ready. */
   isSettingUp: boolean
 }
 
-/** Why it is not served, other than for resources or a worker here, in words. */
-type Why = (request: Request) => string | null
+/** Why it is not served, other than for resources or a worker here. */
+export interface Elsewhere {
+  /** What it waits for, in words. */
+  why(request: Request): string | null
+  /** That no node can ever serve it, as a sentence. */
+  impossible(request: Request): string | null
+}
 
 /** `what`: the key of a class, or `placementOf` an actor. */
-export function waitingRows(what: string, requests: Iterable<Request>, ledger: Ledger, environments: Environments, why: Why): WaitingRow[] {
+export function waitingRows(
+  what: string,
+  requests: Iterable<Request>,
+  ledger: Ledger,
+  environments: Environments,
+  elsewhere: Elsewhere,
+): WaitingRow[] {
   const rows: WaitingRow[] = []
   for (const request of requests) {
     const { actor, key, environment, owner, name, count } = request
     if ((actor === null ? key : placementOf(actor.actorId)) !== what) continue
     const isSettingUp = !environments.isReady(environment)
-    rows.push({ owner, name, count, waitsFor: reasonOf(request, ledger, environments, why), isSettingUp })
+    const waitsFor = reasonOf(request, ledger, environments, elsewhere)
+    rows.push({ owner, name, count, waitsFor, impossible: elsewhere.impossible(request), isSettingUp })
   }
   return rows
 }
 
-function reasonOf(request: Request, ledger: Ledger, environments: Environments, why: Why): string {
+function reasonOf(request: Request, ledger: Ledger, environments: Environments, elsewhere: Elsewhere): string {
   const { environment } = request
   if (environment !== null && !environments.isReady(environment)) return environments.describe(environment)
-  const reason = why(request)
+  const reason = elsewhere.why(request)
   if (reason !== null) return reason
   const lacking = ledger.lacking(request.need)
-  if (lacking.length > 0) return lacking.join(', ')
+  if (lacking.length > 0) return `${lacking.join(', ')}, of which its node has too little free`
   return environment === null ? 'a worker' : 'a worker process of its runtime environment'
 }
 

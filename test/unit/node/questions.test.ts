@@ -63,7 +63,26 @@ suite('questions of the state API', () => {
     const classKey = cluster.last('grant')?.classKey as string
     cluster.from(cluster.driver, { is: 'query', request: 2, what: 'explain', argument: classKey })
     const [row] = cluster.all('answer').at(-1)!.rows as { waitsFor: string; name: string; count: number }[]
-    assert.deepEqual([row?.waitsFor, row?.name, row?.count], ['CPU', 'slow', 1])
+    assert.deepEqual([row?.waitsFor, row?.name, row?.count], ['CPU, of which its node has too little free', 'slow', 1])
+  })
+
+  test('explain: what no node can ever serve says so', () => {
+    const cluster = FakeCluster.started({ resources: { CPU: 1 } })
+    cluster.want(cluster.driver, { CPU: 4 }, 1, { name: 'huge' })
+    cluster.from(cluster.driver, { is: 'query', request: 1, what: 'explain', argument: JSON.stringify([{ CPU: 4 }, false]) })
+    const [row] = cluster.last('answer')!.rows as { impossible: string }[]
+    assert.equal(row?.impossible, 'Task huge needs {CPU:4}, and this node has {CPU:1} in all, so it can never be placed')
+  })
+
+  test('explain: what was sent on to another node waits there, so its daemon is asked as well', () => {
+    const cluster = amongTwo()
+    cluster.from(cluster.driver, { is: 'query', request: 1, what: 'explain', argument: 'a class' })
+    const { request } = cluster.last('query', OTHER_DAEMON) as MessageOf<'query'>
+    assert.equal(cluster.all('answer').length, 0)
+    cluster.from(OTHER_DAEMON, { is: 'answer', request, rows: ['theirs'] })
+    assert.deepEqual(cluster.last('answer', cluster.driver)?.rows, ['theirs'])
+    cluster.from(OTHER_DAEMON, { is: 'query', request: 4, what: 'explain', argument: 'a class' })
+    assert.deepEqual(cluster.last('answer', OTHER_DAEMON)?.rows, [], 'it asks nobody else')
   })
 
   test('the daemons of other nodes are asked for the rows of theirs', () => {

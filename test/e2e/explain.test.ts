@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Why something in a cluster is not there yet: what the nodes, the head and the owner know of it.
+
+import assert from 'node:assert/strict'
+import {
+  cancel,
+  type Explanation,
+  explain,
+  get,
+  init,
+  nodes,
+  type ObjectRef,
+  placementGroup,
+  placementGroupStrategy,
+  remote,
+  removePlacementGroup,
+  shutdown,
+} from 'eagleray'
+import { Cluster } from 'eagleray/testing'
+import { passed } from './programs/by-reference.js'
+import { gate, waitFor } from './support.js'
+
+const THERE = { resources: { there: 1 } }
+class Place {
+  call(): number {
+    return 1
+  }
+}
+
+/** What explain() says once that matches. */
+function explained(ref: ObjectRef, state: Explanation['state'], pattern: RegExp): Promise<unknown> {
+  let last: Explanation | null = null
+  const matches = async (): Promise<boolean> => {
+    last = await explain(ref)
+    return last.state === state && pattern.test(last.reason)
+  }
+  return waitFor(matches, `${state}, ${pattern}`).catch(error => assert.fail(`${(error as Error).message}: ${JSON.stringify(last)}`))
+}
+
+suite('explain in a cluster', function () {
+  this.timeout(60_000)
+  let cluster: Cluster
+
+  suiteSetup(async () => {
+    cluster = await Cluster.start({ head: { numCpus: 1, labels: { zone: 'a' } } })
+    await cluster.addNode({ numCpus: 1, resources: { there: 1 }, labels: { zone: 'b' } })
+    await init({ address: cluster.address })
+    await waitFor(async () => (await nodes()).filter(node => node.alive).length === 2, 'two nodes')
+  })
+  suiteTeardown(async () => {
+    await shutdown()
+    await cluster.shutdown()
+  })
+
+  test('a task and an actor that no node can serve', async () => {
+    const task = remote(() => 1, { labelSelector: { zone: 'x' } }).remote()
+    const actor = remote(Place, { labelSelector: { zone: 'x' } }).remote()
+    await Promise.all([
+      explained(task, 'waiting for a worker', /asks for the labels {zone=x}, and no node has them/),
+      explained(actor.call.remote(), 'waiting for an actor', /Actor Place asks for the labels {zone=x}, and no node has them/),
+    ])
+    cancel(task)
+  })
+
+  test('a task in a placement group that is not there', async () => {
+    const group = placementGroup([{ there: 1 }, { there: 1 }])
+    const task = remote(() => 1, {
+      ...{ numCpus: 0, ...THERE },
+      schedulingStrategy: placementGroupStrategy({ placementGroup: group }),
+    }).remote()
+    await explained(task, 'waiting for a worker', /waits for its placement group, which is pending/)
+    removePlacementGroup(group)
+    await assert.rejects(get(task))
+  })
+
+  test('what waits on another node for what is in use there, and asked by who borrows it', async () => {
+    const door = gate()
+    const holder = remote(passed<number>, THERE).remote(door.path, 1)
+    await explained(holder, 'running', /is at worker/)
+    const task = remote(() => 2, { ...THERE, numCpus: 0, name: 'second' }).remote()
+    await explained(task, 'waiting for a worker', /^second waits for .*there, of which its node has too little free/)
+    const actor = remote(Place, THERE).remote()
+    const call = actor.call.remote()
+    await explained(call, 'waiting for an actor', /^the actor Place waits for there, of which its node has too little free/)
+    const asker = remote(async ([ref]: [ObjectRef]) => (await import('eagleray')).explain(ref), { numCpus: 0 })
+    const told = await get(asker.remote([task]))
+    assert.deepEqual([told.state, told.objectId], ['waiting for a worker', task.id])
+    door.open()
+    assert.deepEqual(await get([holder, task, call]), [1, 2, 1])
+  })
+})

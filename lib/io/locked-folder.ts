@@ -2,16 +2,17 @@
 // Folders that belong to a process: each holds a lock as long as that process lives, so that one that was killed leaves folders that
 // anybody can tell to be dead, also from another container. Whoever makes the next one beside them removes those.
 
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { native } from '../native.js'
+import { makeFolder } from './make-folder.js'
 
 /** Of folders with the files of one store's spilled objects. */
 export const SPILL_PREFIX = 'eagleray-spill-'
 
 /** A new folder, mode 0700, in `base`, which is made if it is not there. The caller removes it. */
 export function lockedFolder(base: string, prefix: string): string {
-  mkdirSync(base, { recursive: true, mode: 0o700 })
+  makeFolder(base)
   removeDead(base, prefix)
   for (;;) {
     const folder = mkdtempSync(join(base, prefix))

@@ -12,9 +12,10 @@
 // machine (the folder may be shared by several). Whoever starts a process removes the records of dead ones.
 
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
+import { makeFolder } from '../io/make-folder.js'
 import type { NodeId, WorkerId } from '../wire/messages.js'
 
 export const TOKEN_ENV = 'EAGLERAY_TOKEN'
@@ -69,7 +70,7 @@ export function checkedAddress(what: string, address: string): string {
 export function homeFolder(home: string, name: string): string {
   const path = join(home, name)
   for (const each of [home, path]) {
-    mkdirSync(each, { recursive: true, mode: 0o700 })
+    makeFolder(each)
     chmodSync(each, 0o700)
   }
   return path

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The few things that a log asks of a file system; tests put one that fails in its place.
 
-import { type FileHandle, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { makeFolder } from '../make-folder.js'
 
 export interface DiskFile {
   /** Writes all of it behind what is there. */
@@ -45,7 +46,7 @@ class RealFile implements DiskFile {
 }
 
 export const realDisk: Disk = {
-  makeFolder: async path => void (await mkdir(path, { recursive: true, mode: 0o700 })),
+  makeFolder: async path => makeFolder(path),
   names: folder => readdir(folder),
   read: path => readFile(path),
   open: async (path, isNew) => new RealFile(await open(path, isNew ? 'ax' : 'a', 0o600)),

@@ -27,6 +27,8 @@ export const limits = {
   wantMax: 256,
   /** How long an idle lease is kept for the next task of its class (ms). Ray: 500. Reclaimed at once when others wait. */
   leaseIdleMs: 200,
+  /** How long a task keeps its CPU while it waits for its arguments (ms). They are brought ahead, or soon; but one that was lost and is made again may need that very CPU. */
+  argumentsHoldMs: 1_000,
   /** How long a node that is started waits for its head to answer (ms). */
   joinMs: 8_000,
   /** How often a driver looks whether the node lives that it attached to (ms). */

@@ -193,7 +193,9 @@ export class ActorHost {
       if (args instanceof Promise)
         return this.settle(
           task,
-          args.then(values => (task.cancelled ? undefined : runInContext(context, () => this.invoke(method, values)))),
+          this.lease
+            .waitingLong(args, limits.argumentsHoldMs)
+            .then(values => (task.cancelled ? undefined : runInContext(context, () => this.invoke(method, values)))),
         )
       result = runInContext(context, () => this.invoke(method, args))
       if (isThenable(result) || references.mustWait(peer.workerId)) return this.settle(task, Promise.resolve(result))

@@ -195,7 +195,7 @@ export class Executor implements TaskRunner {
           task,
           code,
           started,
-          args.then(values => (task.cancelled ? undefined : code.fn?.(...values))),
+          this.lease.waitingLong(args, limits.argumentsHoldMs).then(values => (task.cancelled ? undefined : code.fn?.(...values))),
         )
       result = (code.fn as Function)(...args)
       if (isThenable(result)) return this.settle(task, code, started, result)

@@ -5,6 +5,8 @@ import { ACTOR_LEASE, type LeaseStart, type WorkerId } from '../wire/messages.js
 import { setAccelerators, setAssignedResources } from './accelerators.js'
 import type { Runtime } from './runtime.js'
 
+const LATE = Symbol('late')
+
 export class Lease {
   private leaseId: number | null = null
   private owner: WorkerId | null = null
@@ -84,6 +86,21 @@ export class Lease {
     } finally {
       if (turn === this.turn && --this.waits === 0) await this.resume(leaseId)
     }
+  }
+
+  /** A wait for what mostly comes soon: the CPU is kept for so many milliseconds. */
+  async waitingLong<T>(promise: Promise<T>, ms: number): Promise<T> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<typeof LATE>(resolve => {
+      timer = setTimeout(resolve, ms, LATE)
+    })
+    try {
+      const first = await Promise.race([promise, late])
+      if (first !== LATE) return first
+    } finally {
+      clearTimeout(timer)
+    }
+    return this.waiting(promise)
   }
 
   private goOn(): void {

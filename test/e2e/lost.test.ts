@@ -4,8 +4,8 @@
 
 import assert from 'node:assert/strict'
 import { ActorDiedError, get, ObjectLostError, type ObjectRef, OwnerDiedError, put, ready, remote, TaskError, wait } from 'eagleray'
-import { countRun, runsIn } from './programs/by-reference.js'
-import { begin, end, resourcesReturned, scratchPath, sessionStore } from './support.js'
+import { countRun, passed, runsIn } from './programs/by-reference.js'
+import { begin, end, gate, resourcesReturned, scratchPath, sessionStore } from './support.js'
 
 async function deleteBehind(...refs: ObjectRef<unknown>[]): Promise<void> {
   const store = await sessionStore()
@@ -103,5 +103,29 @@ suite('lost objects', () => {
       return isLost(ref)(error.cause as ObjectLostError)
     })
     await resourcesReturned()
+  })
+})
+
+suite('lost objects, and one CPU', () => {
+  suiteSetup(() => begin({ numCpus: 1 }))
+  suiteTeardown(end)
+
+  test('a task whose argument is lost before it begins lends its CPU to the one that makes that again', async () => {
+    const [path, door] = [scratchPath(), gate()]
+    const make = remote((at: string) => {
+      countRun(at)
+      return new Uint8Array(200_000).fill(2)
+    })
+    const last = remote((array: Uint8Array) => array[199_999])
+    const made = make.remote(path)
+    await wait([made])
+    // Both are sent to the one worker, where the second finds that its argument has vanished.
+    const first = remote(passed<number>).remote(door.path, 1)
+    const second = last.remote(made)
+    await deleteBehind(made)
+    door.open()
+    assert.equal(await get(second), 2)
+    await get(first)
+    assert.equal(runsIn(path), 2)
   })
 })

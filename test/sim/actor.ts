@@ -5,6 +5,7 @@
 import { NO_CLAIM } from '#lib/wire/frames.js'
 import type { ActorStart, WorkerId } from '#lib/wire/messages.js'
 import { CallOrder } from './checkers/calls.js'
+import { encodeError, Thrown } from './errors.js'
 import type { CallFrame } from './frames.js'
 import type { SimProcess } from './process.js'
 import { answerOf } from './program.js'
@@ -48,7 +49,7 @@ export class SimActor {
       this.#answering = false
       const reply = { is: 'reply', from: process.id, claim: NO_CLAIM, task: frame.task, retry: false } as const
       if (throws) {
-        const error = new TextEncoder().encode('thrown by the call')
+        const error = encodeError(new Thrown('thrown by the call'))
         process.send(from, { ...reply, status: 'error', results: [{ form: 'failed', error }], contained: null })
       } else {
         const entries = value.refs.map(ref => ref.entry)

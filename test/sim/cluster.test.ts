@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random programs on a simulated cluster under random courses of events. A failing seed comes again with SIM_SEED=…;
-// SIM_SEEDS=n runs that many, from SIM_FROM on; SIM_NODES=n has so many nodes in each.
+// SIM_SEEDS=n runs that many, from SIM_FROM on; SIM_NODES=n has so many nodes in each,
+// and SIM_SET='{…}' sets anything of test/sim/cluster/settings.ts.
 
 import assert from 'node:assert/strict'
 import { runCourse } from './cluster/course.js'
 import { keptSeeds } from './seeds/kept.js'
 
-const { SIM_SEED, SIM_NODES } = process.env
+const { SIM_SEED, SIM_NODES, SIM_SET = '{}' } = process.env
 const FROM = Number(process.env.SIM_FROM ?? 1)
 const SEEDS = Number(process.env.SIM_SEEDS ?? 2000)
-const more = SIM_NODES === undefined ? {} : { nodes: Number(SIM_NODES) }
+const more = { ...JSON.parse(SIM_SET), ...(SIM_NODES === undefined ? {} : { nodes: Number(SIM_NODES) }) }
 
 /** Gives the number of steps. */
 function run(seed: number, settings: Parameters<typeof runCourse>[1] = more): number {
   try {
     return runCourse(seed, settings)
   } catch (error) {
-    const nodes = settings?.nodes === undefined ? '' : `SIM_NODES=${settings.nodes} `
-    const again = `${nodes}SIM_SEED=${seed} npx mocha test/sim/cluster.test.ts`
+    const set = Object.keys(settings ?? {}).length === 0 ? '' : `SIM_SET='${JSON.stringify(settings)}' `
+    const again = `${set}SIM_SEED=${seed} npx mocha test/sim/cluster.test.ts`
     throw new Error(`seed ${seed}: ${(error as Error).message}\nAgain: ${again}\nKeep it in test/sim/seeds/kept.ts.`, { cause: error })
   }
 }
@@ -46,6 +47,18 @@ suite('a simulated cluster', function () {
     for (let seed = FROM; seed < FROM + SEEDS; seed++) steps += run(seed)
     console.log(`      ${steps} steps`)
   })
+
+  const loads: [string, Parameters<typeof runCourse>[1]][] = [
+    [
+      'where much vanishes',
+      { losses: 30, lost: 'made', nodes: 3, cpus: 1, depth: 4, cancels: false, workerKills: 0, nodeKills: 0, headKills: 0 },
+    ],
+    ['where nodes die', { nodes: 4, depth: 4, nodeKills: 2 }],
+  ]
+  for (const [what, settings] of loads)
+    test(`${SEEDS / 4} seeds from ${FROM}, ${what}`, () => {
+      for (let seed = FROM; seed < FROM + SEEDS / 4; seed++) run(seed, { ...settings, ...more })
+    })
 
   test('100 nodes', () => void run(2, { nodes: 100 }))
 })

@@ -4,8 +4,11 @@
 
 import type { Outcome } from '#lib/core/owner/outcome.js'
 import type { TaskReply } from '#lib/core/owner/tasks.js'
+import { ObjectStoreFullError } from '#lib/errors.js'
 import { objectId } from '#lib/ids.js'
+import { limits } from '#lib/options.js'
 import type { LeaseStart, WorkerId } from '#lib/wire/messages.js'
+import { encodeError } from './errors.js'
 import { CLAIM, type Encoded, type TaskFrame } from './frames.js'
 import { sizeOf } from './object-store.js'
 import type { Ref, SimProcess } from './process.js'
@@ -100,9 +103,21 @@ export class SimExecutor {
       return
     }
     if ('inline' in argument) return this.#load(running, [...loaded, argument.inline])
+    let waits: boolean | null = false
+    const read = (outcome: Encoded | Error): void => {
+      if (!(outcome instanceof Error)) this.#load(running, [...loaded, outcome])
+      else running.next = () => this.process.whenBorrowsAreKnown(running.from, () => this.#failed(running, outcome))
+    }
     this.process.read(argument.stored, 'argument', outcome => {
-      if (!(outcome instanceof Error)) return this.#load(running, [...loaded, outcome])
-      running.next = () => this.process.whenBorrowsAreKnown(running.from, () => this.#failed(running, new Error('an argument is lost')))
+      if (waits) this.#resume(() => read(outcome))
+      else read(outcome)
+      waits = null
+    })
+    if (waits === null) return
+    this.process.world.later(this.process.id, limits.argumentsHoldMs, () => {
+      if (waits === null) return
+      waits = true
+      this.#block()
     })
   }
 
@@ -163,28 +178,42 @@ export class SimExecutor {
     process.control(process.world.node, { is: 'unblock', leaseId: this.#leases.get(from) as number })
   }
 
-  #answered({ from, frame, cancelled }: Running, value: Value<Ref>): void {
+  #answered(running: Running, value: Value<Ref>): void {
     const { process } = this
+    const { from, frame, cancelled } = running
     if (cancelled) {
       this.#reply(from, frame, 'cancelled', [], [])
       return this.#ended()
     }
+    if (process.world.chance(0.4)) this.#store(running, value, process.world.now + limits.roomWaitMs)
+    else this.#ok(running, value, encoded => ({ form: 'plain', value: encoded }))
+  }
+
+  /** Tries until there is room, or the time is over. */
+  #store(running: Running, value: Value<Ref>, until: number): void {
+    const { world, id: self } = this.process
+    if (!world.store.isFull) {
+      const id = objectId(running.from, running.frame.task)
+      this.#ok(running, value, encoded => {
+        world.store.put(id, encoded)
+        return { form: 'stored', sizeBytes: sizeOf(id) }
+      })
+    } else if (world.now < until) world.later(self, limits.roomRetryMs, () => this.#store(running, value, until))
+    else this.#failed(running, new ObjectStoreFullError('there was no room for a result'))
+  }
+
+  #ok({ from, frame }: Running, value: Value<Ref>, outcomeOf: (encoded: Encoded) => Outcome): void {
+    const { process } = this
     const entries = value.refs.map(ref => ref.entry)
     const encoded: Encoded = process.encode(value)
     if (entries.length > 0) process.owner.references.holdForCaller(from, frame.task, entries)
-    let outcome: Outcome = { form: 'plain', value: encoded }
-    if (process.world.chance(0.4)) {
-      const id = objectId(from, frame.task)
-      process.world.store.put(id, encoded)
-      outcome = { form: 'stored', sizeBytes: sizeOf(id) }
-    }
-    this.#reply(from, frame, 'ok', [outcome], encoded.refs)
+    this.#reply(from, frame, 'ok', [outcomeOf(encoded)], encoded.refs)
     this.#ended()
   }
 
   #failed({ from, frame, cancelled }: Running, error: Error): void {
     if (cancelled) this.#reply(from, frame, 'cancelled', [], [])
-    else this.#reply(from, frame, 'error', [{ form: 'failed', error: new TextEncoder().encode(error.message) }], [])
+    else this.#reply(from, frame, 'error', [{ form: 'failed', error: encodeError(error) }], [])
     this.#ended()
   }
 

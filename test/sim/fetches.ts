@@ -6,6 +6,7 @@ import type { Effect } from '#lib/core/owner/effects.js'
 import { type Entry, STATE } from '#lib/core/owner/entry.js'
 import { objectId } from '#lib/ids.js'
 import type { Control, Located, NodeId, PullWhy } from '#lib/wire/messages.js'
+import { decodeError, encodeError } from './errors.js'
 import type { SimProcess } from './process.js'
 
 type Then = (error: Error | null) => void
@@ -42,7 +43,7 @@ export class SimFetches {
   }
 
   failed(id: string, error: Uint8Array): void {
-    for (const then of this.#take(id)) then(new Error(new TextDecoder().decode(error)))
+    for (const then of this.#take(id)) then(decodeError(error))
   }
 
   located({ to, seq, entry, nodes }: Extract<Effect, { is: 'located' }>): void {
@@ -50,7 +51,7 @@ export class SimFetches {
     if (entry?.state === STATE.pending) located.state = 'pending'
     else if (entry?.state === STATE.failed) {
       located.state = 'failed'
-      located.error = entry.error instanceof Uint8Array ? entry.error : new TextEncoder().encode((entry.error as Error).message)
+      located.error = entry.error instanceof Uint8Array ? entry.error : encodeError(entry.error as Error)
     } else if (nodes.length > 0) located.state = 'stored'
     this.process.control(to, located)
   }
@@ -64,7 +65,8 @@ export class SimFetches {
     if (entry.sizeBytes === 0) return
     this.process.world.store.delete(objectId(this.process.id, entry.seq))
     if (entry.scattered) this.free({ is: 'free', nodes: [], seqs: [entry.seq] })
-    else if (elsewhere.length > 0) this.free({ is: 'free', nodes: elsewhere, seqs: [entry.seq] })
+    // Their node may know of none of those, or not of all, as yet.
+    if (elsewhere.length > 0) this.free({ is: 'free', nodes: elsewhere, seqs: [entry.seq] })
   }
 
   #take(id: string): Then[] {

@@ -48,6 +48,8 @@ export interface Surroundings {
   /** False when there is no such process. */
   send(from: WorkerId, to: WorkerId, frame: Frame): boolean
   chance(probability: number): boolean
+  /** Calls that after so many milliseconds, unless the process has ended by then. */
+  later(process: WorkerId, ms: number, then: () => void): void
   /** Hands over everything that `from` has sent to `to`. */
   drain(from: WorkerId, to: WorkerId): void
   /** The process ends by itself. */
@@ -62,6 +64,10 @@ export interface Surroundings {
   neverRuns(task: string): void
   /** The body of that task begins. */
   begins(task: string): void
+  /** An object of that id was put: no task makes it. */
+  isPut(id: string): void
+  /** Somebody sees that failure. */
+  failed(text: string): void
   /** An object that somebody may still read is not there. */
   missing(what: string): void
 }

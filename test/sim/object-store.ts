@@ -19,6 +19,8 @@ export class ObjectStore {
   /** Objects on their way here. */
   readonly #drafts = new Set<string>()
   #inMemory = 0
+  /** Memory and disk are full of what is none of the cluster's. */
+  isFull = false
 
   constructor(private readonly capacity: number = Number.POSITIVE_INFINITY) {}
 
@@ -28,6 +30,11 @@ export class ObjectStore {
 
   ids(): Iterable<string> {
     return this.#objects.keys()
+  }
+
+  /** Those that can vanish: nobody reads them just now. */
+  unpinned(secondary: boolean): string[] {
+    return [...this.#objects].filter(([id, stored]) => stored.secondary === secondary && !this.#pinned.has(id)).map(([id]) => id)
   }
 
   read(id: string): Encoded | null {
@@ -56,7 +63,7 @@ export class ObjectStore {
 
   /** Room for an object on its way; false when all there is is in use. */
   draft(id: string): boolean {
-    if (!this.#makeRoom()) return false
+    if (this.isFull || !this.#makeRoom()) return false
     this.#drafts.add(id)
     this.#inMemory++
     return true

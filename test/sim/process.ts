@@ -9,12 +9,14 @@ import type { Lane } from '#lib/core/owner/lane.js'
 import type { Outcome } from '#lib/core/owner/outcome.js'
 import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
 import { type Argument, TASK, Task } from '#lib/core/owner/task.js'
+import { ObjectStoreFullError } from '#lib/errors.js'
 import { nodeOf, objectId } from '#lib/ids.js'
 import { NO_CLAIM } from '#lib/wire/frames.js'
 import type { Control, JobSpec, NodeDied, NodeId, PullWhy, SchedulingClass, WorkerDied, WorkerId } from '#lib/wire/messages.js'
 import { actorSpec, jobOf } from '../fakes/cluster.js'
 import { CPU } from '../fakes/owner.js'
 import { SimActor } from './actor.js'
+import { decodeError, encodeError, textOf } from './errors.js'
 import { SimExecutor } from './executor.js'
 import { SimFetches } from './fetches.js'
 import { CLAIM, type Encoded, type Frame, type SentArgument, type Surroundings } from './frames.js'
@@ -38,6 +40,8 @@ export class SimProcess implements Context<Ref> {
   readonly garbage: Ref[] = []
   /** Whose it is: a driver's own, or of the first that a worker works for. */
   job: JobSpec | null
+  /** Nodes of which it has heard that they are dead. */
+  readonly deadNodes = new Set<NodeId>()
   /** Processes that were found to be gone. */
   readonly badNews: WorkerId[] = []
   dirty = false
@@ -51,7 +55,7 @@ export class SimProcess implements Context<Ref> {
     readonly id: WorkerId,
     readonly isDriver: boolean,
   ) {
-    this.owner = new Owner(id, world.node, bytes => new Error(new TextDecoder().decode(bytes)))
+    this.owner = new Owner(id, world.node, decodeError)
     this.executor = new SimExecutor(this)
     this.fetches = new SimFetches(this)
     this.job = isDriver ? jobOf(id) : null
@@ -60,10 +64,12 @@ export class SimProcess implements Context<Ref> {
   // What bodies do -----------------------------------------------------------------------------------------------------
 
   put(value: Value<Ref>): Ref {
+    if (this.world.store.isFull) throw new ObjectStoreFullError('the store is full')
     const seq = this.owner.nextSeq(1)
     const encoded = this.encode(value)
     const id = objectId(this.id, seq)
     this.world.store.put(id, encoded)
+    this.world.isPut(id)
     const entry = this.owner.stored(seq, sizeOf(id), encoded.refs.length > 0 ? encoded.refs : null)
     return this.#ref(entry)
   }
@@ -157,7 +163,7 @@ export class SimProcess implements Context<Ref> {
   /** Calls back with the value of an entry, or its failure: now, or once it is there, in the store of this node where it is in one. */
   whenReady(entry: Entry, then: (outcome: Encoded | Error) => void): void {
     if (!entry.settled) return this.#whenSettled(entry, () => this.whenReady(entry, then))
-    if (entry.state === STATE.failed) return then(errorOf(entry))
+    if (entry.state === STATE.failed) return then(this.#seen(errorOf(entry)))
     if (entry.state === STATE.stored) return this.read(this.#idOf(entry), 'get', then)
     then(entry.plain as Encoded)
   }
@@ -174,7 +180,7 @@ export class SimProcess implements Context<Ref> {
       // It stays until this returns.
       const brought = this.world.store.read(id)
       if (error === null && brought === null) this.read(id, why, then)
-      else then(error ?? (brought as Encoded))
+      else then(error === null ? (brought as Encoded) : this.#seen(error))
     })
   }
 
@@ -183,6 +189,11 @@ export class SimProcess implements Context<Ref> {
     if (entry.settled) return
     this.owner.values.need(entry)
     this.dirty = true
+  }
+
+  #seen(error: Error): Error {
+    this.world.failed(textOf(error))
+    return error
   }
 
   #whenSettled(entry: Entry, go: () => void): void {
@@ -299,6 +310,7 @@ export class SimProcess implements Context<Ref> {
   }
 
   #nodeDied({ nodeId, why }: NodeDied): void {
+    this.deadNodes.add(nodeId)
     const isThere = (process: WorkerId): boolean => nodeOf(process) === nodeId
     this.executor.callersDied(isThere)
     this.actor?.callersDied(isThere)
@@ -385,13 +397,13 @@ export class SimProcess implements Context<Ref> {
 
 function sentOutcome(entry: Entry): Outcome {
   if (entry.state === STATE.failed) {
-    return { form: 'failed', error: new TextEncoder().encode(errorOf(entry).message) }
+    return { form: 'failed', error: encodeError(errorOf(entry)) }
   }
   return entry.state === STATE.stored ? { form: 'stored', sizeBytes: entry.sizeBytes } : { form: 'plain', value: entry.plain }
 }
 
 function errorOf({ error }: Entry): Error {
-  return error instanceof Error ? error : new Error(new TextDecoder().decode(error as Uint8Array))
+  return error instanceof Error ? error : decodeError(error as Uint8Array)
 }
 
 /** What a worker stored is in the store of its node. */

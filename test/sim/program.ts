@@ -2,6 +2,7 @@
 // Random programs of tasks. A body decides by its seed and its arguments alone, so it comes out the same on the cluster
 // and run straight through; it may only differ in when things happen.
 
+import { Thrown } from './errors.js'
 import { Random } from './random.js'
 
 /** What a program can hold: a number, and refs inside. `R` is how the runner of the body has refs. */
@@ -66,7 +67,7 @@ export function* body<R>(context: Context<R>, seed: number, depth: number, args:
   if (context.actors) n = yield* withActor(context, new Random(seed ^ CAST), hand, n)
   if (random.chance(0.05)) {
     for (const ref of hand) context.drop(ref)
-    throw new Error('thrown by the body')
+    throw new Thrown('thrown by the body')
   }
   const refs: R[] = []
   while (hand.length > 0) {

@@ -10,8 +10,10 @@ import { toAmounts } from '#lib/core/resources.js'
 import { Orphans } from '#lib/run/orphans.js'
 import { type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 import { jobOf, NODE_ID, TOKEN, workerIdOf } from '../fakes/cluster.js'
+import { failureProblem } from './checkers/failures.js'
 import type { Observed, ObservedNode } from './checkers/observed.js'
 import { SimDriver } from './driver.js'
+import { encodeError } from './errors.js'
 import type { Frame, Surroundings } from './frames.js'
 import { ObjectStore, sizeOf } from './object-store.js'
 import { SimProcess } from './process.js'
@@ -48,6 +50,7 @@ export class World implements Surroundings, Observed {
   readonly faults: string[] = []
   killed = 0
   readonly isSwept = false
+  readonly isLossy = false
   #murders = 0
   /** Tasks that were cancelled before they began. */
   readonly #neverRun = new Set<string>()
@@ -89,7 +92,7 @@ export class World implements Surroundings, Observed {
       founded: true,
     }
     const place = { nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.daemon.node.resources() }
-    const head = Head.embedded({ encodeError: error => new TextEncoder().encode(error.message) }, place)
+    const head = Head.embedded({ encodeError: encodeError }, place)
     this.daemon = new Daemon(new Node({ ...common, ...node }), head)
     this.#orphans = new Orphans({
       nodeId: NODE_ID,
@@ -104,7 +107,7 @@ export class World implements Surroundings, Observed {
       sendToNode: () => {},
       now: () => this.now,
       later: () => {},
-      encodeError: error => new TextEncoder().encode(error.message),
+      encodeError: encodeError,
     })
     this.#daemon({ is: 'tick' })
     this.#daemon({ is: 'memory', totals: { usedBytes: 0, totalBytes: 1, where: 'the machine', kernelKills: 0 } })
@@ -142,6 +145,9 @@ export class World implements Surroundings, Observed {
     return this.#random.chance(probability)
   }
 
+  /** No store is ever full here. */
+  later(): void {}
+
   leave(process: WorkerId): void {
     this.#end(process, false)
   }
@@ -169,6 +175,19 @@ export class World implements Surroundings, Observed {
   missing(what: string): void {
     // A ref on its way through a process that is killed may come too late; otherwise nothing may be missing.
     if (this.killed === 0) this.faults.push(`${what} is missing`)
+  }
+
+  isPut(): void {}
+
+  failed(text: string): void {
+    const problem = failureProblem(text, {
+      killed: this.killed > 0,
+      cancels: this.options.cancels,
+      full: false,
+      lost: false,
+      lostPuts: false,
+    })
+    if (problem !== null) this.faults.push(problem)
   }
 
   // Observed -----------------------------------------------------------------------------------------------------------

@@ -132,8 +132,7 @@ export class Locations {
       const asked = this.askers.get(entry) ?? new Set()
       this.askers.set(entry, asked.add(from))
     }
-    const isStored = entry?.state === STATE.stored && entry.storedAs === null
-    out.push({ is: 'located', to: from, seq, entry: entry ?? null, nodes: isStored ? this.sourcesFor(entry, nodeOf(from)) : [] })
+    out.push({ is: 'located', to: from, seq, entry: entry ?? null, nodes: this.sourcesFor(entry, nodeOf(from)) })
   }
 
   /** These have no copy, whole or in part. */
@@ -158,7 +157,10 @@ export class Locations {
   }
 
   /** Whole copies that serve few others, else copies under way that do, else whoever serves fewest. */
-  private sourcesFor(entry: Entry, asker: NodeId): NodeId[] {
+  private sourcesFor(entry: Entry | undefined, asker: NodeId): NodeId[] {
+    if (entry?.state !== STATE.stored || entry.storedAs !== null) return []
+    // It was made there while that node waited for it.
+    if (this.of(entry).includes(asker)) return [asker]
     const moving = this.moves.get(entry) ?? new Map<NodeId, NodeId[]>()
     const load = new Map<NodeId, number>()
     for (const sources of moving.values()) for (const source of sources) load.set(source, (load.get(source) ?? 0) + 1)

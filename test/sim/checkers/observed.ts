@@ -20,6 +20,8 @@ export interface Observed {
   readonly killed: number
   /** Whether what dead processes owned is removed from the stores. */
   readonly isSwept: boolean
+  /** An object vanished: what is made again finds of others what was freed since, and is told so. */
+  readonly isLossy: boolean
   /** Processes that live. */
   living(): Iterable<SimProcess>
   process(id: WorkerId): SimProcess | undefined

@@ -7,9 +7,9 @@ import { objectId } from '#lib/ids.js'
 import type { SimProcess } from '../process.js'
 import type { Observed } from './observed.js'
 
-/** While nobody was killed: whoever has a ref, or a value with one inside, finds the object at its owner, and in some store. */
+/** While nobody was killed and nothing has vanished: whoever has a ref, or a value with one inside, finds the object at its owner, and in some store. */
 export function checkReachable(world: Observed): void {
-  if (world.killed > 0) return
+  if (world.killed > 0 || world.isLossy) return
   for (const process of world.living()) {
     for (const ref of [...process.refs, ...process.garbage]) present(world, process, ref.entry, 'a ref')
     for (const table of process.owner.references.borrowed.values())

@@ -14,6 +14,7 @@ import { Agenda } from './agenda.js'
 import { DataNetwork } from './data.js'
 import { SimHead } from './head.js'
 import type { Skew } from './life.js'
+import { Losses } from './losses.js'
 import { nodeIdOf } from './names.js'
 import { plan } from './nemesis.js'
 import { Network } from './network.js'
@@ -31,6 +32,7 @@ export class SimCluster implements Observed {
   /** What must not have happened, as words. */
   readonly faults: string[] = []
   readonly runs = new Runs(this.faults)
+  readonly losses = new Losses(this)
   killed = 0
   readonly isSwept = true
   #epochs = 0
@@ -86,6 +88,10 @@ export class SimCluster implements Observed {
   missing(what: string): void {
     // A ref on its way through a process that is killed may come too late; otherwise nothing may be missing.
     if (this.killed === 0) this.faults.push(`${what} is missing`)
+  }
+
+  get isLossy(): boolean {
+    return this.losses.vanished.size > 0
   }
 
   // Observed -----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import { Head } from '#lib/core/head/head.js'
 import type { Persist } from '#lib/core/head/tables.js'
 import { nodeOf } from '#lib/ids.js'
 import type { Control, NodeId } from '#lib/wire/messages.js'
+import { encodeError } from '../errors.js'
 import type { SimCluster } from './cluster.js'
 import { Life } from './life.js'
 import { Links } from './links.js'
@@ -41,7 +42,7 @@ export class SimHead {
     this.#outboxes = new Map()
     this.machine = new Head({
       nodeId: null,
-      encodeError: error => new TextEncoder().encode(error.message),
+      encodeError: encodeError,
       clusterId: 'c',
       epoch: `run ${++this.#run}`,
       nodeDeadAfterMs: cluster.settings.nodeDeadAfterMs,

@@ -62,7 +62,14 @@ export class Links implements Host {
     this.life.after(0, () => {
       const end = this.#ends.get(from) ?? (frame.kind === 'hello' ? this.#admit(from) : null)
       if (end !== null) this.#act(from, end, { is: 'heard', frame })
+      else if (frame.kind !== 'stranger') this.#disown(from, frame.from)
     })
+  }
+
+  /** To a link that was given up here, and whose other end does not know. */
+  #disown(peer: NodeId, epoch: number): void {
+    const frame = { kind: 'stranger', from: 0, to: epoch, received: 0, number: 0, packet: null } as const
+    this.cluster.network.send(this.nodeId, peer, frame)
   }
 
   get peers(): NodeId[] {

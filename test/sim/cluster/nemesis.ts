@@ -4,6 +4,7 @@
 import { nodeOf } from '#lib/ids.js'
 import type { Random } from '../random.js'
 import type { SimCluster } from './cluster.js'
+import { planLosses } from './losses.js'
 import type { SimNode } from './node.js'
 import { HEAD_NODE } from './relay.js'
 
@@ -23,6 +24,7 @@ export function plan(cluster: SimCluster, random: Random): void {
   enter(settings.partitions, i => partition(cluster, random, i + 1))
   enter(settings.breaks, () => breakLink(cluster, random))
   enter(settings.pauses, () => pause(cluster, random))
+  planLosses(cluster, enter)
   agenda.at(TROUBLE_MS, () => cluster.network.heal())
 }
 

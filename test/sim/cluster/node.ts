@@ -10,6 +10,7 @@ import { Orphans, type OrphansHost } from '#lib/run/orphans.js'
 import { type Control, type NodeId, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 import { TOKEN } from '../../fakes/cluster.js'
 import type { ObservedNode } from '../checkers/observed.js'
+import { encodeError } from '../errors.js'
 import type { Frame, Surroundings } from '../frames.js'
 import { ObjectStore, sizeOf } from '../object-store.js'
 import { SimProcess } from '../process.js'
@@ -93,7 +94,7 @@ export class SimNode implements Surroundings, RelayHost {
       sendToNode: (nodeId, message) => void this.relay.toNode(nodeId, message),
       now: () => this.life.now,
       later: (ms, then) => this.life.at(this.life.now + ms, then),
-      encodeError: error => new TextEncoder().encode(error.message),
+      encodeError: encodeError,
     }
   }
 
@@ -116,7 +117,7 @@ export class SimNode implements Surroundings, RelayHost {
     const view = { nodeId, daemonId, hostname: nodeId, address: `tcp://${nodeId}:1`, dataAddress: '', labels: {}, gpuIds: [] }
     return new Member(node, {
       node: { ...view, total: toAmounts(total) },
-      encodeError: error => new TextEncoder().encode(error.message),
+      encodeError: encodeError,
     })
   }
 
@@ -191,6 +192,14 @@ export class SimNode implements Surroundings, RelayHost {
     return this.cluster.random.chance(probability)
   }
 
+  later(process: WorkerId, ms: number, then: () => void): void {
+    const hosted = this.processes.get(process)
+    hosted?.life.after(ms, () => {
+      then()
+      this.#happened(hosted.process)
+    })
+  }
+
   leave(process: WorkerId): void {
     this.end(process, false)
   }
@@ -213,6 +222,14 @@ export class SimNode implements Surroundings, RelayHost {
 
   begins(task: string): void {
     this.cluster.runs.begins(task)
+  }
+
+  isPut(id: string): void {
+    this.cluster.losses.puts.add(id)
+  }
+
+  failed(text: string): void {
+    this.cluster.losses.failed(text)
   }
 
   missing(what: string): void {

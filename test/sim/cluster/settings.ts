@@ -25,6 +25,11 @@ export interface Settings {
   /** Connections that break and come back. */
   breaks: number
   pauses: number
+  /** Objects that vanish from a store: of copies, of what tasks made, of anything. */
+  losses: number
+  lost: 'copies' | 'made' | 'all'
+  /** Times for which a store has no room, neither in memory nor on disk. */
+  fulls: number
   /** Below the links: what share of packets is lost, comes twice, is overtaken. */
   loss: number
   duplication: number
@@ -47,6 +52,8 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
   const random = new Random(seed ^ 0x5e77)
   const few = (probability: number, most: number): number => (random.chance(probability) ? 1 + random.int(most) : 0)
   const speed = (mean: number): number => mean * random.pick([0.3, 1, 1, 20])
+  // Apart, so that what else a seed is does not change with it.
+  const loss = new Random(seed ^ 0x1055)
   const nodes = random.chance(0.02) ? 10 + random.int(20) : 1 + random.int(5)
   return {
     nodes,
@@ -63,6 +70,9 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
     partitions: few(0.25, 3),
     breaks: few(0.25, 4),
     pauses: few(0.3, 3),
+    losses: loss.chance(0.3) ? 1 + loss.int(30) : 0,
+    lost: loss.pick(['copies', 'made', 'all']),
+    fulls: loss.chance(0.1) ? 1 + loss.int(3) : 0,
     loss: random.pick([0, 0, 0.02, 0.2]),
     duplication: random.pick([0, 0, 0.02, 0.2]),
     reordering: random.pick([0, 0, 0.05, 0.5]),

@@ -7,6 +7,7 @@ import { type Presence, type ServeEffect, type ServeEvent, Serves, type Wanted }
 import { HEAD_ID, nodeOf, objectId } from '#lib/ids.js'
 import { limits } from '#lib/options.js'
 import type { Control, NodeId, View, WorkerId } from '#lib/wire/messages.js'
+import { encodeError } from '../errors.js'
 import type { Encoded } from '../frames.js'
 import { sizeOf } from '../object-store.js'
 import type { Question } from './data.js'
@@ -122,7 +123,7 @@ export class SimTransfer {
       case 'unpin':
         return host.store.unpin(effect.id)
       case 'fail': {
-        const error = effect.error instanceof Uint8Array ? effect.error : new TextEncoder().encode(effect.error.message)
+        const error = effect.error instanceof Uint8Array ? effect.error : encodeError(effect.error)
         host.send(host.node, effect.to, { is: 'control', message: { is: 'pullFailed', id: effect.id, error } })
       }
     }

@@ -115,6 +115,17 @@ suite('locations', () => {
     assert.equal(ask(fake, daemon(1), 12345).entry, null)
   })
 
+  test('what was made again where somebody waits for it moves nowhere', () => {
+    const fake = new FakeOwner()
+    const [entry] = fake.submit({}).entries as [Entry]
+    entry.local = 1
+    ask(fake, daemon(1), entry.seq)
+    fake.owner.handle({ is: 'settle', entry, outcome: { form: 'stored', sizeBytes: 5, node: nodeName(1) } }, 0, fake.effects)
+    assert.deepEqual((fake.effects.filter(effect => effect.is === 'located').at(-1) as EffectOf<'located'>).nodes, [nodeName(1)])
+    fake.owner.invariants()
+    assert.deepEqual(ask(fake, daemon(2), entry.seq).nodes, [nodeName(1)])
+  })
+
   test('a copy that comes after the object was dropped is freed', () => {
     const fake = new FakeOwner()
     const entry = stored(fake)

@@ -57,6 +57,21 @@ suite('the lease of a worker', () => {
     assert.equal(lease.regained(), null)
   })
 
+  test('a wait for arguments gives the CPU back only when it lasts', async () => {
+    const { lease, said } = leased()
+    assert.equal(await lease.waitingLong(Promise.resolve(4), 1 << 30), 4)
+    await assert.rejects(lease.waitingLong(Promise.reject(new Error('lost')), 1 << 30), /lost/)
+    assert.deepEqual(said, [])
+    const { promise, settle } = open()
+    const waiting = lease.waitingLong(promise, 1)
+    while (said.length === 0) await new Promise(resolve => setImmediate(resolve))
+    settle(5)
+    assert.ok(await isPending(waiting))
+    assert.deepEqual(said, ['blocked', 'unblock'])
+    lease.resumed(1)
+    assert.equal(await waiting, 5)
+  })
+
   test('what a task leaves waiting when it ends does not lend out the CPU of the next', async () => {
     const { lease, said } = leased()
     const [won, lost] = [open(), open()]

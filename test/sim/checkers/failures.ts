@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checker: what fails says why, and that reason can be true: of what went wrong in this course, and of the object.
+
+/** What went wrong so far. */
+export interface Trouble {
+  killed: boolean
+  cancels: boolean
+  /** A store had no room. */
+  full: boolean
+  /** An object vanished. */
+  lost: boolean
+  /** One of them had been put, so that nothing can make it again. */
+  lostPuts: boolean
+}
+
+/** Of objects that cannot be made again: what they were made of is gone, which was put, or which its owner has freed since. */
+const UNMAKEABLE = [
+  'that was put, and nobody held its ref any more',
+  'is lost: nobody held it any more. It was put',
+  'was freed before this process could borrow it',
+  'was freed before this node had a copy',
+]
+const PUT = 'It was put, so nothing can make it again'
+const FULL = 'ObjectStoreFullError: '
+/** Copies of which the owner knows, on nodes that live and are reached, can be read. */
+const NEVER = ['its owner knows of copies, but none could be read']
+
+/** Whether the body, or the call, threw by itself: then it would fail straight through too. */
+export function isOfProgram(text: string): boolean {
+  return text.includes('Thrown: ')
+}
+
+/** What is wrong with somebody seeing that failure, as words; null when nothing is. */
+export function failureProblem(text: string, { killed, cancels, full, lost, lostPuts }: Trouble): string | null {
+  const has = (words: readonly string[]): boolean => words.some(each => text.includes(each))
+  if (has(NEVER)) return `failures: ${text}`
+  if (killed || cancels || isOfProgram(text)) return null
+  if (full && has([FULL])) return null
+  if (lost && has(UNMAKEABLE)) return null
+  if (lostPuts && has([PUT])) return null
+  return `failures: nothing went wrong that would explain: ${text}`
+}

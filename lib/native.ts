@@ -64,7 +64,7 @@ export interface NativeClientInfo {
   live: boolean
 }
 
-/** A pinned object that is on disk: `byteLength` bytes of a file of this machine. */
+/** A pinned object that is on disk: `byteLength` bytes of a file. The path is good in this process alone, until the range is released. */
 export interface NativeFileRange {
   readonly path: string
   readonly fileOffset: number

@@ -31,7 +31,7 @@
 namespace eagleray {
 
 inline constexpr uint64_t kMagic = 0x31594152454c4741ULL;  // "AGLERAY1" in little-endian bytes
-inline constexpr uint32_t kLayoutVersion = 3;
+inline constexpr uint32_t kLayoutVersion = 4;
 inline constexpr uint64_t kPage = 4096;
 inline constexpr uint64_t kGranule = 64;
 inline constexpr uint64_t kHugePage = 2 << 20;
@@ -203,8 +203,8 @@ struct SpillFile {
   uint32_t state;
   uint32_t writer_generation;
   uint16_t writer_slot;
-  uint16_t unused;
-  uint64_t unused_too;
+  uint16_t making;  // 1: the writer makes objects in it that memory has no room for, instead of taking objects out of memory
+  uint64_t unused;
 };
 
 // All guarded by the lock but the atomics.
@@ -228,7 +228,12 @@ struct SpillState {
   uint32_t secondaries;     // entries in use whose detail says so
   uint32_t secondary_hand;  // the entry at which the search for one to drop goes on
   std::atomic<uint64_t> dropped_objects;  // secondary copies dropped to make room, ever
-  std::byte reserved[4096 - 128 - 72];
+  // The directory of the files as it was when the store was made (spill_directory.h). Constant.
+  uint64_t directory_device;
+  uint64_t directory_inode;
+  uint32_t directory_owner;
+  uint32_t directory_mode;
+  std::byte reserved[4096 - 128 - 96];
 };
 
 // "file:line" of a place where objects were made, zero-terminated. Never changes once it is counted in `TableState::sites`.

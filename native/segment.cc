@@ -66,7 +66,8 @@ uint64_t now_ms() {
 
 }  // namespace
 
-Segment::Segment(std::string directory, int file, const Layout& layout) : directory_(std::move(directory)), file_(file), layout_(layout) {}
+Segment::Segment(std::string directory, int file, const Layout& layout)
+    : directory_(std::move(directory)), file_(file), layout_(layout), spill_directory_(directory_ + "/spill") {}
 
 Segment::~Segment() {
   if (shared_ != nullptr) munmap(shared_, layout_.file_bytes);
@@ -143,6 +144,8 @@ Result<std::unique_ptr<Segment>> Segment::fill(std::unique_ptr<Segment> segment,
   if (!options.spill_directory.empty()) {
     const std::string link = segment->directory_ + "/spill";
     if (symlink(options.spill_directory.c_str(), link.c_str()) != 0) return system_error("link " + link, errno);
+    status = segment->spill_directory_.adopt(segment->spill());
+    if (!status.ok()) return status;
     segment->spill().quota_bytes.store(options.spill_quota_bytes);
   }
   ObjectTable(*segment).format();

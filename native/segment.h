@@ -13,6 +13,7 @@
 #include <string>
 
 #include "layout.h"
+#include "spill_directory.h"
 #include "status.h"
 
 namespace eagleray {
@@ -86,7 +87,9 @@ class Segment {
   // Writes to the heap through the file, which needs no page tables of this process. False when it cannot; then nothing can be said
   // of those bytes. REQUIRES: [offset, offset + length) is reserved.
   bool write_heap(uint64_t offset, const std::byte* bytes, uint64_t length);
-  // The file that holds the spilled objects of that serial number.
+  // A descriptor of the directory of spilled objects, open as long as the segment. kSystem when it is not what it was.
+  Result<int> spill_directory() { return spill_directory_.descriptor(spill()); }
+  // What the file of spilled objects of that serial number is called in messages; it is opened through spill_directory().
   std::string spill_path(uint64_t serial) const { return directory_ + "/spill/" + std::to_string(serial); }
   // The records up to and including `index`. Do nothing but compare when they are reserved already.
   Status ensure_entry_backed(uint32_t index);
@@ -100,6 +103,7 @@ class Segment {
   std::string directory_;
   int file_;
   Layout layout_;
+  SpillDirectory spill_directory_;
   std::byte* shared_ = nullptr;
   std::byte* private_ = nullptr;
 };

@@ -39,10 +39,12 @@ struct Victim {
 
 }  // namespace
 
-Status check_disk_room(const Segment& segment, uint64_t bytes) {
+Status check_disk_room(Segment& segment, uint64_t bytes) {
   const std::string directory = segment.directory() + "/spill";
+  const Result<int> fd = segment.spill_directory();
+  if (!fd.ok()) return fd.status();
   struct statvfs info;
-  if (statvfs(directory.c_str(), &info) != 0) return system_error("statvfs " + directory, errno);
+  if (fstatvfs(fd.value(), &info) != 0) return system_error("statvfs " + directory, errno);
   const uint64_t whole = static_cast<uint64_t>(info.f_blocks) * info.f_frsize;
   const uint64_t room = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
   const uint64_t left = std::min(whole / kLeftFreeShare, kLeftFreeBytesMax);
@@ -62,6 +64,9 @@ class Spiller {
     if (!dropped.ok()) return dropped;
     freed_ = dropped.value();
     if (freed_ >= wanted_) return freed_;
+    // Before anything goes: also what has a copy on disk must stay in memory when nobody can get at that.
+    const Result<int> directory = segment_.spill_directory();
+    if (!directory.ok()) return directory.status();
     std::lock_guard<std::mutex> only(client_.spilling());
     // Twice round: the first may spare everything.
     uint64_t steps = 2ull * segment_.entry_end() / kScanStep + 2;
@@ -151,7 +156,7 @@ class Spiller {
     Status status = check_disk_room(segment_, segment_.spill_file(file_).bytes - file_begin_);
     for (const Victim& victim : batch_) {
       if (!status.ok()) return status;
-      status = write_spilled(segment_.spill_path(victim.place.serial), victim.place.offset, victim.data, victim.size);
+      status = write_spilled(segment_, victim.place.serial, victim.place.offset, victim.data, victim.size);
     }
     EAGLERAY_FAULT("spill.written");
     return status;
@@ -221,9 +226,10 @@ class Spiller {
     return true;
   }
 
-  // What was claimed and not written stays in memory, and its places are taken back.
+  // What was claimed and not written stays in memory, and its places are taken back, also from the disk: it may be what others lack.
   void give_up() {
     for (const Victim& victim : batch_) kept_.push_back({victim.index, object_state::generation(victim.word)});
+    cut_spilled(segment_, batch_.front().place.serial, file_begin_);
     {
       SegmentLock lock(segment_, client_.slot(), client_.generation());
       if (lock.ok()) {

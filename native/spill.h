@@ -16,8 +16,9 @@
 // room, because everything in it is viewed, the reader maps the file instead, so reading never waits for room.
 #pragma once
 
+#include <cstdint>
 #include <memory>
-#include <string>
+#include <span>
 
 #include "status.h"
 
@@ -31,31 +32,45 @@ class Store;
 Result<uint64_t> spill_objects(Store& store, uint64_t bytes);
 
 // kDiskFull when so many more bytes would leave too little of the file system for others.
-Status check_disk_room(const Segment& segment, uint64_t bytes);
+Status check_disk_room(Segment& segment, uint64_t bytes);
 
 // A file of spilled objects, or a part of one, mapped for as long as somebody refers to it.
 class DiskMapping {
  public:
   // `writable`: shared, for making an object in place; else private, for looking at one.
-  static Result<std::shared_ptr<DiskMapping>> map(const std::string& path, uint64_t offset, uint64_t length, bool writable);
+  static Result<std::shared_ptr<DiskMapping>> map(Segment& segment, uint64_t serial, uint64_t offset, uint64_t length, bool writable);
   ~DiskMapping();
   DiskMapping(const DiskMapping&) = delete;
   DiskMapping& operator=(const DiskMapping&) = delete;
-  std::byte* data() const { return data_; }
+  std::byte* data() const { return base_ + before_; }
 
  private:
-  DiskMapping(std::byte* data, uint64_t length) : data_(data), length_(length) {}
-  std::byte* data_;
-  uint64_t length_;
+  DiskMapping(std::byte* base, uint64_t before, uint64_t length) : base_(base), before_(before), length_(length) {}
+  std::byte* base_;
+  uint64_t before_;  // from the page that it begins in to what was asked for
+  uint64_t length_;  // from the base on
 };
 
-// Reads [offset, offset + length) of a file of spilled objects. kSystem when the disk fails or the file is not what it should be.
-Status read_spilled(const std::string& path, uint64_t offset, std::byte* target, uint64_t length);
+// Reads [offset, offset + length) of the file of spilled objects of that serial number. kSystem when the disk fails or the file or the
+// directory is not what it should be.
+Status read_spilled(Segment& segment, uint64_t serial, uint64_t offset, std::byte* target, uint64_t length);
 
 // Writes there, making the file when it is new. kDiskFull when the file system is full.
-Status write_spilled(const std::string& path, uint64_t offset, const std::byte* bytes, uint64_t length);
+Status write_spilled(Segment& segment, uint64_t serial, uint64_t offset, const std::byte* bytes, uint64_t length);
 
-// Makes the file of an object that is made on disk. kDiskFull when the file system is full.
-Status make_disk_object(const std::string& path, uint64_t bytes);
+// Reserves [offset, offset + length), so that writing there cannot lack room; makes the file when it is new. kDiskFull as above.
+Status reserve_spilled(Segment& segment, uint64_t serial, uint64_t offset, uint64_t length);
+
+// Gives back what was written from there on, as far as it can.
+void cut_spilled(Segment& segment, uint64_t serial, uint64_t offset);
+
+struct DiskRange {
+  uint64_t begin;
+  uint64_t end;
+};
+
+// Makes holes of the ranges, and gives how many bytes of them became holes. Where the file system has none, the room comes back with the
+// file.
+uint64_t punch_spilled(Segment& segment, uint64_t serial, std::span<const DiskRange> ranges);
 
 }  // namespace eagleray

@@ -11,6 +11,10 @@ using namespace spill_file_state;
 
 uint32_t end_of(const SpillState& state) { return std::min(state.high_water, kSpillFiles); }
 
+bool is_open_of(const SpillFile& file, uint32_t slot, uint32_t generation) {
+  return file.state == kOpen && file.writer_slot == slot && file.writer_generation == generation;
+}
+
 }  // namespace
 
 Result<uint32_t> SpillFiles::open(uint32_t slot, uint32_t generation, uint32_t state) {
@@ -27,15 +31,28 @@ Result<uint32_t> SpillFiles::open(uint32_t slot, uint32_t generation, uint32_t s
   return index;
 }
 
-Result<uint32_t> SpillFiles::writing(uint32_t slot, uint32_t generation) {
+Result<uint32_t> SpillFiles::writing(uint32_t slot, uint32_t generation) { return writing_for(slot, generation, false); }
+
+Result<uint32_t> SpillFiles::writing_for(uint32_t slot, uint32_t generation, bool making) {
   for (uint32_t i = 0; i < end_of(state_); i++) {
     SpillFile& file = segment_.spill_file(i);
-    if (file.state != kOpen || file.writer_slot != slot || file.writer_generation != generation) continue;
+    if (!is_open_of(file, slot, generation) || (file.making != 0) != making) continue;
     if (file.bytes < kFusedFileBytes) return i;
     file.state = kClosed;
     settle(file);
   }
-  return open(slot, generation, kOpen);
+  const Result<uint32_t> opened = open(slot, generation, kOpen);
+  if (opened.ok()) segment_.spill_file(opened.value()).making = making;
+  return opened;
+}
+
+Result<DiskPlace> SpillFiles::make(uint32_t slot, uint32_t generation, uint64_t bytes) {
+  if (bytes >= kFusedFileBytes) return alone(bytes);
+  const Result<uint32_t> file = writing_for(slot, generation, true);
+  if (!file.ok()) return file.status();
+  const Result<DiskPlace> place = append(file.value(), bytes);
+  if (place.ok()) settle_writes(file.value());
+  return place;
 }
 
 Status SpillFiles::within_quota(uint64_t bytes) const {
@@ -102,14 +119,24 @@ void SpillFiles::settle(SpillFile& file) {
 
 void SpillFiles::close_of(uint32_t slot, uint32_t generation) {
   for (uint32_t i = 0; i < end_of(state_); i++) {
-    SpillFile& file = segment_.spill_file(i);
-    if (file.state != kOpen || file.writer_slot != slot || file.writer_generation != generation) continue;
-    file.state = kClosed;
-    // Where a batch was when its writer died; too much where some of it had become objects, which costs one look in vain.
-    if (file.bytes > file.settled) waste(i, file.bytes - file.settled);
-    file.settled = file.bytes;
-    settle(file);
+    if (is_open_of(segment_.spill_file(i), slot, generation)) close(i);
   }
+}
+
+void SpillFiles::close_making_of(uint32_t slot, uint32_t generation) {
+  for (uint32_t i = 0; i < end_of(state_); i++) {
+    const SpillFile& file = segment_.spill_file(i);
+    if (is_open_of(file, slot, generation) && file.making != 0) close(i);
+  }
+}
+
+void SpillFiles::close(uint32_t index) {
+  SpillFile& file = segment_.spill_file(index);
+  file.state = kClosed;
+  // Where a batch was when its writer died; too much where some of it had become objects, which costs one look in vain.
+  if (file.bytes > file.settled) waste(index, file.bytes - file.settled);
+  file.settled = file.bytes;
+  settle(file);
 }
 
 std::optional<DiskPlace> SpillFiles::place_of(uint32_t entry) const {

@@ -3,7 +3,8 @@
 // reads and writes nothing.
 //
 // Objects are fused into files of kFusedFileBytes, so that ten thousand small objects are not ten thousand files. A file has one
-// writer, a client, and goes when it is closed and its last object is gone.
+// writer, a client, and goes when it is closed and its last object is gone. A client has two open at most: one that it takes objects out of
+// memory into, and one in which it makes those that memory has no room for.
 //
 // Invariants (check() proves them):
 //  (1) A file's `objects` is the number of entries in use whose detail names it.
@@ -40,8 +41,9 @@ class SpillFiles {
   // Room for `bytes` at the end of that file; objects whose block is pages begin on a page, so that they can be mapped. kDiskFull when
   // the quota does not allow it.
   Result<DiskPlace> append(uint32_t file, uint64_t bytes);
-  // A file for one object alone, closed.
-  Result<DiskPlace> alone(uint64_t bytes);
+  // Room for an object that is made on disk: in the file that the client makes such in, or, a large one, in a file of its own. The
+  // caller attaches it in the same hold of the lock. kDiskFull as above.
+  Result<DiskPlace> make(uint32_t slot, uint32_t generation, uint64_t bytes);
   // The entry's copy is at that place; one more object of the file.
   void attach(uint32_t entry, const DiskPlace& place);
   // The entry has no copy any more. Nothing when it had none.
@@ -52,6 +54,8 @@ class SpillFiles {
   void waste(uint32_t file, uint64_t bytes);
   // Nobody appends as that client any more.
   void close_of(uint32_t slot, uint32_t generation);
+  // Nor makes objects in the file that it had for that.
+  void close_making_of(uint32_t slot, uint32_t generation);
   // Where the copy of an entry is; nothing when it has none, or one that cannot be.
   std::optional<DiskPlace> place_of(uint32_t entry) const;
 
@@ -60,6 +64,9 @@ class SpillFiles {
   std::optional<std::string> check() const;
 
  private:
+  Result<uint32_t> writing_for(uint32_t slot, uint32_t generation, bool making);
+  Result<DiskPlace> alone(uint64_t bytes);
+  void close(uint32_t index);
   Status within_quota(uint64_t bytes) const;
   Result<uint32_t> open(uint32_t slot, uint32_t generation, uint32_t state);
   void settle(SpillFile& file);

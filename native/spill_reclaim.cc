@@ -3,7 +3,6 @@
 //
 // All from what the segment says at the moment, so whoever dies on the way leaves nothing to repair: a file is unlinked by its serial
 // number, which is never given out again, and a place in a file that is dead stays dead.
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 
 #include "fault_points.h"
 #include "segment_lock.h"
+#include "spill.h"
 #include "spill_files.h"
 
 namespace eagleray {
@@ -24,15 +24,12 @@ constexpr size_t kUnlinksAtOnce = 16;
 // From so many dead bytes in a file on, a look at all entries for what lives in it is worth it.
 constexpr uint64_t kDeadAtLeastBytes = 4 << 20;
 
-struct Range {
-  uint64_t begin;
-  uint64_t end;
-};
-
 uint32_t end_of(const SpillState& state) { return std::min(state.high_water, kSpillFiles); }
 
 bool unlink_some(Segment& segment, uint32_t slot, uint32_t generation) {
   SpillState& state = segment.spill();
+  const Result<int> directory = segment.spill_directory();
+  if (!directory.ok()) return false;
   std::vector<std::pair<uint32_t, uint64_t>> dead;  // index, serial
   {
     SegmentLock lock(segment, slot, generation);
@@ -42,7 +39,7 @@ bool unlink_some(Segment& segment, uint32_t slot, uint32_t generation) {
     }
   }
   if (dead.empty()) return false;
-  for (const auto& [index, serial] : dead) (void)unlink(segment.spill_path(serial).c_str());
+  for (const auto& [index, serial] : dead) (void)unlinkat(directory.value(), std::to_string(serial).c_str(), 0);
   EAGLERAY_FAULT("spill.unlinked");
   SegmentLock lock(segment, slot, generation);
   if (!lock.ok()) return false;
@@ -57,18 +54,18 @@ bool unlink_some(Segment& segment, uint32_t slot, uint32_t generation) {
 }
 
 // What is no object's of the file, below where it is settled. REQUIRES: the segment lock is held.
-std::vector<Range> dead_ranges(const Segment& segment, uint32_t index) {
-  std::vector<Range> living;
+std::vector<DiskRange> dead_ranges(const Segment& segment, uint32_t index) {
+  std::vector<DiskRange> living;
   for (uint32_t i = 0; i < segment.entry_end(); i++) {
     if (segment.detail(i).file != index + 1) continue;
     const uint64_t begin = segment.detail(i).file_offset;
     living.push_back({begin, begin + segment.entry(i).size.load(std::memory_order_relaxed)});
   }
-  std::sort(living.begin(), living.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
-  std::vector<Range> dead;
+  std::sort(living.begin(), living.end(), [](const DiskRange& a, const DiskRange& b) { return a.begin < b.begin; });
+  std::vector<DiskRange> dead;
   uint64_t at = 0;
   living.push_back({segment.spill_file(index).settled, segment.spill_file(index).settled});
-  for (const Range& range : living) {
+  for (const DiskRange& range : living) {
     // Whole pages only: the file system frees no less.
     const uint64_t begin = (at + kPage - 1) / kPage * kPage;
     const uint64_t end = range.begin / kPage * kPage;
@@ -81,9 +78,10 @@ std::vector<Range> dead_ranges(const Segment& segment, uint32_t index) {
 // One file: the one with the most dead in it, if that is `at_least` bytes.
 bool punch_one(Segment& segment, uint32_t slot, uint32_t generation, uint64_t at_least) {
   SpillState& state = segment.spill();
+  if (!segment.spill_directory().ok()) return false;
   uint32_t index = kNone;
   uint64_t serial = 0, counted = 0;
-  std::vector<Range> dead;
+  std::vector<DiskRange> dead;
   {
     SegmentLock lock(segment, slot, generation);
     if (!lock.ok()) return false;
@@ -98,16 +96,7 @@ bool punch_one(Segment& segment, uint32_t slot, uint32_t generation, uint64_t at
     serial = segment.spill_file(index).serial;
     dead = dead_ranges(segment, index);
   }
-  uint64_t holes = 0;
-  const int fd = open(segment.spill_path(serial).c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-  for (const Range& range : dead) {
-    const uint64_t length = range.end - range.begin;
-    // Where the file system has no holes, the room comes back with the file.
-    if (fd >= 0 && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(range.begin), static_cast<off_t>(length)) == 0) {
-      holes += length;
-    }
-  }
-  if (fd >= 0) close(fd);
+  const uint64_t holes = punch_spilled(segment, serial, dead);
   EAGLERAY_FAULT("spill.punched");
   SegmentLock lock(segment, slot, generation);
   SpillFile& file = segment.spill_file(index);

@@ -157,8 +157,8 @@ class Store {
   friend class Spiller;
   struct Reserved {
     uint32_t index;
-    std::byte* data;   // null: on disk
-    std::string path;  // then its file
+    std::byte* data;  // null: on disk
+    DiskPlace place;  // then where
   };
   struct Pin {
     uint32_t index;
@@ -171,6 +171,7 @@ class Store {
   Result<Reserved> reserve(const ObjectId& id, uint64_t size, bool secondary = false);
   Result<uint64_t> make_room(uint64_t size);
   Result<Reserved> reserve_on_disk(const ObjectId& id, uint64_t size);
+  Status drop_on_disk(uint32_t index);
   enum class Kind { kInHeap, kOnDisk, kSecondary };
   Result<uint32_t> insert(const ObjectId& id, uint64_t size, Kind kind);
   Status place_in_heap(uint32_t index, uint64_t size);
@@ -201,11 +202,11 @@ class Store {
   Result<DiskPlace> disk_place(uint32_t index);
   Result<View> disk_view(const Pin& pin);
   Result<std::byte*> begin_restore(const Pin& pin);
-  Status read_into_heap(const std::string& path, uint64_t offset, std::byte* target, uint64_t size);
+  Status read_into_heap(const DiskPlace& place, std::byte* target, uint64_t size);
   void finish_restore(const Pin& pin);
   void cancel_restore(const Pin& pin);
   Status undo_restore_of(const Pin& pin);
-  Result<View> mapped_view(const Pin& pin, const std::string& path, uint64_t offset);
+  Result<View> mapped_view(const Pin& pin, const DiskPlace& place);
 
   std::shared_ptr<Client> client_;
   uint32_t site_ = 0;

@@ -45,12 +45,14 @@ Result<Source> Store::source(const ObjectId& id) {
     return source;
   }
   const Result<DiskPlace> place = disk_place(pin.index);
-  if (!place.ok()) {
+  const Result<int> directory = segment().spill_directory();
+  if (!place.ok() || !directory.ok()) {
     unpin(pin.index, object_state::generation(pin.word));
-    return place.status();
+    return place.ok() ? directory.status() : place.status();
   }
   source.view = unplaced_view(pin);
-  source.path = segment().spill_path(place.value().serial);
+  // Wherever the link beside the segment may lead.
+  source.path = "/proc/self/fd/" + std::to_string(directory.value()) + "/" + std::to_string(place.value().serial);
   source.offset = place.value().offset;
   return source;
 }
@@ -62,14 +64,13 @@ Result<View> Store::disk_view(const Pin& pin) {
     unpin(pin.index, object_state::generation(pin.word));
     return place.status();
   }
-  const std::string path = segment().spill_path(place.value().serial);
   const Result<std::byte*> block = begin_restore(pin);
   if (!block.ok()) {
     unpin(pin.index, object_state::generation(pin.word));
     return block.status();
   }
-  if (block.value() == nullptr) return mapped_view(pin, path, place.value().offset);
-  Status status = read_into_heap(path, place.value().offset, block.value(), segment().entry(pin.index).size.load(std::memory_order_relaxed));
+  if (block.value() == nullptr) return mapped_view(pin, place.value());
+  Status status = read_into_heap(place.value(), block.value(), segment().entry(pin.index).size.load(std::memory_order_relaxed));
   EAGLERAY_FAULT("restore.read");
   if (!status.ok()) {
     cancel_restore(pin);
@@ -117,11 +118,11 @@ Result<std::byte*> Store::begin_restore(const Pin& pin) {
   return nullptr;
 }
 
-Status Store::read_into_heap(const std::string& path, uint64_t offset, std::byte* target, uint64_t size) {
+Status Store::read_into_heap(const DiskPlace& place, std::byte* target, uint64_t size) {
   std::vector<std::byte> piece(std::min(kPieceBytes, size));
   for (uint64_t at = 0; at < size; at += kPieceBytes) {
     const uint64_t length = std::min(kPieceBytes, size - at);
-    Status status = read_spilled(path, offset + at, piece.data(), length);
+    Status status = read_spilled(segment(), place.serial, place.offset + at, piece.data(), length);
     if (!status.ok()) return status;
     const CopyPart part{target + at, piece.data(), length};
     copy_into_heap(*client_, {&part, 1});
@@ -159,19 +160,19 @@ Status Store::undo_restore_of(const Pin& pin) {
 }
 
 // Takes over the pin, which keeps the file.
-Result<View> Store::mapped_view(const Pin& pin, const std::string& path, uint64_t offset) {
+Result<View> Store::mapped_view(const Pin& pin, const DiskPlace& place) {
   View view = unplaced_view(pin);
   view.is_copy = block_bytes(view.size) < kPage;
   if (view.is_copy) {
     std::byte* const copy = memory_for_copy(view);
     if (copy == nullptr) return Status(Code::kSystem, "view an object of " + std::to_string(view.size) + " bytes: out of memory");
     view.data = copy;
-    Status status = read_spilled(path, offset, copy, view.size);
+    Status status = read_spilled(segment(), place.serial, place.offset, copy, view.size);
     if (status.ok()) return view;
     release(view);
     return status;
   }
-  Result<std::shared_ptr<DiskMapping>> mapping = DiskMapping::map(path, offset, view.size, false);
+  Result<std::shared_ptr<DiskMapping>> mapping = DiskMapping::map(segment(), place.serial, place.offset, view.size, false);
   if (!mapping.ok()) {
     unpin(pin.index, view.generation);
     return mapping.status();

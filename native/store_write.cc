@@ -94,7 +94,7 @@ Status Store::place_in_heap(uint32_t index, uint64_t size) {
 Status Store::place_on_disk(uint32_t index, uint64_t size) {
   Segment& segment = this->segment();
   SpillFiles files(segment);
-  const Result<DiskPlace> place = files.alone(size);
+  const Result<DiskPlace> place = files.make(client_->slot(), client_->generation(), size);
   if (!place.ok()) return place.status();
   segment.entry(index).offset.store(kNowhere, std::memory_order_relaxed);
   segment.entry(index).block = kNone;
@@ -161,6 +161,9 @@ void Store::ask_to_collect() {
 }
 
 Result<Store::Reserved> Store::reserve_on_disk(const ObjectId& id, uint64_t size) {
+  const Result<int> directory = segment().spill_directory();
+  if (!directory.ok()) return directory.status();
+  std::lock_guard<std::mutex> turn(client_->disk_drafts().placing());
   Result<uint32_t> index = insert(id, size, Kind::kOnDisk);
   if (index.code() == Code::kDiskFull) {
     reclaim_disk(segment(), client_->slot(), client_->generation(), true);
@@ -170,14 +173,23 @@ Result<Store::Reserved> Store::reserve_on_disk(const ObjectId& id, uint64_t size
   if (!index.ok()) return index.status();
   const Result<DiskPlace> place = disk_place(index.value());
   if (!place.ok()) return place.status();
-  const std::string path = segment().spill_path(place.value().serial);
   Status status = check_disk_room(segment(), size);
-  if (status.ok()) status = make_disk_object(path, size);
+  if (status.ok()) status = reserve_spilled(segment(), place.value().serial, place.value().offset, size);
   EAGLERAY_FAULT("disk.made");
-  if (status.ok()) return Reserved{index.value(), nullptr, path};
-  Status dropped = drop_reserved(index.value());
-  reclaim_disk(segment(), client_->slot(), client_->generation(), false);
+  if (status.ok()) return Reserved{index.value(), nullptr, place.value()};
+  Status dropped = drop_on_disk(index.value());
   return dropped.ok() ? status : dropped;
+}
+
+// The disk refused it. What comes next is made in another file: where this one ends is not known.
+Status Store::drop_on_disk(uint32_t index) {
+  Status dropped = drop_reserved(index);
+  {
+    SegmentLock lock(segment(), client_->slot(), client_->generation());
+    if (lock.ok()) SpillFiles(segment()).close_making_of(client_->slot(), client_->generation());
+  }
+  reclaim_disk(segment(), client_->slot(), client_->generation(), false);
+  return dropped;
 }
 
 Status Store::no_room(uint64_t size, const Status& why) {
@@ -235,11 +247,11 @@ Status Store::fill(const Reserved& reserved, uint64_t size, std::span<const PutP
   if (reserved.data == nullptr) {
     Status status;
     for (const PutPart& part : parts) {
-      if (status.ok()) status = write_spilled(reserved.path, part.offset, static_cast<const std::byte*>(part.data), part.length);
+      const auto* const bytes = static_cast<const std::byte*>(part.data);
+      if (status.ok()) status = write_spilled(segment(), reserved.place.serial, reserved.place.offset + part.offset, bytes, part.length);
     }
     if (status.ok()) return status;
-    Status dropped = drop_reserved(reserved.index);
-    reclaim_disk(segment(), client_->slot(), client_->generation(), false);
+    Status dropped = drop_on_disk(reserved.index);
     return dropped.ok() ? status : dropped;
   }
   if (parts.size() == 1 && parts[0].length == size) {
@@ -282,9 +294,10 @@ Result<std::byte*> Store::create(const ObjectId& id, uint64_t size, bool seconda
   const Result<Reserved> reserved = reserve(id, size, secondary);
   if (!reserved.ok()) return reserved.status();
   if (reserved.value().data != nullptr) return reserved.value().data;
-  Result<std::shared_ptr<DiskMapping>> mapping = DiskMapping::map(reserved.value().path, 0, size, true);
+  const DiskPlace& place = reserved.value().place;
+  Result<std::shared_ptr<DiskMapping>> mapping = DiskMapping::map(segment(), place.serial, place.offset, size, true);
   if (!mapping.ok()) {
-    Status dropped = drop_reserved(reserved.value().index);
+    Status dropped = drop_on_disk(reserved.value().index);
     return dropped.ok() ? mapping.status() : dropped;
   }
   std::byte* const data = mapping.value()->data();

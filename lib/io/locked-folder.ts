@@ -2,7 +2,7 @@
 // Folders that belong to a process: each holds a lock as long as that process lives, so that one that was killed leaves folders that
 // anybody can tell to be dead, also from another container. Whoever makes the next one beside them removes those.
 
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { native } from '../native.js'
 import { makeFolder } from './make-folder.js'
@@ -21,15 +21,20 @@ export function lockedFolder(base: string, prefix: string): string {
   }
 }
 
-/** A folder without a lock is just being made, and that of another user cannot be looked into. */
+/** A folder without a lock is just being made. Those of other users are theirs to remove, also where this process is root: it would follow what they put there. */
 function removeDead(base: string, prefix: string): void {
   for (const name of readdirSync(base)) {
     const lock = join(base, name, 'lock')
-    if (!name.startsWith(prefix) || !existsSync(lock)) continue
+    if (!name.startsWith(prefix) || !isOwn(join(base, name)) || !existsSync(lock)) continue
     try {
       if (native.lockFile(lock)) rmSync(join(base, name), { recursive: true, force: true })
     } catch {
       // Somebody else removed it at the same time.
     }
   }
+}
+
+function isOwn(path: string): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  return stats?.isDirectory() === true && stats.uid === process.geteuid?.()
 }

@@ -1,92 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A store larger than its memory: objects go to disk and come back whole, whoever reads, deletes or dies meanwhile.
-#include "spill.h"
-
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <random>
-#include <thread>
 
-#include "segment_lock.h"
-#include "spill_files.h"
+#include "spill_fixture.h"
 #include "spill_thread.h"
-#include "store_fixture.h"
 
 namespace eagleray {
 namespace {
-
-constexpr uint64_t kHeap = 4 << 20;
-
-class SpillTest : public StoreTest {
- protected:
-  std::string disk() const { return root_ + "/disk"; }
-
-  Store make_spilling(uint64_t capacity = kHeap, uint64_t quota = ~0ull) {
-    std::filesystem::create_directory(disk());
-    SegmentOptions options;
-    options.capacity_bytes = capacity;
-    options.table_capacity = 4096;
-    options.spill_directory = disk();
-    options.spill_quota_bytes = quota;
-    Result<std::shared_ptr<Client>> client = Client::create(path(), options, false);
-    EXPECT_TRUE(client.ok()) << client.status().describe();
-    return Store(client.value());
-  }
-
-  static Status put(Store& store, uint64_t n, uint64_t size, uint8_t owner = 1) {
-    return store.put(id_of(n, owner), pattern(size, n + owner).data(), size);
-  }
-
-  static void expect_content(Store& store, uint64_t n, uint64_t size, uint8_t owner = 1) {
-    const Result<View> view = store.view(id_of(n, owner));
-    ASSERT_TRUE(view.ok()) << n << " " << view.status().describe();
-    ASSERT_EQ(view.value().size, size);
-    EXPECT_EQ(std::memcmp(view.value().data, pattern(size, n + owner).data(), size), 0) << n;
-    store.release(view.value());
-  }
-
-  size_t files() const {
-    size_t count = 0;
-    for ([[maybe_unused]] const auto& file : std::filesystem::directory_iterator(disk())) count++;
-    return count;
-  }
-
-  // Runs `meanwhile` while a thread of this process has claimed objects, to take `bytes` out, and has written none: a lease on the file
-  // holds its open() up. The first file of the store, which is not there yet.
-  template <typename Body>
-  void while_spilling(Store& store, uint64_t bytes, Body meanwhile) {
-    (void)signal(SIGIO, SIG_IGN);  // how the kernel tells of the open()
-    const std::string file = disk() + "/0";
-    std::ofstream(file).close();
-    const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    ASSERT_EQ(fcntl(fd, F_SETLEASE, F_RDLCK), 0);
-    std::thread spilling([&store, bytes] { EXPECT_TRUE(spill_objects(store, bytes).ok()); });
-    while (fcntl(fd, F_GETLEASE) == F_RDLCK) std::this_thread::yield();
-    meanwhile();
-    EXPECT_EQ(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
-    spilling.join();
-    close(fd);
-  }
-
-  // Nothing in memory or on disk, once the dead files are gone.
-  void expect_nothing(Store& store) {
-    expect_empty(store);
-    Client& client = *store.client();
-    {
-      SegmentLock lock(client.segment(), client.slot(), client.generation());
-      SpillFiles(client.segment()).close_of(client.slot(), client.generation());
-    }
-    reclaim_disk(client.segment(), client.slot(), client.generation(), false);
-    EXPECT_EQ(store.stats().value().disk_bytes, 0u);
-    EXPECT_EQ(files(), 0u);
-    expect_sound(store);
-  }
-};
 
 TEST_F(SpillTest, TenTimesItsMemory) {
   Store store = make_spilling();
@@ -222,36 +144,6 @@ TEST_F(SpillTest, WhatIsDeletedGivesItsDiskBack) {
   expect_nothing(store);
 }
 
-TEST_F(SpillTest, ADiskThatRefusesIsAnErrorAndLosesNothing) {
-  Store store = make_spilling();
-  uint64_t made = 0;
-  std::filesystem::remove(disk());
-  std::ofstream(disk()) << "no directory";
-  Status status;
-  while ((status = put(store, made, 500 << 10)).ok()) made++;
-  EXPECT_EQ(status.code(), Code::kSystem) << status.describe();
-  EXPECT_GE(made, 7u);
-  for (uint64_t n = 0; n < made; n++) expect_content(store, n, 500 << 10);
-  expect_sound(store);
-  std::filesystem::remove(disk());
-  std::filesystem::create_directory(disk());
-  ASSERT_TRUE(put(store, made, 500 << 10).ok());
-}
-
-TEST_F(SpillTest, AFileThatWasCutIsAnErrorOfTheReader) {
-  Store store = make_spilling();
-  for (uint64_t n = 0; n < 20; n++) ASSERT_TRUE(put(store, n, 500 << 10).ok());
-  for (const auto& file : std::filesystem::directory_iterator(disk())) std::filesystem::resize_file(file.path(), 100);
-  uint64_t failed = 0;
-  for (uint64_t n = 0; n < 20; n++) {
-    const Result<View> view = store.view(id_of(n));
-    if (view.ok()) store.release(view.value());
-    failed += view.code() == Code::kSystem;
-  }
-  EXPECT_GE(failed, 10u);
-  expect_sound(store);
-}
-
 TEST_F(SpillTest, TheThreadSpillsBeforeTheStoreIsFull) {
   Store store = make_spilling(16 << 20);
   const SpillThread thread(store.client());
@@ -280,11 +172,12 @@ TEST_F(SpillTest, AViewThatWasWrittenIntoWhileItsObjectWentToDiskLeavesNothing) 
   Store store = make_spilling();
   constexpr uint64_t kSize = 512 << 10;
   ASSERT_TRUE(put(store, 1, kSize).ok());
-  while_spilling(store, kSize, [&store] {
+  const Status spilled = while_spilling(store, kSize, [&store] {
     const View view = store.view(id_of(1)).value();
     std::memset(const_cast<std::byte*>(view.data), 0xee, view.size);
     store.release(view);
   });
+  EXPECT_TRUE(spilled.ok()) << spilled.describe();
   ASSERT_TRUE(spill_objects(store, kSize).ok());
   ASSERT_EQ(store.stats().value().spilled, 1u);
   for (uint64_t n = 2; n < 9; n++) ASSERT_TRUE(put(store, n, kSize).ok());
@@ -295,9 +188,10 @@ TEST_F(SpillTest, WhatIsDeletedWhileItIsWrittenGivesItsDiskBack) {
   Store store = make_spilling();
   constexpr uint64_t kSize = 512 << 10;
   for (uint64_t n = 0; n < 4; n++) ASSERT_TRUE(put(store, n, kSize).ok());
-  while_spilling(store, 4 * kSize, [&store] {
+  const Status spilled = while_spilling(store, 4 * kSize, [&store] {
     for (uint64_t n = 0; n < 3; n++) ASSERT_TRUE(store.remove(id_of(n)).value());
   });
+  EXPECT_TRUE(spilled.ok()) << spilled.describe();
   Client& client = *store.client();
   reclaim_disk(client.segment(), client.slot(), client.generation(), true);
   EXPECT_EQ(store.stats().value().disk_bytes, kSize);
@@ -305,25 +199,47 @@ TEST_F(SpillTest, WhatIsDeletedWhileItIsWrittenGivesItsDiskBack) {
   expect_content(store, 3, kSize);
 }
 
-TEST_F(SpillTest, APartOfTheDiskStaysFree) {
-  Store store = make_spilling();
-  struct statvfs info;
-  ASSERT_EQ(statvfs(std::filesystem::temp_directory_path().c_str(), &info), 0);
-  const std::string elsewhere = std::filesystem::temp_directory_path().string() + "/eagleray-test-disk-" + std::to_string(getpid());
-  std::filesystem::remove(disk());
-  std::filesystem::create_directory(elsewhere);
-  std::filesystem::create_symlink(elsewhere, disk());
-  const uint64_t left = std::min<uint64_t>(static_cast<uint64_t>(info.f_blocks) * info.f_frsize / 20, 4ull << 30);
-  const uint64_t room = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
-  if (room > left) {
-    const Result<std::byte*> made = store.create(id_of(1), room - left / 2);
-    EXPECT_EQ(made.code(), Code::kDiskFull);
-    if (made.ok()) {
-      EXPECT_TRUE(store.abort(id_of(1)).ok());
-    }
-    EXPECT_EQ(store.stats().value().objects, 0u);
+// Small and large ones, in place and not, by several threads: they are fused like those that are taken out of memory.
+TEST_F(SpillTest, AnyNumberIsMadeOnDiskWhileAllMemoryIsViewed) {
+  Store store = make_spilling(1 << 20);
+  std::vector<View> views;
+  for (uint64_t n = 0; n < (1 << 20) / kPage; n++) {
+    ASSERT_TRUE(put(store, n, kPage).ok());
+    views.push_back(store.view(id_of(n)).value());
   }
-  std::filesystem::remove_all(elsewhere);
+  constexpr uint64_t kEach = 1500;
+  const auto size_of = [](uint64_t n) { return n % 100 == 0 ? 20'000 + n : 1 + n * 37 % 5000; };
+  const auto fill = [&](uint8_t owner) {
+    for (uint64_t n = 0; n < kEach; n++) {
+      const uint64_t size = size_of(n);
+      if (n % 3 != 0) {
+        ASSERT_TRUE(put(store, n, size, owner).ok()) << n;
+        continue;
+      }
+      const Result<std::byte*> bytes = store.create(id_of(n, owner), size);
+      ASSERT_TRUE(bytes.ok()) << bytes.status().describe();
+      std::memcpy(bytes.value(), pattern(size, n + owner).data(), size);
+      ASSERT_TRUE((n % 30 == 0 ? store.abort(id_of(n, owner)) : store.seal(id_of(n, owner))).ok());
+    }
+  };
+  std::thread other([&] { fill(2); });
+  fill(3);
+  other.join();
+  EXPECT_EQ(files(), 1u);
+  expect_sound(store);
+  ASSERT_TRUE(put(store, 0, 0, 2).ok()) << "none at all";
+  for (const uint8_t owner : {uint8_t{2}, uint8_t{3}}) {
+    for (uint64_t n = 1; n < kEach; n++) {
+      if (n % 30 == 0) continue;
+      expect_content(store, n, size_of(n), owner);
+      ASSERT_TRUE(store.remove(id_of(n, owner)).value());
+    }
+  }
+  expect_content(store, 0, 0, 2);
+  ASSERT_TRUE(store.remove(id_of(0, 2)).value());
+  for (const View& view : views) store.release(view);
+  for (uint64_t n = 0; n < views.size(); n++) ASSERT_TRUE(store.remove(id_of(n)).value());
+  expect_nothing(store);
 }
 
 // Several processes put, read and delete in a store of a quarter of what they hold.

@@ -36,6 +36,7 @@ export interface InitOptions {
   logToDriver?: boolean
   /** What all workers of this driver are started in, unless a task or actor says otherwise. */
   runtimeEnv?: RuntimeEnv
+  /** Only false, which is the default: this version has no dashboard. */
   dashboard?: boolean | { host?: string; port?: number }
   /** Whether a second init() is ignored rather than an error. Default false. */
   ignoreReinitError?: boolean
@@ -70,6 +71,10 @@ export function checkInit(options: InitOptions): void {
   flag('init()', 'logToDriver', options.logToDriver)
   flag('init()', 'ignoreReinitError', options.ignoreReinitError)
   checkLabels('init()', options.labels)
+  if (options.dashboard !== undefined && options.dashboard !== false)
+    throw new TypeError(
+      'init(): dashboard is not there in this version: leave it out, and look with the command `eagleray status` or the functions of `state`',
+    )
   if (options.address !== undefined && typeof options.address !== 'string') throw new TypeError('init(): address must be a string')
   const address = options.address ?? fromEnvironment()
   if (address !== undefined && address !== 'local') refuseOwn(options, address)

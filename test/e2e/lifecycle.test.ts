@@ -173,6 +173,8 @@ suite('lifecycle of a session', () => {
       [{ resources: { CPU: 1 } }, TypeError],
       [{ resources: { token: -1 } }, RangeError],
       [{ address: 5 }, TypeError],
+      [{ dashboard: true }, TypeError],
+      [{ dashboard: { port: 1 } }, TypeError],
     ]
     for (const [options, kind] of refused) {
       await assert.rejects(
@@ -181,6 +183,7 @@ suite('lifecycle of a session', () => {
       )
       assert.equal(isInitialized(), false)
     }
+    await assert.rejects(init({ dashboard: true }), /dashboard is not there in this version: .*eagleray status/)
     await assert.rejects(init({ address: 'local', objectStoreBytes: 2 ** 50 }), /space|capacity|bytes/i, 'a store that does not fit')
     await assert.rejects(init({ address: '127.0.0.1:1' }), ClusterConnectionError)
     assert.equal(isInitialized(), false)

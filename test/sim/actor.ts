@@ -13,14 +13,21 @@ import { answerOf } from './program.js'
 export class SimActor {
   readonly queue: { from: WorkerId; frame: CallFrame }[] = []
   stopping = false
+  /** Ends its process when it has run its next call, before it answers. */
+  doom: (() => void) | null = null
   #n = 0
+  /** Its state ends with its process, so answers depend on the call alone. */
+  readonly #forgets: boolean
   #answering = false
   readonly #order = new CallOrder()
 
   constructor(
     readonly process: SimProcess,
-    { spec, incarnation }: ActorStart,
+    start: ActorStart,
   ) {
+    const { spec, incarnation } = start
+    this.#forgets = spec.maxRestarts !== 0
+    process.world.actorStarts(process.id, start)
     process.control(process.world.node, { is: 'actorStarted', actorId: spec.actorId, incarnation, error: null })
   }
 
@@ -41,9 +48,11 @@ export class SimActor {
     const { from, frame } = this.queue.shift() as { from: WorkerId; frame: CallFrame }
     const problem = this.#order.problem(from, frame.task)
     if (problem !== null) process.world.faulty(problem)
+    process.world.callRuns(from, frame)
+    if (this.doom !== null) return this.doom()
     const value = process.decode(frame.value)
     const { n, throws } = answerOf(this.#n, value.n)
-    this.#n = n
+    if (!this.#forgets) this.#n = n
     this.#answering = true
     process.whenBorrowsAreKnown(from, () => {
       this.#answering = false

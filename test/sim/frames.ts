@@ -3,7 +3,7 @@
 
 import type { ContainedRef, Outcome } from '#lib/core/owner/outcome.js'
 import type { TaskReply } from '#lib/core/owner/tasks.js'
-import type { Control, WorkerId } from '#lib/wire/messages.js'
+import type { ActorStart, Control, WorkerId } from '#lib/wire/messages.js'
 import type { ObjectStore } from './object-store.js'
 
 export interface Encoded {
@@ -27,6 +27,8 @@ export interface TaskFrame {
 export interface CallFrame {
   is: 'call'
   task: number
+  /** How often it may be made again; -1: without limit. */
+  retries: number
   value: Encoded
 }
 
@@ -58,6 +60,8 @@ export interface Surroundings {
   readonly cancels: boolean
   /** Whether bodies make actors. */
   readonly makesActors: boolean
+  /** Whether some of them start again when their process ends. */
+  readonly restarts: boolean
   /** That must not have happened. */
   faulty(what: string): void
   /** A task of that id was cancelled before it began: its body may never run. */
@@ -68,6 +72,10 @@ export interface Surroundings {
   isPut(id: string): void
   /** Somebody sees that failure. */
   failed(text: string): void
+  /** An actor starts in that process. */
+  actorStarts(process: WorkerId, start: ActorStart): void
+  /** It runs that call. */
+  callRuns(caller: WorkerId, frame: CallFrame): void
   /** An object that somebody may still read is not there. */
   missing(what: string): void
 }

@@ -16,12 +16,13 @@ import type { Control, JobSpec, NodeDied, NodeId, PullWhy, SchedulingClass, Work
 import { actorSpec, jobOf } from '../fakes/cluster.js'
 import { CPU } from '../fakes/owner.js'
 import { SimActor } from './actor.js'
+import { impatience } from './checkers/patience.js'
 import { decodeError, encodeError, textOf } from './errors.js'
 import { SimExecutor } from './executor.js'
 import { SimFetches } from './fetches.js'
 import { CLAIM, type Encoded, type Frame, type SentArgument, type Surroundings } from './frames.js'
 import { sizeOf } from './object-store.js'
-import type { Child, Context, Value } from './program.js'
+import type { ActorKind, Child, Context, Value } from './program.js'
 
 export class Ref {
   live = true
@@ -48,6 +49,8 @@ export class SimProcess implements Context<Ref> {
   readonly #out: Effect[] = []
   #acting = false
   readonly #settled = new Map<Entry, (() => void)[]>()
+  /** By handle. */
+  readonly #kinds = new WeakMap<Entry, ActorKind>()
   #acked: (() => void)[] = []
 
   constructor(
@@ -114,18 +117,24 @@ export class SimProcess implements Context<Ref> {
     return this.world.makesActors
   }
 
-  create(named: { name?: string; getIfExists?: boolean } = {}): Ref {
+  get restarts(): boolean {
+    return this.world.restarts
+  }
+
+  create({ maxRestarts, maxTaskRetries }: ActorKind, named: { name?: string; getIfExists?: boolean } = {}): Ref {
     const actorId = objectId(this.id, this.owner.nextSeq(1))
     const actor = this.owner.actor(actorId, true, 'A', true)
     actor.watched = true
-    this.control(this.world.node, { is: 'actorCreate', spec: actorSpec(actorId, { job: this.job as JobSpec, ...named }) })
+    this.#kinds.set(actor.entry as Entry, { maxRestarts, maxTaskRetries })
+    const spec = actorSpec(actorId, { job: this.job as JobSpec, maxRestarts, maxTaskRetries, ...named })
+    this.control(this.world.node, { is: 'actorCreate', spec })
     this.control(this.world.node, { is: 'actorWatch', actorId })
     return this.#ref(actor.entry as Entry)
   }
 
   /** Makes an actor of that name, or means the one that has it, calls it a few times and waits for nothing. */
   christen(name: string, getIfExists: boolean): void {
-    const handle = this.create({ name, getIfExists })
+    const handle = this.create({ maxRestarts: 0, maxTaskRetries: 0 }, { name, getIfExists })
     for (let i = 1; i <= 3; i++) this.drop(this.call(handle, { n: i, refs: [] }))
     this.drop(handle)
     this.dirty = true
@@ -136,11 +145,21 @@ export class SimProcess implements Context<Ref> {
     const held = [...value.refs.map(ref => ref.entry), handle.entry]
     for (const entry of held) entry.holds++
     const args = new TextEncoder().encode(JSON.stringify(this.encode(value)))
-    const call = new ActorCall(this.owner.nextSeq(1), actor, 'A.f', 0, args, 1, 1, 0, held, this.executor.running)
+    const { maxRestarts, maxTaskRetries: retries } = this.#kinds.get(handle.entry) as ActorKind
+    // The number of a method says how often its calls may be made again.
+    const call = new ActorCall(this.owner.nextSeq(1), actor, 'A.f', retries, args, 1, 1, retries, held, this.executor.running)
     this.owner.handle({ is: 'call', call, pendingMax: -1 }, this.world.now, this.#out)
     const ref = this.#ref(call.entries[0] as Entry)
+    if (maxRestarts + retries === -2) this.#mustAnswer(ref.entry)
     this.#carryOut()
     return ref
+  }
+
+  #mustAnswer(entry: Entry): void {
+    this.#whenSettled(entry, () => {
+      const wrong = entry.state === STATE.failed ? impatience(`call ${entry.seq} of ${this.id}`, errorOf(entry).message) : null
+      if (wrong !== null) this.world.faulty(wrong)
+    })
   }
 
   /** A value without the refs in it, which are of no use any more to whoever gave it. */
@@ -346,7 +365,7 @@ export class SimProcess implements Context<Ref> {
     if (effect.is === 'dispatch') this.#dispatch(effect.task, effect.lane)
     else if (effect.is === 'call') {
       const value = JSON.parse(new TextDecoder().decode(effect.call.args as Uint8Array)) as Encoded
-      this.send(effect.to, { is: 'call', task: effect.call.seq, value })
+      this.send(effect.to, { is: 'call', task: effect.call.seq, retries: effect.call.method, value })
     } else if (effect.is === 'send') this.control(effect.to, effect.message)
     else if (effect.is === 'value') this.send(effect.to, { is: 'value', seq: effect.entry.seq, outcome: sentOutcome(effect.entry) })
     else if (effect.is === 'revoke') {

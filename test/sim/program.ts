@@ -18,6 +18,14 @@ export interface Child<R> {
   args: ({ value: Value<R> } | { ref: R })[]
 }
 
+/** What becomes of an actor whose process ends, and of its calls; -1: without limit. */
+export interface ActorKind {
+  maxRestarts: number
+  maxTaskRetries: number
+}
+
+const ONE_LIFE: ActorKind = { maxRestarts: 0, maxTaskRetries: 0 }
+
 /** What a body does; all but `get` happens at once. */
 export interface Context<R> {
   put(value: Value<R>): R
@@ -29,9 +37,11 @@ export interface Context<R> {
   cancel(ref: R, force: boolean): void
   /** Whether bodies make actors. */
   readonly actors: boolean
+  /** Whether some of them start again when their process ends. */
+  readonly restarts: boolean
   /** A handle of a new actor, to be dropped like a ref. */
-  create(): R
-  /** Answered by what `answerOf` says of all its calls so far, with the same refs. */
+  create(kind: ActorKind): R
+  /** Answered by what `answerOf` says of all its calls so far, or of this one where it may lose its state, with the same refs. */
   call(actor: R, value: Value<R>): R
 }
 
@@ -41,6 +51,7 @@ export type Body<R> = Generator<R, Value<R>, Value<R>>
 const MIX = 0x9e3779b1
 const WHIM = 0x0ca9ce15
 const CAST = 0x0ac70125
+const FATE = 0x0fa7e125
 
 export function* body<R>(context: Context<R>, seed: number, depth: number, args: Value<R>[]): Body<R> {
   const random = new Random(seed)
@@ -64,7 +75,7 @@ export function* body<R>(context: Context<R>, seed: number, depth: number, args:
     } else if (hand.length > 0) context.drop(take())
     if (hand.length > 0 && whim.chance(0.4)) context.cancel(whim.pick(hand), whim.chance(0.3))
   }
-  if (context.actors) n = yield* withActor(context, new Random(seed ^ CAST), hand, n)
+  if (context.actors) n = yield* withActor(context, seed, hand, n)
   if (random.chance(0.05)) {
     for (const ref of hand) context.drop(ref)
     throw new Thrown('thrown by the body')
@@ -79,9 +90,10 @@ export function* body<R>(context: Context<R>, seed: number, depth: number, args:
 }
 
 /** An actor of this body alone, called a few times ahead, and let go of before or after it has answered. */
-function* withActor<R>(context: Context<R>, random: Random, hand: R[], n: number): Generator<R, number, Value<R>> {
+function* withActor<R>(context: Context<R>, seed: number, hand: R[], n: number): Generator<R, number, Value<R>> {
+  const random = new Random(seed ^ CAST)
   if (random.chance(0.6)) return n
-  const actor = context.create()
+  const actor = context.create(context.restarts ? kindOf(new Random(seed ^ FATE)) : ONE_LIFE)
   const call = () => context.call(actor, { n: random.int(100), refs: random.some(hand, 0.3).map(ref => context.again(ref)) })
   const answers = Array.from({ length: 1 + random.int(4) }, call)
   const early = random.chance(0.5)
@@ -95,6 +107,12 @@ function* withActor<R>(context: Context<R>, random: Random, hand: R[], n: number
   }
   if (!early) context.drop(actor)
   return sum
+}
+
+/** Without limit more often than not: then it matters most. */
+function kindOf(random: Random): ActorKind {
+  if (random.chance(0.3)) return ONE_LIFE
+  return { maxRestarts: random.pick([1, 3, -1, -1]), maxTaskRetries: random.pick([0, 2, -1, -1]) }
 }
 
 /** What an actor that is at `state` comes to with a call, and whether the call throws. */
@@ -114,29 +132,33 @@ function child<R>(context: Context<R>, random: Random, depth: number, hand: R[])
 /** What everything that a result leads to comes out as: `null` for what failed. */
 export type Tree = { n: number; refs: Tree[] } | null
 
-type Plain = { value: Value<Plain> | null; state?: number }
+/** `state`: of an actor; null where each answer depends on the call alone. */
+type Plain = { value: Value<Plain> | null; state?: number | null }
 
 /** The result of a program run straight through, each task where it is submitted. */
-export function sequential(seed: number, depth: number, actors: boolean): Tree {
-  return treeOf(run({ seed, depth, args: [] }, actors))
+export function sequential(seed: number, depth: number, cast: Cast): Tree {
+  return treeOf(run({ seed, depth, args: [] }, cast))
 }
 
-function run({ seed, depth, args }: Child<Plain>, actors: boolean): Plain {
+export type Cast = Pick<Context<unknown>, 'actors' | 'restarts'>
+
+function run({ seed, depth, args }: Child<Plain>, { actors, restarts }: Cast): Plain {
   const values = args.map(each => ('ref' in each ? each.ref.value : each.value))
   if (values.includes(null)) return { value: null }
   // Each time a value is got, its refs are other ones.
   const copies = (values as Value<Plain>[]).map(each => ({ n: each.n, refs: [...each.refs] }))
   const context: Context<Plain> = {
     put: value => ({ value }),
-    submit: each => run(each, actors),
+    submit: each => run(each, { actors, restarts }),
     again: ref => ref,
     drop: () => {},
     cancel: () => {},
     actors,
-    create: () => ({ value: null, state: 0 }),
+    restarts,
+    create: ({ maxRestarts }) => ({ value: null, state: maxRestarts === 0 ? 0 : null }),
     call: (actor, value) => {
-      const { n, throws } = answerOf(actor.state as number, value.n)
-      actor.state = n
+      const { n, throws } = answerOf(actor.state ?? 0, value.n)
+      if (actor.state !== null) actor.state = n
       return { value: throws ? null : { n, refs: value.refs } }
     },
   }

@@ -21,9 +21,10 @@ export function simulate(seed: number, { allowCancels = true, allowActors = true
   const cpus = 1 + random.int(3)
   const cancels = allowCancels && random.chance(0.4)
   const actors = allowActors && random.chance(0.4)
-  const expected = sequential(seed, depth, actors)
+  const restarts = random.chance(0.5)
+  const expected = sequential(seed, depth, { actors, restarts })
   if (nodes(expected) > NODES_MAX) return 0
-  const world = new World(seed, depth, { kills, cpus, cancels, actors })
+  const world = new World(seed, depth, { kills, cpus, cancels, actors, restarts })
   for (let steps = 0; ; steps++) {
     if (steps > STEPS_MAX)
       throw new Error(`stuck: not at rest after ${steps} steps: ${[...leftovers(world), ...granted(world)].join('; ')}`)

@@ -8,13 +8,15 @@ import { Daemon, type DaemonEffect, type DaemonEvent } from '#lib/core/node/daem
 import { Node } from '#lib/core/node/node.js'
 import { toAmounts } from '#lib/core/resources.js'
 import { Orphans } from '#lib/run/orphans.js'
-import { type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
+import { type ActorStart, type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 import { jobOf, NODE_ID, TOKEN, workerIdOf } from '../fakes/cluster.js'
+import { Executions } from './checkers/executions.js'
 import { failureProblem } from './checkers/failures.js'
+import { Incarnations } from './checkers/incarnations.js'
 import type { Observed, ObservedNode } from './checkers/observed.js'
 import { SimDriver } from './driver.js'
 import { encodeError } from './errors.js'
-import type { Frame, Surroundings } from './frames.js'
+import type { CallFrame, Frame, Surroundings } from './frames.js'
 import { ObjectStore, sizeOf } from './object-store.js'
 import { SimProcess } from './process.js'
 import { Random } from './random.js'
@@ -25,8 +27,9 @@ export interface Faults {
   cpus: number
   /** Whether bodies cancel what they have submitted. */
   cancels: boolean
-  /** Whether bodies make actors. */
+  /** Whether bodies make actors, and whether some of these restart. */
   actors: boolean
+  restarts: boolean
 }
 
 interface Channel {
@@ -48,6 +51,8 @@ export class World implements Surroundings, Observed {
   readonly total: Record<string, number>
   /** What must not have happened, as words. */
   readonly faults: string[] = []
+  readonly #executions = new Executions(this.faults)
+  readonly #incarnations = new Incarnations(this.faults, process => !this.processes.has(process))
   killed = 0
   readonly isSwept = false
   readonly isLossy = false
@@ -154,6 +159,18 @@ export class World implements Surroundings, Observed {
 
   get makesActors(): boolean {
     return this.options.actors
+  }
+
+  get restarts(): boolean {
+    return this.options.restarts
+  }
+
+  actorStarts(process: WorkerId, start: ActorStart): void {
+    this.#incarnations.starts(process, start)
+  }
+
+  callRuns(caller: WorkerId, { task, retries }: CallFrame): void {
+    this.#executions.runs(caller, task, retries)
   }
 
   faulty(what: string): void {

@@ -5,6 +5,8 @@ import type { Actor } from '#lib/core/head/actor.js'
 import type { Machine } from '#lib/core/machine.js'
 import { nodeOf } from '#lib/ids.js'
 import type { NodeId, WorkerId } from '#lib/wire/messages.js'
+import { Executions } from '../checkers/executions.js'
+import { Incarnations } from '../checkers/incarnations.js'
 import type { Observed, ObservedNode } from '../checkers/observed.js'
 import { Runs } from '../checkers/runs.js'
 import { SimDriver } from '../driver.js'
@@ -33,6 +35,8 @@ export class SimCluster implements Observed {
   readonly faults: string[] = []
   readonly runs = new Runs(this.faults)
   readonly losses = new Losses(this)
+  readonly executions = new Executions(this.faults)
+  readonly incarnations = new Incarnations(this.faults, process => this.#isGone(process))
   killed = 0
   readonly isSwept = true
   #epochs = 0
@@ -121,6 +125,10 @@ export class SimCluster implements Observed {
 
   check(machine: Pick<Machine<unknown, unknown>, 'invariants'>): void {
     machine.invariants()
+  }
+
+  #isGone(process: WorkerId): boolean {
+    return this.process(process) === undefined || !this.head.machine.nodes.isAlive(nodeOf(process))
   }
 
   #drive(node: SimNode, seed: number): void {

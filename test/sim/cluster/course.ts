@@ -24,7 +24,7 @@ const LOOK_MS = 200
 export function runCourse(seed: number, more: Partial<Settings> = {}): number {
   const settings = settingsOf(seed, more)
   const seeds = Array.from({ length: settings.drivers }, (_, i) => seed + i * 0x10001)
-  if (seeds.reduce((sum, each) => sum + size(sequential(each, settings.depth, settings.actors)), 0) > TREE_MAX) return 0
+  if (seeds.reduce((sum, each) => sum + size(sequential(each, settings.depth, settings)), 0) > TREE_MAX) return 0
   const cluster = new SimCluster(seed, settings, seeds)
   const { agenda } = cluster
   for (let lookAt = LOOK_MS; !atRest(cluster); lookAt += LOOK_MS) {
@@ -41,7 +41,7 @@ export function runCourse(seed: number, more: Partial<Settings> = {}): number {
     if (agenda.size === 0 && !atRest(cluster)) throw new Error(`stuck, and nothing will ever happen: ${describe(cluster)}`)
   }
   for (const { driver } of alive(cluster)) {
-    const expected = sequential(driver.seed, settings.depth, settings.actors)
+    const expected = sequential(driver.seed, settings.depth, settings)
     checkResult(driver.result, expected, cluster.killed > 0 || settings.cancels || cluster.losses.excused)
   }
   return agenda.steps

@@ -2,7 +2,8 @@
 // What goes wrong, when: drawn from the seed before anything happens. After the last of it the cluster heals.
 
 import { nodeOf } from '#lib/ids.js'
-import type { Random } from '../random.js'
+import type { SimActor } from '../actor.js'
+import { Random } from '../random.js'
 import type { SimCluster } from './cluster.js'
 import { planLosses } from './losses.js'
 import type { SimNode } from './node.js'
@@ -26,6 +27,9 @@ export function plan(cluster: SimCluster, random: Random): void {
   enter(settings.pauses, () => pause(cluster, random))
   planLosses(cluster, enter)
   agenda.at(TROUBLE_MS, () => cluster.network.heal())
+  // Apart, as in the settings.
+  const lives = new Random(cluster.seed ^ 0x11fe)
+  for (let i = 0; i < settings.actorKills; i++) agenda.at(lives.next() * lives.next() * TROUBLE_MS, () => killActor(cluster, lives))
 }
 
 function living(cluster: SimCluster): SimNode[] {
@@ -53,6 +57,18 @@ function killWorker(cluster: SimCluster, random: Random): void {
   if (workers.length === 0) return
   const { id } = random.pick(workers)
   cluster.byId.get(nodeOf(id))?.end(id, true)
+}
+
+/** As soon as there is one: at once, or when it has run a call and not answered. */
+function killActor(cluster: SimCluster, random: Random): void {
+  const { agenda } = cluster
+  const actors = [...cluster.living()].filter(({ actor }) => actor !== null && actor.doom === null)
+  if (actors.length > 0) {
+    const { id, actor } = random.pick(actors)
+    const end = () => cluster.byId.get(nodeOf(id))?.end(id, true)
+    if (random.chance(0.5)) end()
+    else (actor as SimActor).doom = end
+  } else if (agenda.now < TROUBLE_MS) agenda.after(random.around(3), () => killActor(cluster, random))
 }
 
 function killHead({ head, agenda }: SimCluster, random: Random): void {

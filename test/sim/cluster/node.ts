@@ -7,11 +7,11 @@ import { Node } from '#lib/core/node/node.js'
 import { toAmounts } from '#lib/core/resources.js'
 import { HEAD_ID, nodeOf } from '#lib/ids.js'
 import { Orphans, type OrphansHost } from '#lib/run/orphans.js'
-import { type Control, type NodeId, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
+import { type ActorStart, type Control, type NodeId, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 import { TOKEN } from '../../fakes/cluster.js'
 import type { ObservedNode } from '../checkers/observed.js'
 import { encodeError } from '../errors.js'
-import type { Frame, Surroundings } from '../frames.js'
+import type { CallFrame, Frame, Surroundings } from '../frames.js'
 import { ObjectStore, sizeOf } from '../object-store.js'
 import { SimProcess } from '../process.js'
 import { Children, type Exit } from './children.js'
@@ -210,6 +210,18 @@ export class SimNode implements Surroundings, RelayHost {
 
   get cancels(): boolean {
     return this.cluster.settings.cancels
+  }
+
+  get restarts(): boolean {
+    return this.cluster.settings.restarts
+  }
+
+  actorStarts(process: WorkerId, start: ActorStart): void {
+    this.cluster.incarnations.starts(process, start)
+  }
+
+  callRuns(caller: WorkerId, { task, retries }: CallFrame): void {
+    this.cluster.executions.runs(caller, task, retries)
   }
 
   faulty(what: string): void {

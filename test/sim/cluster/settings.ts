@@ -14,10 +14,14 @@ export interface Settings {
   depth: number
   cancels: boolean
   actors: boolean
+  /** Some of the actors that programs make start again when their process ends. */
+  restarts: boolean
   /** Actors that drivers make with one of a few names. */
   names: number
   /** How often each kind of thing goes wrong, in all. */
   workerKills: number
+  /** Processes of actors among them. */
+  actorKills: number
   nodeKills: number
   joins: number
   headKills: number
@@ -54,6 +58,9 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
   const speed = (mean: number): number => mean * random.pick([0.3, 1, 1, 20])
   // Apart, so that what else a seed is does not change with it.
   const loss = new Random(seed ^ 0x1055)
+  // Apart, so that all else of a seed is what it was before there was this.
+  const lives = new Random(seed ^ 0x11fe)
+  const restarts = lives.chance(0.5)
   const nodes = random.chance(0.02) ? 10 + random.int(20) : 1 + random.int(5)
   return {
     nodes,
@@ -62,8 +69,10 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
     depth: 1 + random.int(4),
     cancels: random.chance(0.3),
     actors: random.chance(0.4),
+    restarts,
     names: few(0.3, 6),
     workerKills: few(0.3, 3),
+    actorKills: restarts && lives.chance(0.7) ? 1 + lives.int(6) : 0,
     nodeKills: few(0.25, 2),
     joins: few(0.25, 2),
     headKills: few(0.25, 2),

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checker: a call that may be made again without limit, of an actor that restarts without limit, has its answer in the end
+// as long as its caller and the actor's creator live.
+
+/** What such a call may fail with. */
+const OWN = /thrown by the call|was cancelled/
+
+/** What is wrong with that failure; null when nothing is. */
+export function impatience(call: string, text: string): string | null {
+  return OWN.test(text) ? null : `${call} may be made again without limit, and failed: ${text}`
+}

@@ -2,6 +2,7 @@
 // `eagleray status`: the nodes of a cluster, and how much of what they offer is used.
 
 import { type NodeRow, nodes } from '../api/context.js'
+import { NODE_ID_LABEL } from '../core/policy/labels.js'
 import { visiting } from './cluster.js'
 import { ADDRESS, type Command, print, type Values } from './command.js'
 import { bytes, json, table } from './table.js'
@@ -34,8 +35,10 @@ async function run(values: Values): Promise<number> {
 }
 
 function rowOf(row: NodeRow): Record<string, unknown> {
+  // Its id stands before it already.
+  const { [NODE_ID_LABEL]: _, ...labels } = row.labels
   const used = [...usage([row])].map(([name, [taken, total]]) => `${name} ${amount(name, taken)}/${amount(name, total)}`)
-  return { node: row.nodeId, address: row.address, state: row.alive ? 'alive' : 'dead', used: used.join(', '), labels: row.labels }
+  return { node: row.nodeId, address: row.address, state: row.alive ? 'alive' : 'dead', used: used.join(', '), labels }
 }
 
 function usage(rows: NodeRow[]): Map<string, [used: number, total: number]> {

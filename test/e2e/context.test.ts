@@ -120,7 +120,7 @@ suite('context', () => {
     assert.equal(others.length, 0)
     assert.deepEqual([node!.nodeId, node!.alive], [context.nodeId, true])
     assert.deepEqual([node!.resources.CPU, node!.resources.token], [2, 1])
-    assert.equal(node!.labels.zone, 'here')
+    assert.deepEqual(node!.labels, { zone: 'here', 'eagleray.io/node-id': context.nodeId })
     assert.equal(typeof node!.address, 'string')
     await waitFor(async () => (await nodes())[0]!.available.CPU === 2, 'all CPUs available')
     assert.equal((await state.listNodes()).length, 1)

@@ -83,6 +83,10 @@ suite('placement in a cluster', () => {
     const there = nodeAffinity({ nodeId: other.nodeId })
     assert.equal(await get(whereAmI.options({ schedulingStrategy: there }).remote()), other.nodeId)
     assert.equal(await get(whereAmI.options({ labelSelector: { zone: '!a' } }).remote()), other.nodeId)
+    for (const { nodeId, labels } of await nodes()) {
+      const id = labels['eagleray.io/node-id'] as string
+      assert.equal(await get(whereAmI.options({ labelSelector: { 'eagleray.io/node-id': id } }).remote()), nodeId)
+    }
     assert.equal(
       await get(
         remote(Place, { labelSelector: { zone: 'in(b,c)' } })

@@ -7,6 +7,7 @@
 
 import type { Amounts, Demand, NodeId, NodeView, Synced } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
+import { allLabels } from '../policy/labels.js'
 import { fromAmounts, subtract } from '../resources.js'
 
 export interface NodeEntry {
@@ -68,7 +69,7 @@ export function copyOf(view: NodeView): NodeView {
 
 /** A row of the state API. */
 export function rowOfNode({ view, told, demand }: NodeEntry): Record<string, unknown> {
-  const { nodeId, hostname, address, dataAddress, state, labels, total, deathCause } = view
+  const { nodeId, hostname, address, dataAddress, state, total, deathCause } = view
   const resources = fromAmounts(total)
   const waiting = demand.map(each => ({ resources: fromAmounts(each.resources), count: each.count }))
   return {
@@ -78,7 +79,7 @@ export function rowOfNode({ view, told, demand }: NodeEntry): Record<string, unk
       alive: state !== 'dead',
       resources,
       available: state === 'dead' ? {} : fromAmounts(told),
-      labels,
+      labels: allLabels(view),
     },
     ...{ state, hostname, dataAddress, demand: waiting, deathCause },
   }

@@ -10,6 +10,7 @@ import { limits } from '../../options.js'
 import type { Beat, NodeId, NodeView, Register, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
+import { allLabels } from '../policy/labels.js'
 import type { NodeState } from '../policy/node-state.js'
 import { isEqual, toAmounts } from '../resources.js'
 import type { HeadEffect, HeadOptions } from './events.js'
@@ -220,7 +221,7 @@ export class Nodes {
   rows(): unknown[] {
     if (this.#local === null) return [...this.#entries.values()].map(rowOfNode)
     const { nodeId, address, labels, resources } = this.#local
-    return [{ nodeId, address, alive: true, ...resources(), labels }]
+    return [{ nodeId, address, alive: true, ...resources(), labels: allLabels({ nodeId, labels }) }]
   }
 
   invariants(): void {

@@ -55,6 +55,11 @@ function holds({ values: wanted, negative }: Term, value: string | undefined): b
   return negative !== (value !== undefined && wanted.includes(value))
 }
 
+/** Those it was given and those that every node has. */
+export function allLabels({ nodeId, labels }: Pick<NodeState, 'nodeId' | 'labels'>): Record<string, string> {
+  return { ...labels, [NODE_ID_LABEL]: nodeId }
+}
+
 function labelOf({ nodeId, labels }: Pick<NodeState, 'nodeId' | 'labels'>, name: string): string | undefined {
   return name === NODE_ID_LABEL ? nodeId : Object.hasOwn(labels, name) ? labels[name] : undefined
 }

@@ -51,7 +51,9 @@ suite('questions of the state API', () => {
     }
     const amounts = { resources: { CPU: 2, disk: 1 }, available: { CPU: 1.5, disk: 1 } }
     assert.deepEqual(ask('resources'), [amounts])
-    assert.deepEqual(ask('nodes'), [{ nodeId: 'aaaaaaaaaa', address: '127.0.0.1', alive: true, ...amounts, labels: {} }])
+    assert.deepEqual(ask('nodes'), [
+      { nodeId: 'aaaaaaaaaa', address: '127.0.0.1', alive: true, ...amounts, labels: { 'eagleray.io/node-id': 'aaaaaaaaaa' } },
+    ])
     assert.deepEqual((ask('workers') as { state: string }[]).map(row => row.state).sort(), ['idle', 'leased'])
   })
 

@@ -145,6 +145,8 @@ export const limits = {
   unbornActorsMax: 100_000,
   /** How long a node may be silent before it counts as dead (ms); `eagleray start --head` sets it. Ray: about 15 s. */
   nodeDeadAfterMs: 10_000,
+  /** The least that may be set: nodes beat four times in it, and what is shorter than a pause of garbage collection ends nodes that are well (ms). */
+  nodeDeadAfterMsMin: 100,
   /** How often the head looks for silent nodes, at most (ms). */
   silenceCheckMs: 500,
   /** How often a node tells the head that it lives, and at most how often that something is free or taken (ms). */

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The options of init(): what they are, what is refused at the call, and which cluster they mean.
 
-import { limits } from '../options.js'
 import type { NodeRecord } from '../run/cluster-home.js'
 import { nodeFor } from '../run/cluster-lookup.js'
-import { checkName, count, flag, refuseUnknown } from '../run/option-checks.js'
+import { checkName, flag, refuseUnknown } from '../run/option-checks.js'
+import { checkNodeOptions, NODE_KEYS } from './node-options.js'
 import type { RuntimeEnv } from './runtime-env.js'
-import { checkLabels } from './strategy.js'
-import { checkResources } from './task-options.js'
 
 export interface InitOptions {
   /**
@@ -42,35 +40,15 @@ export interface InitOptions {
   ignoreReinitError?: boolean
 }
 
-const KEYS = [
-  'address',
-  'numCpus',
-  'numGpus',
-  'memoryBytes',
-  'resources',
-  'labels',
-  'objectStoreBytes',
-  'spill',
-  'spillDir',
-  'namespace',
-  'logToDriver',
-  'runtimeEnv',
-  'dashboard',
-  'ignoreReinitError',
-]
+const KEYS = ['address', ...NODE_KEYS, 'namespace', 'logToDriver', 'runtimeEnv', 'dashboard', 'ignoreReinitError']
 
 /** Refuses what cannot be, before anything is looked for or started. */
 export function checkInit(options: InitOptions): void {
   refuseUnknown('init()', options, KEYS)
-  flag('init()', 'spill', options.spill)
-  if (options.spillDir !== undefined && (typeof options.spillDir !== 'string' || options.spillDir === ''))
-    throw new TypeError('init(): spillDir must be the path of a directory')
-  if (options.spillDir !== undefined && options.spill === false) throw new TypeError('init(): spillDir is given, and spill is false')
-  checkResources('init()', options)
+  checkNodeOptions('init()', options)
   checkName('init()', options.namespace, 'namespace')
   flag('init()', 'logToDriver', options.logToDriver)
   flag('init()', 'ignoreReinitError', options.ignoreReinitError)
-  checkLabels('init()', options.labels)
   if (options.dashboard !== undefined && options.dashboard !== false)
     throw new TypeError(
       'init(): dashboard is not there in this version: leave it out, and look with the command `eagleray status` or the functions of `state`',
@@ -78,8 +56,6 @@ export function checkInit(options: InitOptions): void {
   if (options.address !== undefined && typeof options.address !== 'string') throw new TypeError('init(): address must be a string')
   const address = options.address ?? fromEnvironment()
   if (address !== undefined && address !== 'local') refuseOwn(options, address)
-  const bytes = options.objectStoreBytes
-  count('init()', 'objectStoreBytes', bytes, limits.storeBytesMin, limits.storeBytesMax)
 }
 
 function fromEnvironment(): string | undefined {
@@ -88,14 +64,12 @@ function fromEnvironment(): string | undefined {
 
 /** What a node offers was decided when it was started. */
 function refuseOwn(options: InitOptions, address: string): void {
-  const own = DECIDED_AT_START.find(key => options[key] !== undefined)
+  const own = NODE_KEYS.find(key => options[key] !== undefined)
   if (own === undefined) return
   throw new TypeError(
     `init(): ${own} is decided where a cluster is started, not when attaching to ${address}; with address: 'local' this program starts one of its own`,
   )
 }
-
-const DECIDED_AT_START = ['numCpus', 'numGpus', 'memoryBytes', 'resources', 'labels', 'objectStoreBytes', 'spill', 'spillDir'] as const
 
 /** The node to attach to; null: one is to be started. Throws ClusterConnectionError, and TypeError for options that are decided there. */
 export function nodeToAttach(options: InitOptions): NodeRecord | null {

@@ -89,7 +89,7 @@ export function numberOf(values: Values, name: string): number | undefined {
 }
 
 /** An option whose value is a JSON object. Throws UsageError when it is none. */
-export function objectOf(values: Values, name: string): Record<string, unknown> | undefined {
+export function objectOf(values: Values, name: string, example: string): Record<string, unknown> | undefined {
   const text = textOf(values, name)
   if (text === undefined) return undefined
   try {
@@ -98,7 +98,7 @@ export function objectOf(values: Values, name: string): Record<string, unknown> 
   } catch {
     // Told below.
   }
-  throw new UsageError(`--${name} must be a JSON object, such as '{"disk": 2}', not ${text}`)
+  throw new UsageError(`--${name} must be a JSON object, such as '${example}', not ${text}`)
 }
 
 export function print(text: string): void {

@@ -2,9 +2,9 @@
 // `eagleray start`: a head with a node beside it, or a node that joins a running head. They go on when the command has ended.
 
 import { join } from 'node:path'
-import { checkLabels } from '../api/strategy.js'
-import { checkResources } from '../api/task-options.js'
+import { checkNodeOptions } from '../api/node-options.js'
 import { endpoint } from '../io/endpoint.js'
+import { limits } from '../options.js'
 import type { StartOptions } from '../run/bootstrap.js'
 import {
   checkedAddress,
@@ -23,6 +23,7 @@ import {
 } from '../run/cluster-home.js'
 import { type RunningHead, type RunningNode, startHead, startNode } from '../run/cluster-start.js'
 import { describeExit } from '../run/launch.js'
+import { count } from '../run/option-checks.js'
 import { allAddresses, reachableAddress } from '../run/reachable.js'
 import { type Command, Failure, numberOf, objectOf, print, textOf, UsageError, type Values } from './command.js'
 
@@ -60,7 +61,7 @@ export const start: Command = {
     'node-timeout-ms': {
       type: 'string',
       value: 'MS',
-      help: 'how long a node may be silent before it counts as dead. Default: 10000. With --head',
+      help: 'how long a node may be silent before it counts as dead, 100 at least. Default: 10000. With --head',
     },
     'num-cpus': { type: 'string', value: 'N', help: 'CPUs the node offers. Default: those of this machine' },
     'num-gpus': { type: 'string', value: 'N', help: 'GPUs the node offers. Default: those of CUDA_VISIBLE_DEVICES, else of this machine' },
@@ -88,6 +89,8 @@ async function startCluster(values: Values): Promise<number> {
   const { host, advertised } = await hostsIn(values, null)
   const port = numberOf(values, 'port') ?? DEFAULT_PORT
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UsageError(`--port must be a port number, not ${port}`)
+  const nodeDeadAfterMs = numberOf(values, 'node-timeout-ms')
+  count('start', '--node-timeout-ms', nodeDeadAfterMs, limits.nodeDeadAfterMsMin)
   sweepRecords(home)
   const there = liveHeads(home).find(head => head.address === endpoint(advertised, port).replace('tcp://', ''))
   if (there !== undefined) throw new Failure(`a head runs at ${there.address} already (pid ${there.pid}); \`eagleray stop\` ends it`)
@@ -99,7 +102,7 @@ async function startCluster(values: Values): Promise<number> {
     port,
     storage: textOf(values, 'storage') ?? (storageDir === null ? 'memory' : `file:${storageDir}`),
     token: ownToken(home),
-    nodeDeadAfterMs: numberOf(values, 'node-timeout-ms') ?? null,
+    nodeDeadAfterMs: nodeDeadAfterMs ?? null,
     life: lifeIn(values),
   })
   writeRecord(home, 'heads', headName(head.address), { ...recordOf(head.pid, head.address), logPath: head.logPath ?? '', storageDir })
@@ -146,12 +149,11 @@ function nodeOptionsIn(values: Values): StartOptions {
     numGpus: numberOf(values, 'num-gpus'),
     memoryBytes: numberOf(values, 'memory-bytes'),
     objectStoreBytes: numberOf(values, 'object-store-bytes'),
-    resources: objectOf(values, 'resources') as Record<string, number> | undefined,
-    labels: objectOf(values, 'labels') as Record<string, string> | undefined,
+    resources: objectOf(values, 'resources', '{"disk": 2}') as Record<string, number> | undefined,
+    labels: objectOf(values, 'labels', '{"zone": "a"}') as Record<string, string> | undefined,
     spillDir: textOf(values, 'spill-dir'),
   })
-  checkLabels('start', options.labels)
-  checkResources('start', options)
+  checkNodeOptions('start', options)
   return options
 }
 

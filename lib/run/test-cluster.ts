@@ -5,9 +5,12 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { checkNodeOptions, NODE_KEYS } from '../api/node-options.js'
+import { limits } from '../options.js'
 import { clusterHome, isAlive, recordOf } from './cluster-home.js'
 import { type RunningHead, type RunningNode, startHead, startNode } from './cluster-start.js'
 import type { HeadSettings } from './head-settings.js'
+import { count, refuseUnknown } from './option-checks.js'
 
 export interface ClusterNodeOptions {
   /** CPUs the node offers. Default: 1. */
@@ -29,7 +32,7 @@ export interface ClusterHeadOptions extends ClusterNodeOptions {
   port?: number
   /** Where the head keeps its tables: 'memory', 'file:DIR' or 'redis://…'. Default: files that go with the cluster. */
   storage?: string
-  /** How long a node may be silent before it counts as dead (ms). Default: 10,000. */
+  /** How long a node may be silent before it counts as dead (ms), 100 at least. Default: 10,000. */
   nodeTimeoutMs?: number
 }
 
@@ -100,9 +103,15 @@ export class Cluster implements AsyncDisposable {
     this.#nodes.add(this.headNode)
   }
 
-  /** Starts a head and a node beside it. Rejects with ClusterConnectionError when one does not come up. */
+  /** Starts a head and a node beside it. Rejects with TypeError or RangeError for options that cannot be, with ClusterConnectionError when one does not come up. */
   static async start(options: { head?: ClusterHeadOptions } = {}): Promise<Cluster> {
+    refuseUnknown('Cluster.start()', options, ['head'])
     const { port = 0, storage, nodeTimeoutMs, ...node } = options.head ?? {}
+    refuseUnknown('Cluster.start()', options.head ?? {}, ['port', 'storage', 'nodeTimeoutMs', ...NODE_KEYS])
+    checkNodeOptions('Cluster.start()', node)
+    count('Cluster.start()', 'port', port, 0, 65_535)
+    count('Cluster.start()', 'nodeTimeoutMs', nodeTimeoutMs, limits.nodeDeadAfterMsMin)
+    if (storage !== undefined && typeof storage !== 'string') throw new TypeError('Cluster.start(): storage must be a string')
     const folder = newFolder()
     const settings: HeadSettings = {
       ...{ host: HOST, port, storage: storage ?? `file:${join(folder, 'tables')}`, token: randomToken(), life: 'stdin' },
@@ -129,8 +138,10 @@ export class Cluster implements AsyncDisposable {
     return this.#head?.pid ?? null
   }
 
-  /** Starts another node, which joins. Resolves when the head knows it. */
+  /** Starts another node, which joins. Resolves when the head knows it; rejects as `start` does. */
   async addNode(options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+    refuseUnknown('addNode()', options, NODE_KEYS)
+    checkNodeOptions('addNode()', options)
     const node = new ClusterNode(await joined(options, this.address, this.#settings.token, false))
     this.#nodes.add(node)
     return node
@@ -138,6 +149,8 @@ export class Cluster implements AsyncDisposable {
 
   /** Ends a node: with SIGTERM, so that it says goodbye, or with SIGKILL when `graceful` is false. */
   async removeNode(node: ClusterNode, options: { graceful?: boolean } = {}): Promise<void> {
+    refuseUnknown('removeNode()', options, ['graceful'])
+    if (!(node instanceof ClusterNode)) throw new TypeError('removeNode() takes a node that addNode() gave')
     this.#nodes.delete(node)
     await (options.graceful === false ? node.kill() : node.stop())
   }

@@ -38,7 +38,14 @@ function rowOf(row: NodeRow): Record<string, unknown> {
   // Its id stands before it already.
   const { [NODE_ID_LABEL]: _, ...labels } = row.labels
   const used = [...usage([row])].map(([name, [taken, total]]) => `${name} ${amount(name, taken)}/${amount(name, total)}`)
-  return { node: row.nodeId, address: row.address, state: row.alive ? 'alive' : 'dead', used: used.join(', '), labels }
+  // Of one that is dead nothing can be used.
+  return {
+    node: row.nodeId,
+    address: row.address,
+    state: row.alive ? 'alive' : 'dead',
+    used: row.alive ? used.join(', ') : '',
+    labels,
+  }
 }
 
 function usage(rows: NodeRow[]): Map<string, [used: number, total: number]> {

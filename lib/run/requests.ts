@@ -19,6 +19,8 @@ import type { Runtime } from './runtime.js'
 type Answered = Answer | ActorNamed | GroupNamed
 
 const REQUEST_MS = 10_000
+/** What the head is asked for, by what errors call it. */
+const OF_HEAD = new Set(['getActor', 'getPlacementGroup', 'drainNode', 'nodes', 'actors', 'groups', 'jobs', 'placement'])
 /** A call names its method and, above this step, its concurrency group (from 1; 0 is the default one). */
 export const GROUP_STEP = 0x10000
 
@@ -213,7 +215,7 @@ export class Requests implements CallPort {
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
           this.pending.delete(request)
-          reject(new GetTimeoutError(`the node did not answer ${what} within ${REQUEST_MS} ms`, { timeoutMs: REQUEST_MS }))
+          reject(new GetTimeoutError(unanswered(what), { timeoutMs: REQUEST_MS }))
         }, REQUEST_MS)
         const end = () => {
           clearTimeout(timer)
@@ -233,6 +235,12 @@ export class Requests implements CallPort {
       }),
     )
   }
+}
+
+function unanswered(what: string): string {
+  if (!OF_HEAD.has(what)) return `the node did not answer ${what} within ${REQUEST_MS} ms`
+  const now = 'work that runs goes on, and new actors, names and groups wait for it'
+  return `the head of the cluster did not answer ${what} within ${REQUEST_MS} ms; ${now}. If it has ended, eagleray start --head at its address and with its storage goes on from there`
 }
 
 /** The refs `.remote()` gives: one, several, or none. */

@@ -46,7 +46,8 @@ export async function zmqTransport(options: ZmqOptions): Promise<Transport> {
   } catch (error) {
     router.close()
     shared.close()
-    throw error
+    const why = new Error(`it cannot listen at ${host}:${port}: ${(error as Error).message}`, { cause: error })
+    throw Object.assign(why, { code: (error as NodeJS.ErrnoException).code })
   }
   return new ZmqTransport(options, shared, router)
 }

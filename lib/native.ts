@@ -64,7 +64,7 @@ export interface NativeClientInfo {
   live: boolean
 }
 
-/** A pinned object that is on disk: `byteLength` bytes of a file. The path is good in this process alone, until the range is released. */
+/** Where a pinned object lies: `byteLength` bytes of a file. The path is good in this process alone, until the range is released. */
 export interface NativeFileRange {
   readonly path: string
   readonly fileOffset: number
@@ -134,10 +134,10 @@ export interface NativeStore {
   /** As `view`, without holding up the event loop while a disk is read. */
   restore(id: string): Promise<ArrayBuffer | null>
   /**
-   * Pins a sealed object where it is, for sending its bytes on: a view of what is in memory, as by `view`; of what is on disk the place in
-   * its file, which is not read, and which keeps holding these bytes until the pin goes, also when the object is deleted or read back
-   * meanwhile. Null when there is none. End it with `release`, only once nobody (a socket, say) reads the bytes any more; a file that was
-   * opened before may be read on.
+   * Pins a sealed object where it is, for sending its bytes on: the place in a file where they lie, which is the store's own for what is in
+   * memory; a view, as by `view`, of what is smaller than a page. The file keeps holding these bytes there until the pin goes, also when the
+   * object is deleted, or moves between memory and disk meanwhile. Null when there is none. End it with `release`, only once nobody (a
+   * socket, say) reads the bytes any more; a file that was opened before may be read on.
    */
   readView(id: string): ArrayBuffer | NativeFileRange | null
   /**

@@ -74,8 +74,8 @@ struct StoreStats {
   uint64_t dropped_objects = 0;  // secondary copies dropped to make room, ever
 };
 
-// A pinned sealed object as it lies: a view, or, where `path` is not empty, `view.size` bytes of a file from `offset` on; then the view
-// has no data. Give the view to release() exactly once.
+// A pinned sealed object as it lies: `view.size` bytes from `offset` on of the file at `path`, which is the segment's for what is in
+// memory; then the view has no data. What is smaller than a page is a view, and `path` is empty. Give the view to release() exactly once.
 struct Source {
   View view;
   std::string path;

@@ -39,9 +39,15 @@ Result<Source> Store::source(const ObjectId& id) {
   mark_used(pin.index);
   Source source;
   if (object_state::state(pin.word) == object_state::kSealed) {
-    Result<View> view = heap_view(pin);
-    if (!view.ok()) return view.status();
-    source.view = std::move(view.value());
+    source.view = unplaced_view(pin);
+    if (block_bytes(source.view.size) < kPage) {
+      Result<View> view = heap_view(pin);
+      if (!view.ok()) return view.status();
+      source.view = std::move(view.value());
+      return source;
+    }
+    source.path = segment().open_path();
+    source.offset = segment().layout().heap + segment().entry(pin.index).offset.load(std::memory_order_relaxed);
     return source;
   }
   const Result<DiskPlace> place = disk_place(pin.index);

@@ -205,7 +205,7 @@ export class Transfer implements DataListener {
       case 'ended':
         return this.#changed(effect.id)
       case 'pin':
-        if (this.#pins.acquireHere(effect.id)) this.#held.add(effect.id)
+        if (this.#pins.hold(effect.id)) this.#held.add(effect.id)
         return
       case 'unpin':
         if (this.#held.delete(effect.id)) this.#pins.release(effect.id)
@@ -252,9 +252,9 @@ export class Transfer implements DataListener {
     }
   }
 
-  /** Sends a piece; of an object on its way here, or of a whole one, which may have to come from disk. */
+  /** Sends a piece; of an object on its way here, or of a whole one, in memory or on disk. */
   async #send(wanted: Wanted): Promise<void> {
-    const { key, id, offset, length } = wanted
+    const { key, id } = wanted
     const question = this.#take(key)
     const served = (): void => this.#serve({ is: 'served', key })
     if (question === undefined) return served()
@@ -266,15 +266,13 @@ export class Transfer implements DataListener {
       })
     }
     try {
-      const acquired = this.#pins.acquire(id)
-      const bytes = acquired instanceof Promise ? await acquired : acquired
-      if (bytes !== null && offset + length <= bytes.length) {
-        return question.send(bytes.subarray(offset, offset + length), () => {
-          this.#pins.release(id)
+      const piece = await this.#pins.read(wanted)
+      if (piece !== null) {
+        return question.send(piece.bytes, () => {
+          piece.done()
           served()
         })
       }
-      if (bytes !== null) this.#pins.release(id)
     } catch (error) {
       process.emitWarning(`eagleray: the object ${id} could not be read for node ${wanted.peer}: ${(error as Error).message}`)
     }

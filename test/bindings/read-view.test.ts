@@ -41,19 +41,28 @@ suite('objects that are sent on', () => {
   })
   teardown(() => scene.end())
 
-  test('in memory it is a view, with a pin', () => {
+  test('in memory it is a range of the file of the store, with a pin', () => {
     store.put(id(1), filled(7), 3 * MIB)
-    const view = store.readView(id(1)) as ArrayBuffer
-    assert.deepEqual(new Uint8Array(view), filled(7))
+    const range = store.readView(id(1)) as NativeFileRange
+    assert.deepEqual(bytesOf(range), filled(7))
     assert.equal(pins(), 1)
     store.delete(id(1))
-    assert.deepEqual(new Uint8Array(view), filled(7))
-    assert.equal(store.release(view), true)
-    assert.equal(view.byteLength, 0)
+    store.put(id(2), filled(8), 3 * MIB)
+    assert.deepEqual(bytesOf(range), filled(7))
+    assert.equal(store.release(range), true)
+    assert.equal(store.release(range), false)
     assert.equal(pins(), 0)
     assert.equal(store.readView(id(1)), null)
-    store.create(id(2), 10)
-    assert.equal(store.readView(id(2)), null)
+    store.create(id(3), 10)
+    assert.equal(store.readView(id(3)), null)
+  })
+
+  test('what is smaller than a page is a view', () => {
+    store.put(id(1), filled(7, 1_000), 1_000)
+    const view = store.readView(id(1)) as ArrayBuffer
+    assert.deepEqual(new Uint8Array(view), filled(7, 1_000))
+    assert.equal(store.release(view), true)
+    assert.deepEqual([view.byteLength, pins()], [0, 0])
   })
 
   test('on disk it is a range of a file, and stays there', () => {
@@ -123,7 +132,7 @@ suite('objects that are sent on', () => {
       assert.deepEqual(again.slice(at * MIB, (at + 1) * MIB), filled(at + 1, MIB))
     }
     store.seal(id(1))
-    const view = store.readView(id(1)) as ArrayBuffer
-    for (let at = 0; at < 3; at++) assert.deepEqual(new Uint8Array(view, at * MIB, MIB), filled(at + 1, MIB))
+    const bytes = bytesOf(store.readView(id(1)) as NativeFileRange)
+    for (let at = 0; at < 3; at++) assert.deepEqual(bytes.slice(at * MIB, (at + 1) * MIB), filled(at + 1, MIB))
   })
 })

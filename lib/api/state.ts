@@ -17,7 +17,8 @@ export interface TaskRow {
   name: string
   state: string
   attempt: number
-  nodeId: string
+  /** Where it runs, or ran last; null: it was sent nowhere. */
+  nodeId: string | null
   workerId: string | null
   error: string | null
 }
@@ -39,6 +40,7 @@ export interface ObjectRow {
   holders: string[]
   reason: string
   callSite: string | null
+  /** Whose stores have it. */
   nodeIds: string[]
   spilled: boolean
 }

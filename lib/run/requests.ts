@@ -7,9 +7,9 @@ import { type Entry, STATE } from '../core/owner/entry.js'
 import { Task } from '../core/owner/task.js'
 import type { TaskReply } from '../core/owner/tasks.js'
 import { GetTimeoutError, PendingCallsLimitError } from '../errors.js'
-import { objectId } from '../ids.js'
+import { nodeOf, objectId } from '../ids.js'
 import { limits } from '../options.js'
-import type { ActorNamed, ActorView, Answer, GroupNamed, GroupView, Query } from '../wire/messages.js'
+import type { ActorNamed, ActorView, Answer, GroupNamed, GroupView, NodeId, Query, WorkerId } from '../wire/messages.js'
 import { explainEntry } from './explain.js'
 import { type ActorHandle, actorOf, type CallOptions, type CallPort, type MethodShape, shapeOfHandle } from './handle.js'
 import { reason } from './puts.js'
@@ -179,8 +179,7 @@ export class Requests implements CallPort {
       state:
         task.retryAt !== null ? 'PENDING_NODE_ASSIGNMENT' : ['PENDING_ARGS', 'PENDING_NODE_ASSIGNMENT', 'RUNNING', 'FINISHED'][task.state],
       attempt: task.attempt,
-      nodeId: self.slice(0, 10),
-      workerId: task.lane?.workerId ?? null,
+      ...placeOf(task.lane?.workerId ?? null),
       error: null,
     }))
     const finished = owner.tasks.finished.map(task => ({
@@ -188,8 +187,7 @@ export class Requests implements CallPort {
       name: task.name,
       state: task.error === null ? 'FINISHED' : 'FAILED',
       attempt: task.attempt,
-      nodeId: self.slice(0, 10),
-      workerId: null,
+      ...placeOf(task.workerId),
       error: task.error,
     }))
     return [...finished, ...pending]
@@ -205,7 +203,7 @@ export class Requests implements CallPort {
       holders: [...(entry.local + entry.holds > 0 ? [self] : []), ...(entry.borrowers ?? [])],
       reason: entry.state === STATE.pending ? 'pending task' : reason(entry),
       callSite: entry.callSite,
-      nodeIds: entry.state === STATE.stored ? [self.slice(0, 10)] : [],
+      nodeIds: this.runtime.owner.locations.of(entry),
       spilled: spilled.has(entry.storedAs ?? objectId),
     }
   }
@@ -235,6 +233,11 @@ export class Requests implements CallPort {
       }),
     )
   }
+}
+
+/** Where a task is, or was last. */
+function placeOf(workerId: WorkerId | null): { nodeId: NodeId | null; workerId: WorkerId | null } {
+  return { nodeId: workerId === null ? null : nodeOf(workerId), workerId }
 }
 
 function unanswered(what: string): string {

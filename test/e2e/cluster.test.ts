@@ -21,7 +21,8 @@ import {
   wait,
 } from 'eagleray'
 import { Cluster, type ClusterNode } from 'eagleray/testing'
-import { endPrograms, processGone, startProgram, waitFor } from './support.js'
+import { passed } from './programs/by-reference.js'
+import { endPrograms, gate, processGone, startProgram, waitFor } from './support.js'
 
 const HERE = { resources: { here: 0.001 } }
 const THERE = { resources: { there: 0.001 } }
@@ -114,6 +115,24 @@ suite('two nodes', () => {
     const there = remote((values: Uint8Array) => values.slice().reverse(), THERE)
     const back = await get(there.remote(put(bytes)))
     assert.deepEqual([back.length, back[0], sum(back)], [bytes.length, bytes.at(-1), sum(bytes)])
+  })
+
+  test('tasks and objects are listed at the nodes where they are', async () => {
+    const made = remote(() => new Uint8Array(1 << 20), THERE).remote()
+    await wait([made], { fetchLocal: false })
+    const task = (await state.listTasks()).find(row => row.taskId === made.id)
+    assert.deepEqual([task?.state, task?.nodeId, task?.workerId?.startsWith(other.nodeId)], ['FINISHED', other.nodeId, true])
+    const nodeIds = async () => (await state.listObjects()).find(row => row.objectId === made.id)?.nodeIds
+    assert.deepEqual(await nodeIds(), [other.nodeId])
+    await get(made)
+    await waitFor(async () => (await nodeIds())?.length === 2, 'a copy here as well')
+    assert.deepEqual(new Set(await nodeIds()), new Set([cluster.headNode.nodeId, other.nodeId]))
+    const door = gate()
+    const late = remote((n: number) => n, THERE).remote(remote(passed<number>, { numCpus: 0 }).remote(door.path, 1))
+    const waiting = (await state.listTasks()).find(row => row.taskId === late.id)
+    assert.deepEqual([waiting?.state, waiting?.nodeId, waiting?.workerId], ['PENDING_ARGS', null, null])
+    door.open()
+    assert.equal(await get(late), 1)
   })
 
   test('actors live on either, and know each other', async () => {

@@ -69,6 +69,7 @@ export class Lane {
     this.calls++
     task.claim = claim
     task.lane = this
+    task.workerId = this.workerId
     task.state = TASK.sent
     this.order[claim] = ++this.sends
   }

@@ -2,7 +2,7 @@
 // A task as its owner keeps it from `.remote()` until its results are there.
 
 import { limits } from '../../options.js'
-import type { SchedulingClass } from '../../wire/messages.js'
+import type { SchedulingClass, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import type { Entry } from './entry.js'
 import type { Lane } from './lane.js'
@@ -25,6 +25,8 @@ export class Task {
   /** Arguments that are refs and have no value yet. */
   unresolved = 0
   lane: Lane | null = null
+  /** Where it was sent last; null: nowhere yet. */
+  workerId: WorkerId | null = null
   /** Its claim word on the lane's channel while sent. */
   claim = -1
   attempt = 0

@@ -49,6 +49,8 @@ export interface FinishedTask {
   seq: number
   name: string
   attempt: number
+  /** Where it ran last; null: nowhere. */
+  workerId: WorkerId | null
   /** The message of its failure. Not the error: its stack would keep whatever called. */
   error: string | null
   submittedAt: Millis
@@ -358,6 +360,7 @@ export class Tasks {
       seq: task.seq,
       name: task.name,
       attempt: task.attempt,
+      workerId: task.workerId,
       error: this.failureOf(task),
       submittedAt: task.submittedAt,
       endedAt: now,

@@ -121,7 +121,7 @@ export class SimProcess implements Context<Ref> {
     return this.world.restarts
   }
 
-  create({ maxRestarts, maxTaskRetries }: ActorKind, named: { name?: string; getIfExists?: boolean } = {}): Ref {
+  create({ maxRestarts, maxTaskRetries }: ActorKind, named: { name?: string; getIfExists?: boolean; detached?: boolean } = {}): Ref {
     const actorId = objectId(this.id, this.owner.nextSeq(1))
     const actor = this.owner.actor(actorId, true, 'A', true)
     actor.watched = true

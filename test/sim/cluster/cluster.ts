@@ -22,6 +22,7 @@ import { plan } from './nemesis.js'
 import { Network } from './network.js'
 import { SimNode } from './node.js'
 import type { Settings } from './settings.js'
+import { Visits } from './visits.js'
 
 export class SimCluster implements Observed {
   readonly agenda = new Agenda()
@@ -35,6 +36,7 @@ export class SimCluster implements Observed {
   readonly faults: string[] = []
   readonly runs = new Runs(this.faults)
   readonly losses = new Losses(this)
+  readonly visits = new Visits(this)
   readonly executions = new Executions(this.faults)
   readonly incarnations = new Incarnations(this.faults, process => this.#isGone(process))
   killed = 0

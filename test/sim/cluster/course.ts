@@ -9,6 +9,7 @@ import { leftovers } from '../checkers/rest.js'
 import { checkResult } from '../checkers/results.js'
 import { sequential, type Tree } from '../program.js'
 import { SimCluster } from './cluster.js'
+import { TROUBLE_MS } from './nemesis.js'
 import { type Settings, settingsOf } from './settings.js'
 
 /** By then all must be at rest, in simulated milliseconds: all that is waited for takes less. */
@@ -35,8 +36,10 @@ export function runCourse(seed: number, more: Partial<Settings> = {}): number {
       checkReachable(cluster)
       checkLocations(cluster)
       checkNames(cluster)
+      cluster.visits.detached.check(cluster)
       checkGranted(cluster)
     }
+    if (agenda.now > TROUBLE_MS) cluster.visits.bury()
     if (lookAt > REST_BY_MS) throw new Error(`stuck: ${describe(cluster)}`)
     if (agenda.size === 0 && !atRest(cluster)) throw new Error(`stuck, and nothing will ever happen: ${describe(cluster)}`)
   }

@@ -30,6 +30,7 @@ export function plan(cluster: SimCluster, random: Random): void {
   // Apart, as in the settings.
   const lives = new Random(cluster.seed ^ 0x11fe)
   for (let i = 0; i < settings.actorKills; i++) agenda.at(lives.next() * lives.next() * TROUBLE_MS, () => killActor(cluster, lives))
+  for (let i = 0; i < settings.visits; i++) agenda.at(lives.next() * TROUBLE_MS, () => cluster.visits.visit(lives))
 }
 
 function living(cluster: SimCluster): SimNode[] {

@@ -154,6 +154,20 @@ export class SimNode implements Surroundings, RelayHost {
     this.#children.ended(workerId, killed)
   }
 
+  /** A driver ends without a word: its daemon finds that out a while later. */
+  close(workerId: WorkerId): void {
+    const hosted = this.processes.get(workerId)
+    if (hosted === undefined) return
+    this.cluster.killed++
+    hosted.life.alive = false
+    this.processes.delete(workerId)
+    this.#rings.end(workerId)
+    this.life.after(this.cluster.random.around(20), () => {
+      this.drain(workerId, this.node)
+      this.handle({ is: 'peerClosed', workerId, reason: 'its process ended' })
+    })
+  }
+
   /** What a process has done may have made it ready for more. */
   #happened(process: SimProcess): void {
     this.processes.get(process.id)?.pulse.look()
@@ -335,6 +349,7 @@ export class SimNode implements Surroundings, RelayHost {
       // Bad news is handled after everything that came before it, on whichever ring.
       const news: Control | null = frame.is === 'control' ? frame.message : null
       if (news?.is === 'workerDied') this.drain(news.workerId, to)
+      if (news?.is === 'actorState') this.cluster.visits.detached.told(news.view)
       hosted.process.receive(from, frame)
       this.#happened(hosted.process)
     }

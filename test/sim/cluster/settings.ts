@@ -20,6 +20,8 @@ export interface Settings {
   names: number
   /** How often each kind of thing goes wrong, in all. */
   workerKills: number
+  /** Drivers that come for a moment, make or call a detached actor, and end. */
+  visits: number
   /** Processes of actors among them. */
   actorKills: number
   nodeKills: number
@@ -73,6 +75,7 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
     names: few(0.3, 6),
     workerKills: few(0.3, 3),
     actorKills: restarts && lives.chance(0.7) ? 1 + lives.int(6) : 0,
+    visits: lives.chance(0.25) ? 1 + lives.int(6) : 0,
     nodeKills: few(0.25, 2),
     joins: few(0.25, 2),
     headKills: few(0.25, 2),

@@ -372,7 +372,7 @@ export class NodeShell implements MeshListener {
         sizeBytes,
         owner: ownerOf(id),
         holders,
-        reason: state === 'deleting' ? 'dropped, but views of it are alive' : 'its owner is gone or on another node',
+        reason: state === 'deleting' ? 'dropped, but views of it are alive' : this.#orphans.describeOwner(id),
         callSite: '',
         nodeIds,
         spilled,

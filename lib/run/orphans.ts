@@ -101,6 +101,15 @@ export class Orphans {
     return { ...located, state: 'failed', error: this.host.encodeError(new OwnerDiedError(text, { objectId: id })) }
   }
 
+  /** Where the owner of an object is, for people: of one that is not among the living of this node. */
+  describeOwner(id: string): string {
+    const owner = ownerOf(id)
+    const node = nodeOf(owner)
+    if (this.isDead(owner)) return 'its owner is gone'
+    if (this.host.others().includes(node)) return `its owner is on node ${node}`
+    return `its owner is on node ${node}, which this one has not heard of`
+  }
+
   /** A copy has come to this node. */
   arrived(id: string): void {
     if (!this.isDead(ownerOf(id))) return

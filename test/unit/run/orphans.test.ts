@@ -137,4 +137,21 @@ suite('orphans', () => {
     cluster.pass(limits.adoptionGraceMs + 1)
     assert.deepEqual([...b.store.keys()], [id(1)])
   })
+
+  test('people are told whether an owner is gone or on another node', () => {
+    const cluster = new Cluster()
+    const [here, there] = [cluster.at(0), cluster.at(1)]
+    const id = objectId(there.process, 1)
+    here.store.set(id, 5)
+    assert.equal(here.orphans.describeOwner(id), `its owner is on node ${there.nodeId}`)
+    cluster.dies(there.process)
+    assert.equal(here.orphans.describeOwner(id), 'its owner is gone')
+    assert.equal(here.orphans.describeOwner(objectId(remoteWorker(7, here.nodeId), 1)), 'its owner is gone')
+    assert.match(
+      here.orphans.describeOwner(objectId(remoteWorker(5, 'dddddddddd'), 1)),
+      /on node dddddddddd, which this one has not heard of/,
+    )
+    here.orphans.heard(HEAD_ID, { is: 'nodeDied', nodeId: NODES[2] as string, why: 'it burns' })
+    assert.equal(here.orphans.describeOwner(objectId(cluster.at(2).process, 1)), 'its owner is gone')
+  })
 })

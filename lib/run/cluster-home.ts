@@ -15,6 +15,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
+import { ClusterConnectionError } from '../errors.js'
 import { makeFolder } from '../io/make-folder.js'
 import type { NodeId, WorkerId } from '../wire/messages.js'
 
@@ -66,12 +67,20 @@ export function checkedAddress(what: string, address: string): string {
   return `${host === 'localhost' ? '127.0.0.1' : host}:${port}`
 }
 
-/** The folder of that name in the home, made if it is not there, for this user alone. */
+/** The folder of that name in the home, made if it is not there, for this user alone. Throws ClusterConnectionError where that cannot be. */
 export function homeFolder(home: string, name: string): string {
   const path = join(home, name)
-  for (const each of [home, path]) {
-    makeFolder(each)
-    chmodSync(each, 0o700)
+  try {
+    for (const each of [home, path]) {
+      makeFolder(each)
+      chmodSync(each, 0o700)
+    }
+  } catch (error) {
+    const why = (error as Error).message
+    throw new ClusterConnectionError(
+      `${home} cannot be the folder for what is known of clusters here: ${why}. Set ${HOME_ENV} to a directory that is this user's`,
+      { cause: error },
+    )
   }
   return path
 }

@@ -9,6 +9,7 @@ import { ClusterConnectionError } from '#lib/errors.js'
 import {
   checkedAddress,
   HOME_ENV,
+  homeFolder,
   knownToken,
   liveHeads,
   liveNodes,
@@ -49,6 +50,16 @@ suite('what a user’s processes know of clusters', () => {
     for (const [text, address] of Object.entries(good)) assert.equal(checkedAddress('init()', text), address)
     for (const bad of ['', 'h', 'h:', 'h:0', 'h:65536', ':1', 'http://h:1', 'h:1/x', '::1:7', 'a b:1'])
       assert.throws(() => checkedAddress('init()', bad), { name: 'TypeError', message: /init\(\).*host:port/ }, bad)
+  })
+
+  test('a home that cannot be made says what to do', () => {
+    const file = join(home, 'file')
+    writeFileSync(file, '')
+    for (const bad of [file, join(file, 'x')])
+      assert.throws(
+        () => homeFolder(bad, 'logs'),
+        (error: Error) => error instanceof ClusterConnectionError && /file.*Set EAGLERAY_HOME/.test(error.message),
+      )
   })
 
   test('the token is made once, for the user alone; EAGLERAY_TOKEN goes before it', () => {

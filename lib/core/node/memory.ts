@@ -8,7 +8,7 @@
 // Invariant: `#victim` is the key of a worker that was ended for memory and has not exited yet.
 
 import { limits } from '../../options.js'
-import type { NodeId, WorkerId } from '../../wire/messages.js'
+import type { JobSpec, NodeId, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import { describeBytes } from '../resources.js'
 import type { MemoryTotals, NodeEffect, Weighed } from './events.js'
@@ -17,6 +17,14 @@ import type { Worker, Workers } from './workers.js'
 
 /** How many of the largest processes a text names. */
 const CONSUMERS = 5
+
+/** What is to be told, null when nothing is; and of whose worker, null: of the node as a whole. */
+export interface MemoryNews {
+  text: string | null
+  job: JobSpec | null
+}
+
+const NO_NEWS: MemoryNews = { text: null, job: null }
 
 export class MemoryMonitor {
   readonly #nodeId: NodeId
@@ -44,9 +52,9 @@ export class MemoryMonitor {
     else if (this.#victim === null) out.push({ is: 'weigh', pids: this.#candidates().map(worker => worker.pid as number) })
   }
 
-  /** Ends a worker, or finds that none is worth it. Gives what the drivers are to be told; null when that is nothing new. */
-  weighed({ totals, sizes, others }: Weighed, out: NodeEffect[]): string | null {
-    if (!isAbove(totals) || this.#victim !== null) return null
+  /** Ends a worker, or finds that none is worth it. Gives what drivers are to be told. */
+  weighed({ totals, sizes, others }: Weighed, out: NodeEffect[]): MemoryNews {
+    if (!isAbove(totals) || this.#victim !== null) return NO_NEWS
     const bytesOf = new Map(sizes)
     const weights = this.#candidates().map(worker => {
       const bytes = bytesOf.get(worker.pid as number) ?? 0
@@ -61,15 +69,16 @@ export class MemoryMonitor {
     if (first !== undefined) {
       const { worker, what, bytes, excess } = first
       const word = excess < bytes ? `declared memoryBytes of ${describeBytes(bytes - excess)}` : 'declared no memoryBytes'
-      return this.#end(
+      const text = this.#end(
         worker,
         `${usage}, and of its workers ${what} was the furthest above its word: it uses ${describeBytes(bytes)} and ${word}. ${consumers}`,
         out,
       )
+      return { text, job: worker.job }
     }
-    if (this.#warned) return null
+    if (this.#warned) return NO_NEWS
     this.#warned = true
-    return `${usage}, and no worker is so large that ending it would help. ${consumers}`
+    return { text: `${usage}, and no worker is so large that ending it would help. ${consumers}`, job: null }
   }
 
   /** A worker has exited. Gives why, when that was memory. */

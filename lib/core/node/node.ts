@@ -30,7 +30,7 @@ import { GroupWork } from './group-work.js'
 import * as impossible from './impossible.js'
 import { Leases } from './leases.js'
 import { type Holding, Ledger } from './ledger.js'
-import { MemoryMonitor } from './memory.js'
+import { MemoryMonitor, type MemoryNews } from './memory.js'
 import { Pools } from './pools.js'
 import { Questions } from './questions.js'
 import { guestMaySay, refusal } from './refusals.js'
@@ -391,12 +391,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     }
     if (worker.workerId === null) {
       this.#welcome(out)
-      this.#warn(this.#starts.failed(worker, how, out), out)
+      this.#warn({ text: this.#starts.failed(worker, how, out), job: worker.job }, out)
     } else {
       const lease = this.#leases.of(worker.workerId)
       if (lease !== undefined) this.#scheduler.end(lease)
       const memory = this.#memory.exited(worker, how.signal, how.kernelKills, now)
-      // Of one that it ended itself the drivers have been told.
+      // Of one that it ended itself its driver has been told.
       if (memory !== null && memory !== worker.endReason && worker.job !== null)
         this.#warnDriver(worker.job, `${worker.name} was ended: ${memory}`, out)
       const { exitCode, signal, stderrTail } = how
@@ -486,8 +486,10 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     for (const { workerId } of this.#workers.all()) if (workerId !== null) yield workerId
   }
 
-  #warn(text: string | null, out: NodeEffect[]): void {
+  /** The driver whose worker it is about; all, where that is the node's own affair. */
+  #warn({ text, job }: MemoryNews, out: NodeEffect[]): void {
     if (text === null) return
+    if (job !== null) return this.#warnDriver(job, text, out)
     for (const to of this.#drivers.keys()) out.push({ is: 'send', to, message: { is: 'warning', text } })
   }
 

@@ -41,6 +41,23 @@ suite('jobs on a node', () => {
     )
   })
 
+  test('that a worker was ended for memory hears the driver whose it is; that nobody is large enough, all', () => {
+    const cluster = serving()
+    wants(cluster, A)
+    wants(cluster, B)
+    cluster.settle()
+    const totals = { usedBytes: 99, totalBytes: 100, where: 'the machine', kernelKills: 0 }
+    const weigh = (bytes: number): void => {
+      cluster.event({ is: 'memory', totals })
+      const pid = cluster.pidOf(cluster.last('grant', B)?.workerId as string)
+      cluster.event({ is: 'weighed', totals, sizes: [[pid, bytes]], others: [] })
+    }
+    weigh(1)
+    assert.deepEqual([cluster.all('warning', A).length, cluster.all('warning', B).length], [1, 1])
+    weigh(1e9)
+    assert.deepEqual([cluster.all('warning', A).length, cluster.all('warning', B).length], [1, 2])
+  })
+
   test('of workers beyond the CPUs the idle ones go', () => {
     const cluster = serving(1)
     wants(cluster, A)

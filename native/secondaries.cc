@@ -69,13 +69,12 @@ bool is_secondary(const Segment& segment, uint32_t index) {
 Result<uint64_t> drop_secondaries(Client& client, uint64_t bytes) {
   Segment& segment = client.segment();
   Dropped dropped;
-  // Twice round: the first may spare everything.
-  uint64_t steps = 2ull * segment.entry_end() / kScanStep + 2;
   Status status;
-  while (status.ok() && dropped.bytes < bytes && steps-- > 0) {
+  for (uint64_t steps = 0; status.ok() && dropped.bytes < bytes; steps++) {
     SegmentLock lock(segment, client.slot(), client.generation());
     if (!lock.ok()) return lock.status();
-    if (segment.spill().secondaries == 0) break;
+    // Twice round: the first may spare everything.
+    if (segment.spill().secondaries == 0 || steps > 2ull * segment.entry_end() / kScanStep + 1) break;
     status = drop_some(segment, bytes, dropped);
   }
   EAGLERAY_FAULT("secondary.before_bells");

@@ -68,9 +68,7 @@ class Spiller {
     const Result<int> directory = segment_.spill_directory();
     if (!directory.ok()) return directory.status();
     std::lock_guard<std::mutex> only(client_.spilling());
-    // Twice round: the first may spare everything.
-    uint64_t steps = 2ull * segment_.entry_end() / kScanStep + 2;
-    while (freed_ < wanted_ && steps-- > 0) {
+    while (freed_ < wanted_ && !went_round_) {
       batch_.clear();
       batch_bytes_ = 0;
       Status status = choose();
@@ -98,6 +96,8 @@ class Spiller {
     if (!lock.ok()) return lock.status();
     SpillFiles files(segment_);
     const uint32_t end = segment_.entry_end();
+    // Twice: the first time may spare everything.
+    went_round_ = steps_++ > 2ull * end / kScanStep;
     uint32_t& hand = segment_.spill().hand;
     for (uint32_t scanned = 0; scanned < std::min(kScanStep, end); scanned++) {
       if (freed_ + batch_bytes_ >= wanted_ || batch_bytes_ >= kBatchBytes || batch_.size() >= kBatchObjects) break;
@@ -252,6 +252,8 @@ class Spiller {
   Segment& segment_;
   const uint64_t wanted_;
   uint64_t freed_ = 0;
+  uint64_t steps_ = 0;       // of the hand
+  bool went_round_ = false;  // it has come by all
   std::vector<Victim> batch_;  // claimed, not yet finished
   uint64_t batch_bytes_ = 0;
   uint32_t file_ = 0;

@@ -109,6 +109,10 @@ void switch_to(int next) {
   __builtin_unreachable();
 }
 
+bool somebody_died() {
+  return std::any_of(run->threads.begin(), run->threads.end(), [](const Thread& thread) { return thread.state == Thread::kDead; });
+}
+
 // What the thread that cannot go on leaves the others: any that can run, else a sleeper whose time is up, else nobody.
 void hand_over() {
   std::vector<int> able;
@@ -124,9 +128,12 @@ void hand_over() {
     for (int i = 0; able.empty() && i < count; i++) {
       if (run->threads[static_cast<size_t>(i)].state == Thread::kSpins) able.push_back(i);
     }
-    // Time passes only when nobody runs. Where nobody died that is a wake-up that never came.
-    if (!able.empty() && run->deaths == run->bounds->deaths) {
-      if (run->threads[static_cast<size_t>(able[0])].state == Thread::kSleeps) fail("asleep on a futex that nobody will wake");
+    // Time passes only when nobody runs, and for all who sleep then. Where nobody died that is a wake-up that never came.
+    for (const int i : able) {
+      Thread& sleeper = run->threads[static_cast<size_t>(i)];
+      if (sleeper.state != Thread::kSleeps) break;
+      if (!somebody_died()) fail("asleep on a futex that nobody will wake");
+      sleeper.state = Thread::kRuns;
     }
   }
   if (able.empty()) {
@@ -145,6 +152,8 @@ bool watched(const void* at) {
     return at >= range.begin && at < static_cast<const char*>(range.begin) + range.bytes;
   });
 }
+
+bool in_thread() { return run != nullptr && run->current >= 0 && !run->over && !run->looking; }
 
 // One place where another thread may run, this one may die, or a buffer may drain.
 void step() {
@@ -173,10 +182,7 @@ void step() {
   if (option.what == Option::kGoOn) return;
   if (option.what == Option::kDie) {
     run->deaths--;
-    drain_of(self());  // what left the core arrives, whoever sent it
-    self().state = Thread::kDead;
-    run->writes++;
-    hand_over();
+    die();  // what left the core arrives, whoever sent it
     return;
   }
   run->preemptions--;
@@ -186,8 +192,6 @@ void step() {
     switch_to(option.thread);
   }
 }
-
-bool in_thread() { return run != nullptr && run->current >= 0 && !run->over && !run->looking; }
 
 void begin_thread() {
   run->program->threads[static_cast<size_t>(run->current)]();
@@ -271,6 +275,14 @@ void wait_until(const std::function<bool()>& condition) {
   if (holds(condition)) return;
   self().holds = condition;
   self().state = Thread::kWaits;
+  hand_over();
+}
+
+void die() {
+  if (!in_thread()) return;
+  drain_of(self());
+  self().state = Thread::kDead;
+  run->writes++;
   hand_over();
 }
 

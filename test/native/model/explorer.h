@@ -60,6 +60,8 @@ Outcome explore(const Program& program, const Bounds& bounds);
 void fail(const std::string& what);
 // A step that touches nothing.
 void pause_step();
+// The thread is killed here.
+void die();
 // Waits until it holds. Every thread that waits so, with nobody left to run, is a deadlock, which is wrong.
 void wait_until(const std::function<bool()>& holds);
 bool is_dead(int thread);
@@ -83,7 +85,7 @@ void fence();
 // Lets the others run: this thread spins.
 void spin();
 // As the system call, on the one futex there is: the segment's lock, which each process maps at another address. Ends with a wake-up
-// or, when nobody else can run, with the time-out.
+// or, when nobody can run, with the time-out, which is then that of all who sleep.
 void futex_wait(const uint32_t* word, uint32_t expected);
 void futex_wake();
 // Counts executions: what an ended execution left locked is not.

@@ -84,6 +84,14 @@ add_mutant(version_stays object_table.cc Chains.ALookUpThroughAnEntryThatIsReuse
 add_mutant(unlock_wakes_nobody segment_lock.cc Lock.IsHeldByOneAtATimeAndWakesWhoSleeps
 [[if ((was & kWaiters) != 0) futex_wake_one(word);]] [[if ((was & kWaiters) != 0 && false) futex_wake_one(word);]])
 
+# Of two who find the holder dead each takes its lock.
+add_mutant(both_take_over segment_lock.cc Lock.IsTakenOverByOneOfTwoWhoFindItsHolderDead
+[[    if (word.compare_exchange_strong(seen, mine | kWaiters, std::memory_order_acquire, std::memory_order_relaxed)) {
+      took_over_ = true;]]
+[[    {
+      word.store(mine | kWaiters);
+      took_over_ = true;]])
+
 # What the holder that died left is not repaired.
 add_mutant(no_rebuild segment_lock.cc Lock.IsTakenOverFromTheDead
 [[if (took_over_ || (header.rebuild.load(std::memory_order_relaxed) & 1) != 0) {]] [[if (took_over_ && segment.directory().empty()) {]])

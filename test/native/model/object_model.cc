@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Objects under every order of the steps of two or three processes: pins against deletion and reuse, look-ups against chains that
 // change, the lock against the death of its holder.
+#include "segment_lock.h"
 #include "world.h"
 
 namespace eagleray::model {
@@ -186,6 +187,65 @@ TEST(Lock, IsTakenOverFromTheDead) {
 TEST(Lock, IsTakenOverFromOneWhoTookItOver) {
   World world(3);
   expect_sound(explore(lock_program(world, 3), {.preemptions = 0, .deaths = 2, .mortal = {0, 1}}));
+}
+
+// Two wait for a lock whose holder is dead, find that out at the same time, and both try to take it over. What they do under it is next to
+// nothing, so that the way there can be explored.
+struct Heir {
+  bool inside = false, done = false;
+};
+
+void inherit_lock(World& world, std::array<Heir, 3>& heirs, int process) {
+  wait_until([] { return is_dead(0); });
+  Client& client = *world.store(process).client();
+  const SegmentLock lock(client.segment(), client.slot(), client.generation());
+  if (!lock.ok()) return fail("the lock cannot be taken over");
+  const int other = 3 - process;
+  if (heirs[static_cast<size_t>(other)].inside && !is_dead(other)) fail("two are under the lock");
+  Heir& heir = heirs[static_cast<size_t>(process)];
+  heir.inside = true;
+  pause_step();
+  heir = {false, true};
+}
+
+Program heirs_program(World& world, std::array<Heir, 3>& heirs) {
+  if (!world.store(0).put(id_of(1), filled(1).data(), kSize).ok()) std::abort();
+  world.remember();
+  Program program;
+  program.reset = [&world, &heirs] {
+    world.reset();
+    heirs = {};
+  };
+  program.threads = {[&world] {
+                       Client& client = *world.store(0).client();
+                       const SegmentLock lock(client.segment(), client.slot(), client.generation());
+                       die();
+                     },
+                     [&world, &heirs] { inherit_lock(world, heirs, 1); }, [&world, &heirs] { inherit_lock(world, heirs, 2); }};
+  program.check = [&world, &heirs]() -> std::string {
+    for (const uint32_t process : {1u, 2u}) {
+      if (!heirs[process].done && !pid_is_dead(1000 + process)) return "a living process did not get the lock";
+    }
+    if (pid_is_dead(1001)) return "";  // as the last, it may have left anything to the next who wants the lock
+    // What a rebuild leaves is looked at by the tests above; to do that here takes ten times as long as all else.
+    SegmentHeader& header = world.segment().header();
+    if ((header.rebuild.load() & 1) != 0) return "the rebuild was not brought to its end";
+    return header.lock.load() != 0 ? "the lock is held by nobody" : "";
+  };
+  program.watched = world.the_lock();
+  return program;
+}
+
+TEST(Lock, IsTakenOverByOneOfTwoWhoFindItsHolderDead) {
+  World world(3);
+  std::array<Heir, 3> heirs;
+  expect_sound(explore(heirs_program(world, heirs), {.preemptions = 2}));
+}
+
+TEST(Lock, IsTakenOverOnceMoreWhenOneOfTheTwoDiesOfIt) {
+  World world(3);
+  std::array<Heir, 3> heirs;
+  expect_sound(explore(heirs_program(world, heirs), {.preemptions = 1, .deaths = 1, .mortal = {1}}));
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ class World {
     }
   }
   ~World() {
+    // An execution that was cut short, because something was found, may have left it held.
+    segment().header().lock.store(0);
     stores_.clear();
     clients_.clear();
     std::filesystem::remove_all(root_);
@@ -80,6 +82,12 @@ class World {
         ranges.push_back({&entry.pins[0], 8});
       }
     }
+    return ranges;
+  }
+  // The lock, and the words that tell of the rebuild.
+  std::vector<Range> the_lock() {
+    std::vector<Range> ranges;
+    for (const std::shared_ptr<Client>& client : clients_) ranges.push_back({&client->segment().header().lock, 12});
     return ranges;
   }
   // The lock, and the states that decide what exists.

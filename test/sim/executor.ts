@@ -126,7 +126,7 @@ export class SimExecutor {
     const { from, frame } = running
     const args = loaded.map(each => process.decode(each))
     const steps = body<Ref>(process, frame.seed, frame.depth, args)
-    process.world.begins(objectId(from, frame.task))
+    process.world.begins(objectId(from, frame.task), process.id, frame.group)
     running.steps = steps
     this.advance(() => steps.next())
   }

@@ -13,6 +13,12 @@ export interface Encoded {
 
 export type SentArgument = { inline: Encoded } | { stored: string }
 
+/** Where a task may run. `bundle`: -1 for any. */
+export interface InGroup {
+  groupId: string
+  bundle: number
+}
+
 export interface TaskFrame {
   is: 'task'
   claim: number
@@ -22,6 +28,7 @@ export interface TaskFrame {
   seed: number
   depth: number
   args: SentArgument[]
+  group: InGroup | null
 }
 
 export interface CallFrame {
@@ -66,8 +73,8 @@ export interface Surroundings {
   faulty(what: string): void
   /** A task of that id was cancelled before it began: its body may never run. */
   neverRuns(task: string): void
-  /** The body of that task begins. */
-  begins(task: string): void
+  /** The body of that task begins in that process. */
+  begins(task: string, process: WorkerId, group: InGroup | null): void
   /** An object of that id was put: no task makes it. */
   isPut(id: string): void
   /** Somebody sees that failure. */

@@ -12,7 +12,18 @@ import { type Argument, TASK, Task } from '#lib/core/owner/task.js'
 import { ObjectStoreFullError } from '#lib/errors.js'
 import { nodeOf, objectId } from '#lib/ids.js'
 import { NO_CLAIM } from '#lib/wire/frames.js'
-import type { Control, JobSpec, NodeDied, NodeId, PullWhy, SchedulingClass, WorkerDied, WorkerId } from '#lib/wire/messages.js'
+import type {
+  Amounts,
+  Control,
+  GroupStrategy,
+  JobSpec,
+  NodeDied,
+  NodeId,
+  PullWhy,
+  SchedulingClass,
+  WorkerDied,
+  WorkerId,
+} from '#lib/wire/messages.js'
 import { actorSpec, jobOf } from '../fakes/cluster.js'
 import { CPU } from '../fakes/owner.js'
 import { SimActor } from './actor.js'
@@ -20,7 +31,7 @@ import { impatience } from './checkers/patience.js'
 import { decodeError, encodeError, textOf } from './errors.js'
 import { SimExecutor } from './executor.js'
 import { SimFetches } from './fetches.js'
-import { CLAIM, type Encoded, type Frame, type SentArgument, type Surroundings } from './frames.js'
+import { CLAIM, type Encoded, type Frame, type InGroup, type SentArgument, type Surroundings } from './frames.js'
 import { sizeOf } from './object-store.js'
 import type { ActorKind, Child, Context, Value } from './program.js'
 
@@ -77,7 +88,7 @@ export class SimProcess implements Context<Ref> {
     return this.#ref(entry)
   }
 
-  submit({ seed, depth, args }: Child<Ref>): Ref {
+  submit({ seed, depth, args }: Child<Ref>, group: InGroup | null = null): Ref {
     const held: Entry[] = []
     const pieces: Argument[] = args.map(each => {
       if ('ref' in each) {
@@ -90,7 +101,19 @@ export class SimProcess implements Context<Ref> {
     })
     for (const entry of held) entry.holds++
     const code = { hash: JSON.stringify({ seed, depth }), bytes: new Uint8Array(0), name: 'f' }
-    const task = new Task(this.owner.nextSeq(1), 'f', code, this.#class(), pieces, args.length, 1, -1, false, held, this.executor.running)
+    const task = new Task(
+      this.owner.nextSeq(1),
+      'f',
+      code,
+      this.#class(group),
+      pieces,
+      args.length,
+      1,
+      -1,
+      false,
+      held,
+      this.executor.running,
+    )
     // No checks in between: the refs of what fails at once are made here.
     this.owner.handle({ is: 'submit', task }, this.world.now, this.#out)
     const ref = this.#ref(task.entries[0] as Entry)
@@ -138,6 +161,19 @@ export class SimProcess implements Context<Ref> {
     for (let i = 1; i <= 3; i++) this.drop(this.call(handle, { n: i, refs: [] }))
     this.drop(handle)
     this.dirty = true
+  }
+
+  /** A placement group of this process. */
+  gather(strategy: GroupStrategy, bundles: Amounts[]): string {
+    const groupId = objectId(this.id, this.owner.nextSeq(1))
+    const { jobId, namespace } = this.job as JobSpec
+    const spec = { groupId, name: null, namespace, strategy, bundles, detached: false, jobId }
+    this.control(this.world.node, { is: 'groupCreate', spec })
+    return groupId
+  }
+
+  ungather(groupId: string): void {
+    this.control(this.world.node, { is: 'groupRemove', groupId })
   }
 
   call(handle: Ref, value: Value<Ref>): Ref {
@@ -301,9 +337,11 @@ export class SimProcess implements Context<Ref> {
     if (job.jobId !== this.job.jobId) this.world.faulty(`${this.id} of job ${this.job.jobId} works for job ${job.jobId}`)
   }
 
-  #class(): SchedulingClass {
+  #class(group: InGroup | null): SchedulingClass {
     const job = this.job as JobSpec
-    return { ...CPU, key: `cpu ${job.jobId}`, job }
+    if (group === null) return { ...CPU, key: `cpu ${job.jobId}`, job }
+    const where = { strategy: { is: 'group', ...group, capture: false }, labels: {} } as const
+    return { ...CPU, key: `cpu ${job.jobId} ${group.groupId} ${group.bundle}`, job, where }
   }
 
   #cancelling(entry: Entry | undefined): void {
@@ -410,8 +448,23 @@ export class SimProcess implements Context<Ref> {
       return argument.state === STATE.stored ? { stored: this.#idOf(argument) } : { inline: argument.plain as Encoded }
     })
     const { seed, depth } = JSON.parse(task.code.hash) as { seed: number; depth: number }
-    this.send(lane.workerId, { is: 'task', claim: task.claim, asked: lane.isRemote, task: task.seq, seed, depth, args })
+    this.send(lane.workerId, {
+      is: 'task',
+      claim: task.claim,
+      asked: lane.isRemote,
+      task: task.seq,
+      seed,
+      depth,
+      args,
+      group: groupOf(task),
+    })
   }
+}
+
+function groupOf({ scheduling: { where } }: Task): InGroup | null {
+  if (where?.strategy.is !== 'group') return null
+  const { groupId, bundle } = where.strategy
+  return { groupId, bundle }
 }
 
 function sentOutcome(entry: Entry): Outcome {

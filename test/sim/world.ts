@@ -201,6 +201,7 @@ export class World implements Surroundings, Observed {
       killed: this.killed > 0,
       cancels: this.options.cancels,
       full: false,
+      groups: false,
       lost: false,
       lostPuts: false,
     })
@@ -230,6 +231,10 @@ export class World implements Surroundings, Observed {
 
   actors(): Iterable<Actor> {
     return this.daemon.head.actors.all()
+  }
+
+  groups(): [] {
+    return []
   }
 
   named(name: string, namespace: string): string | null {

@@ -139,10 +139,8 @@ export class Groups {
   /** What that node holds, after it has registered (again). */
   synced(nodeId: NodeId, reported: readonly BundleSeat[], now: Millis, out: HeadEffect[]): void {
     const held = new Set(reported.map(({ groupId, attempt, index }) => `${groupId} ${attempt} ${index}`))
-    for (const attempt of new Set(reported.map(({ groupId, attempt }) => `${groupId} ${attempt}`))) {
-      const [groupId, id] = attempt.split(' ') as [string, string]
-      this.prepared(nodeId, groupId, id, out)
-    }
+    const attempts = new Map(reported.map(({ groupId, attempt }) => [`${groupId} ${attempt}`, { groupId, attempt }]))
+    for (const { groupId, attempt } of attempts.values()) this.prepared(nodeId, groupId, attempt, out)
     for (const group of [...this.#byId.values()]) {
       const { groupId } = group.spec
       const missing = group.seats.some((seat, index) => seat?.nodeId === nodeId && !held.has(`${groupId} ${seat.attempt} ${index}`))

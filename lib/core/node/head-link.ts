@@ -63,6 +63,8 @@ export type HeadLinkEffect =
   | { is: 'joined'; clusterId: string; nodeDeadAfterMs: number }
   | { is: 'fenced'; why: string }
 
+type Load = ReturnType<Membership['load']>
+
 export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
   readonly #membership: Membership
   readonly #outbox = new Outbox()
@@ -75,7 +77,9 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
   readonly #groupWatches = new Watchers()
   #idleMs: number = limits.beatIdleMs
   #lastBeat: Millis = 0
-  #told = ''
+  #told: Load | null = null
+  /** When it was last looked whether there is news. */
+  #lookedAt: Millis = 0
   /** Something may have changed since the last beat. */
   #isDirty = false
 
@@ -117,7 +121,8 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
 
   deadline(): Millis | null {
     if (this.#state !== 'joined' || !this.#isUp) return null
-    return this.#lastBeat + (this.#isDirty ? limits.beatMs : this.#idleMs)
+    const idle = this.#lastBeat + this.#idleMs
+    return this.#isDirty ? Math.min(idle, this.#lookedAt + limits.beatMs) : idle
   }
 
   invariants(): void {
@@ -168,7 +173,7 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     out.push({ is: 'sendHead', message: { is: 'watching', actors, groups } })
     for (const message of this.#outbox.all()) out.push({ is: 'sendHead', message })
     out.push({ is: 'sendHead', message: { is: 'synced', ...this.#membership.lives() } })
-    this.#told = ''
+    this.#told = null
     out.push({ is: 'joined', clusterId, nodeDeadAfterMs })
     this.#beat(now, out)
   }
@@ -205,13 +210,12 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
 
   #beat(now: Millis, out: HeadLinkEffect[]): void {
     const due = this.deadline()
-    if (due === null || (now < due && this.#told !== '')) return
+    if (due === null || (now < due && this.#told !== null)) return
     const load = this.#membership.load()
-    const told = JSON.stringify(load)
-    const isNews = told !== this.#told
     this.#isDirty = false
-    if (!isNews && now < this.#lastBeat + this.#idleMs) return
-    this.#told = told
+    this.#lookedAt = now
+    if (now < this.#lastBeat + this.#idleMs && !isNews(this.#told, load)) return
+    this.#told = load
     this.#lastBeat = now
     out.push({ is: 'sendHead', message: { is: 'beat', ...load } })
   }
@@ -238,4 +242,25 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     } else return false
     return true
   }
+}
+
+/**
+ * Whether others should hear at once. Of what somebody waits for here nothing is left for them, however its amounts go up and down while
+ * leases change hands: that can wait for the next sign of life.
+ */
+function isNews(told: Load | null, load: Load): boolean {
+  if (told === null) return true
+  const awaited = awaitedIn(load)
+  const before = awaitedIn(told)
+  if (awaited.size !== before.size || [...awaited].some(name => !before.has(name))) return true
+  const names = new Set([...Object.keys(told.available), ...Object.keys(load.available)])
+  return [...names].some(name => !awaited.has(name) && (told.available[name] ?? 0) !== (load.available[name] ?? 0))
+}
+
+/** Resources that something here waits for because there is too little of them. */
+function awaitedIn({ demand, available }: Load): Set<string> {
+  const awaited = new Set<string>()
+  for (const { resources } of demand)
+    for (const name in resources) if ((available[name] ?? 0) < (resources[name] as number)) awaited.add(name)
+  return awaited
 }

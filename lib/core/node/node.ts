@@ -47,11 +47,11 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #options: NodeOptions
   readonly #ledger: Ledger
   readonly #cluster: ClusterView
-  readonly #leases = new Leases()
+  readonly leases = new Leases()
   readonly #workers: Workers
   readonly #requests = new Requests()
   readonly #scheduler: Scheduler
-  readonly #bundles: Bundles
+  readonly bundles: Bundles
   readonly #groups: GroupWork
   readonly #groupHost: GroupHost
   readonly #answers: Answers
@@ -74,18 +74,18 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     const { nodeId, total, labels } = options
     this.#cluster = new ClusterView({ nodeId, daemonId: '', state: 'alive', labels, total, available: this.#ledger.available })
     this.#workers = new Workers(options.prestart, options.environment, options.job)
-    this.#memory = new MemoryMonitor(options.nodeId, this.#workers, this.#leases)
+    this.#memory = new MemoryMonitor(options.nodeId, this.#workers, this.leases)
     this.#starts = new Starts(this.#workers, this.#environments, this.#requests)
     this.#groups = new GroupWork(nodeId, this.#requests)
-    this.#bundles = new Bundles(this.#ledger)
-    this.#groupHost = new GroupHost(this.#bundles, this.#groups, this.#leases, this.#workers)
+    this.bundles = new Bundles(this.#ledger)
+    this.#groupHost = new GroupHost(this.bundles, this.#groups, this.leases, this.#workers)
     const parts = {
-      ...{ cluster: this.#cluster, ledger: this.#ledger, leases: this.#leases, workers: this.#workers, requests: this.#requests },
-      ...{ environments: this.#environments, bundles: this.#bundles, groups: this.#groups, questions: this.#questions },
+      ...{ cluster: this.#cluster, ledger: this.#ledger, leases: this.leases, workers: this.#workers, requests: this.#requests },
+      ...{ environments: this.#environments, bundles: this.bundles, groups: this.#groups, questions: this.#questions },
     }
     this.#answers = new Answers(parts)
-    this.#scheduler = new Scheduler({ ...parts, pools: new Pools(this.#ledger, this.#bundles), spillover: new Spillover(parts) })
-    this.#residents = new Residents(this.#workers, this.#requests, this.#leases, this.#ledger, this.#cluster)
+    this.#scheduler = new Scheduler({ ...parts, pools: new Pools(this.#ledger, this.bundles), spillover: new Spillover(parts) })
+    this.#residents = new Residents(this.#workers, this.#requests, this.leases, this.#ledger, this.#cluster)
   }
 
   handle(event: NodeEvent, now: Millis, out: NodeEffect[]): void {
@@ -154,15 +154,15 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   invariants(): void {
     this.#workers.invariants()
-    this.#leases.invariants()
-    const holdings: Holding[] = [...this.#leases.all()].map(lease => lease.holding)
+    this.leases.invariants()
+    const holdings: Holding[] = [...this.leases.all()].map(lease => lease.holding)
     for (const worker of this.#workers.all()) {
       if (worker.actor !== null) holdings.push(worker.actor.holding)
-      assert(worker.state !== 'leased' || this.#leases.of(worker.workerId as WorkerId) !== undefined, 'a leased worker without a lease')
+      assert(worker.state !== 'leased' || this.leases.of(worker.workerId as WorkerId) !== undefined, 'a leased worker without a lease')
     }
-    for (const bundle of this.#bundles.all()) holdings.push(bundle.holding)
+    for (const bundle of this.bundles.all()) holdings.push(bundle.holding)
     const within = (ledger: Ledger): Holding[] => holdings.filter(holding => holding.ledger === ledger)
-    this.#bundles.invariants(within)
+    this.bundles.invariants(within)
     this.#ledger.invariants(within(this.#ledger))
   }
 
@@ -324,14 +324,14 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   #nodeDied(nodeId: NodeId, why: string, now: Millis, out: NodeEffect[]): void {
     this.#cluster.died(nodeId)
     this.#questions.nodeGone(nodeId, out)
-    const owners = new Set([...this.#leases.owners(), ...this.#requests.owners()].map(([owner]) => owner))
+    const owners = new Set([...this.leases.owners(), ...this.#requests.owners()].map(([owner]) => owner))
     for (const owner of owners) if (nodeOf(owner) === nodeId) this.#ownerGone(owner, out)
     for (const to of this.processes()) out.push({ is: 'send', to, message: { is: 'nodeDied', nodeId, why } })
     this.#clusterChanged(now, out)
   }
 
   #leaseReturn(from: WorkerId, leaseId: number, retire: boolean, now: Millis, out: NodeEffect[]): void {
-    const lease = this.#leases.get(leaseId)
+    const lease = this.leases.get(leaseId)
     if (lease === undefined || lease.owner !== from) return
     const worker = this.#workers.byId(lease.workerId)
     // A worker being killed keeps what it holds until it is dead.
@@ -342,7 +342,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #wait(from: WorkerId, message: Blocked | Unblock, now: Millis, out: NodeEffect[]): void {
-    const lease = message.leaseId === ACTOR_LEASE ? actorLease(this.#workers.byId(from)) : this.#leases.get(message.leaseId)
+    const lease = message.leaseId === ACTOR_LEASE ? actorLease(this.#workers.byId(from)) : this.leases.get(message.leaseId)
     if (lease === undefined || (lease.workerId !== from && lease.owner !== from)) return
     if (message.is === 'blocked') this.#scheduler.block(lease)
     else this.#scheduler.unblock(lease)
@@ -362,7 +362,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #killLeased(from: WorkerId, workerId: WorkerId, reason: string, out: NodeEffect[]): void {
-    if (this.#leases.of(workerId)?.owner === from) this.#endWorker(workerId, reason, out)
+    if (this.leases.of(workerId)?.owner === from) this.#endWorker(workerId, reason, out)
   }
 
   /** Two processes whose channel is lost cannot go on with each other: one of them ends, and never the driver. */
@@ -386,14 +386,14 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     if (worker === null) return
     out.push({ is: 'reap', workerId: worker.workerId })
     if (worker.actor !== null) {
-      if (worker.actor.lease !== undefined) this.#leases.resuming.delete(worker.actor.lease)
+      if (worker.actor.lease !== undefined) this.leases.resuming.delete(worker.actor.lease)
       worker.actor.holding.ledger.give(worker.actor.holding)
     }
     if (worker.workerId === null) {
       this.#welcome(out)
       this.#warn({ text: this.#starts.failed(worker, how, out), job: worker.job }, out)
     } else {
-      const lease = this.#leases.of(worker.workerId)
+      const lease = this.leases.of(worker.workerId)
       if (lease !== undefined) this.#scheduler.end(lease)
       const memory = this.#memory.exited(worker, how.signal, how.kernelKills, now)
       // Of one that it ended itself its driver has been told.
@@ -425,7 +425,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   #ownerGone(gone: WorkerId, out: NodeEffect[]): void {
     this.#requests.removeOwner(gone)
-    for (const lease of this.#leases.ownedBy(gone)) this.#endWorker(lease.workerId, 'the owner of its task died', out)
+    for (const lease of this.leases.ownedBy(gone)) this.#endWorker(lease.workerId, 'the owner of its task died', out)
   }
 
   #peerClosed(process: WorkerId, reason: string, now: Millis, out: NodeEffect[]): void {
@@ -468,7 +468,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   /** For the head: what lives here, and what is free and what waits. */
   lives(): ReturnType<Residents['lives']> & { bundles: BundleSeat[] } {
-    return { ...this.#residents.lives(this.#drivers.values()), bundles: this.#bundles.seats() }
+    return { ...this.#residents.lives(this.#drivers.values()), bundles: this.bundles.seats() }
   }
 
   load(): ReturnType<Residents['load']> {

@@ -7,6 +7,8 @@ export interface Trouble {
   cancels: boolean
   /** A store had no room. */
   full: boolean
+  /** Groups were removed. */
+  groups: boolean
   /** An object vanished. */
   lost: boolean
   /** One of them had been put, so that nothing can make it again. */
@@ -21,6 +23,7 @@ const UNMAKEABLE = [
   'was freed before this node had a copy',
 ]
 const PUT = 'It was put, so nothing can make it again'
+const REMOVED = 'PlacementGroupRemovedError: '
 const FULL = 'ObjectStoreFullError: '
 /** Copies of which the owner knows, on nodes that live and are reached, can be read. */
 const NEVER = ['its owner knows of copies, but none could be read']
@@ -30,11 +33,17 @@ export function isOfProgram(text: string): boolean {
   return text.includes('Thrown: ')
 }
 
+/** Its group was removed. */
+export function isOfGroup(text: string): boolean {
+  return text.includes(REMOVED)
+}
+
 /** What is wrong with somebody seeing that failure, as words; null when nothing is. */
-export function failureProblem(text: string, { killed, cancels, full, lost, lostPuts }: Trouble): string | null {
+export function failureProblem(text: string, { killed, cancels, full, groups, lost, lostPuts }: Trouble): string | null {
   const has = (words: readonly string[]): boolean => words.some(each => text.includes(each))
   if (has(NEVER)) return `failures: ${text}`
   if (killed || cancels || isOfProgram(text)) return null
+  if (groups && has([REMOVED])) return null
   if (full && has([FULL])) return null
   if (lost && has(UNMAKEABLE)) return null
   if (lostPuts && has([PUT])) return null

@@ -3,7 +3,7 @@
 
 import type { Actor } from '#lib/core/head/actor.js'
 import type { Node } from '#lib/core/node/node.js'
-import type { WorkerId } from '#lib/wire/messages.js'
+import type { GroupPhase, GroupStrategy, NodeId, WorkerId } from '#lib/wire/messages.js'
 import type { SimProcess } from '../process.js'
 
 export interface ObservedNode {
@@ -13,6 +13,13 @@ export interface ObservedNode {
   readonly total: Record<string, number>
   /** Ids of the objects in its store. */
   readonly stored: Iterable<string> & { has(id: string): boolean }
+}
+
+export interface ObservedGroup {
+  readonly placementGroupId: string
+  readonly strategy: GroupStrategy
+  readonly state: GroupPhase
+  readonly nodeIds: (NodeId | null)[]
 }
 
 export interface Observed {
@@ -27,6 +34,8 @@ export interface Observed {
   process(id: WorkerId): SimProcess | undefined
   nodes(): Iterable<ObservedNode>
   actors(): Iterable<Actor>
+  /** As the state API shows them. */
+  groups(): Iterable<ObservedGroup>
   /** The actor that the head finds by that name; null when none. */
   named(name: string, namespace: string): string | null
 }

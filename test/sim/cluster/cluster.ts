@@ -7,7 +7,7 @@ import { nodeOf } from '#lib/ids.js'
 import type { NodeId, WorkerId } from '#lib/wire/messages.js'
 import { Executions } from '../checkers/executions.js'
 import { Incarnations } from '../checkers/incarnations.js'
-import type { Observed, ObservedNode } from '../checkers/observed.js'
+import type { Observed, ObservedGroup, ObservedNode } from '../checkers/observed.js'
 import { Runs } from '../checkers/runs.js'
 import { SimDriver } from '../driver.js'
 import type { SimProcess } from '../process.js'
@@ -117,6 +117,10 @@ export class SimCluster implements Observed {
 
   actors(): Iterable<Actor> {
     return this.head.machine.actors.all()
+  }
+
+  groups(): Iterable<ObservedGroup> {
+    return this.head.machine.groups.rows() as ObservedGroup[]
   }
 
   named(name: string, namespace: string): string | null {

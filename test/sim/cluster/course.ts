@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One seed from start to rest.
 
+import { checkGroups, gathered } from '../checkers/groups.js'
 import { checkLocations } from '../checkers/locations.js'
 import { checkNames } from '../checkers/names.js'
 import { checkReachable } from '../checkers/references.js'
@@ -35,6 +36,7 @@ export function runCourse(seed: number, more: Partial<Settings> = {}): number {
       if (agenda.steps % CHECK_EVERY !== 0) continue
       checkReachable(cluster)
       checkLocations(cluster)
+      checkGroups(cluster)
       checkNames(cluster)
       cluster.visits.detached.check(cluster)
       checkGranted(cluster)
@@ -51,7 +53,10 @@ export function runCourse(seed: number, more: Partial<Settings> = {}): number {
 }
 
 function atRest(cluster: SimCluster): boolean {
-  return alive(cluster).every(({ driver }) => driver.done) && leftovers(cluster).length + granted(cluster).length === 0
+  return (
+    alive(cluster).every(({ driver }) => driver.done) &&
+    leftovers(cluster).length + granted(cluster).length + gathered(cluster).length === 0
+  )
 }
 
 /** Those whose node has not died. */
@@ -61,7 +66,7 @@ function alive({ drivers }: SimCluster): SimCluster['drivers'] {
 
 function describe(cluster: SimCluster): string {
   const done = cluster.drivers.map(({ driver }) => driver.done)
-  return `at ${cluster.agenda.now.toFixed(1)} ms; drivers done: ${done}; ${[...leftovers(cluster), ...granted(cluster)].join('; ')}`
+  return `at ${cluster.agenda.now.toFixed(1)} ms; drivers done: ${done}; ${[...leftovers(cluster), ...granted(cluster), ...gathered(cluster)].join('; ')}`
 }
 
 function size(tree: Tree): number {

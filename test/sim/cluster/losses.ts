@@ -2,7 +2,7 @@
 // Stores that lose what they had, without anybody being told, and stores that have no room. What has vanished is noticed
 // as with a store as it ships: by whoever looks for it.
 
-import { failureProblem, isOfProgram } from '../checkers/failures.js'
+import { failureProblem, isOfGroup, isOfProgram } from '../checkers/failures.js'
 import { Random } from '../random.js'
 import type { SimCluster } from './cluster.js'
 import type { SimNode } from './node.js'
@@ -40,10 +40,10 @@ export class Losses {
   /** Somebody sees that failure. */
   failed(text: string): void {
     const { killed, settings } = this.cluster
-    const lost = { lost: this.vanished.size > 0, lostPuts: this.#lostPuts, full: this.#full }
+    const lost = { lost: this.vanished.size > 0, lostPuts: this.#lostPuts, groups: settings.groups > 0, full: this.#full }
     const problem = failureProblem(text, { killed: killed > 0, cancels: settings.cancels, ...lost })
     if (problem !== null) this.cluster.faulty(problem)
-    else if (!isOfProgram(text)) this.excused = true
+    else if (!isOfProgram(text) && !isOfGroup(text)) this.excused = true
   }
 
   #losable({ store }: SimNode): string[] {

@@ -5,6 +5,7 @@ import { nodeOf } from '#lib/ids.js'
 import type { SimActor } from '../actor.js'
 import { Random } from '../random.js'
 import type { SimCluster } from './cluster.js'
+import { gather } from './groups.js'
 import { planLosses } from './losses.js'
 import type { SimNode } from './node.js'
 import { HEAD_NODE } from './relay.js'
@@ -26,6 +27,8 @@ export function plan(cluster: SimCluster, random: Random): void {
   enter(settings.breaks, () => breakLink(cluster, random))
   enter(settings.pauses, () => pause(cluster, random))
   planLosses(cluster, enter)
+  const choices = new Random(cluster.seed ^ 0x6709)
+  enter(settings.groups, () => gather(cluster, choices))
   agenda.at(TROUBLE_MS, () => cluster.network.heal())
   // Apart, as in the settings.
   const lives = new Random(cluster.seed ^ 0x11fe)

@@ -9,9 +9,10 @@ import { HEAD_ID, nodeOf } from '#lib/ids.js'
 import { Orphans, type OrphansHost } from '#lib/run/orphans.js'
 import { type ActorStart, type Control, type NodeId, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 import { TOKEN } from '../../fakes/cluster.js'
+import { checkPlace } from '../checkers/groups.js'
 import type { ObservedNode } from '../checkers/observed.js'
 import { encodeError } from '../errors.js'
-import type { CallFrame, Frame, Surroundings } from '../frames.js'
+import type { CallFrame, Frame, InGroup, Surroundings } from '../frames.js'
 import { ObjectStore, sizeOf } from '../object-store.js'
 import { SimProcess } from '../process.js'
 import { Children, type Exit } from './children.js'
@@ -175,6 +176,14 @@ export class SimNode implements Surroundings, RelayHost {
 
   // Surroundings of its processes --------------------------------------------------------------------------------------
 
+  get name(): string {
+    return this.nodeId
+  }
+
+  get machine(): Node {
+    return this.member.node
+  }
+
   get now(): number {
     return this.life.now
   }
@@ -246,7 +255,9 @@ export class SimNode implements Surroundings, RelayHost {
     this.cluster.runs.never(task)
   }
 
-  begins(task: string): void {
+  begins(task: string, process: WorkerId, group: InGroup | null): void {
+    const problem = checkPlace(this, process, group)
+    if (problem !== null) this.faulty(problem)
     this.cluster.runs.begins(task)
   }
 

@@ -31,6 +31,8 @@ export interface Settings {
   /** Connections that break and come back. */
   breaks: number
   pauses: number
+  /** Placement groups that are made. */
+  groups: number
   /** Objects that vanish from a store: of copies, of what tasks made, of anything. */
   losses: number
   lost: 'copies' | 'made' | 'all'
@@ -82,6 +84,7 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
     partitions: few(0.25, 3),
     breaks: few(0.25, 4),
     pauses: few(0.3, 3),
+    groups: loss.chance(0.3) ? 1 + loss.int(5) : 0,
     losses: loss.chance(0.3) ? 1 + loss.int(30) : 0,
     lost: loss.pick(['copies', 'made', 'all']),
     fulls: loss.chance(0.1) ? 1 + loss.int(3) : 0,

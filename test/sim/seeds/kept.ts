@@ -13,6 +13,7 @@ export const keptSeeds: readonly [seed: number, what: string][] = [
   [2971, 'a death that was told twice left objects of the dead in a store'],
   [3536, 'as 1512, with two handles by name'],
   [1054, 'what a dead process had stayed where its timer was early by the clock of the node, or a copy came late'],
+  [253, 'the name of a run of the head had a space in it, and bundles were never given back'],
   [291, 'a node declared dead while it lived'],
   [13380, 'a node whose link the head had given up waited for an answer: the model told it nothing'],
   [4996, 'a head that was restarted answered a later handle before it told an earlier one what the head before had not'],

@@ -265,7 +265,7 @@ class Run {
         if (each.is === 'kill') made.node.from(made.by, { is: 'actorKill', actorId: made.actorId, noRestart: each.noRestart })
         else made.node.from(made.by, { is: 'actorDrop', actorId: made.actorId })
         made.killed ||= each.is === 'kill' && each.noRestart
-        made.dropped ||= each.is === 'drop' && !made.detached
+        made.dropped ||= each.is === 'drop'
         return
       }
       case 'die': {

@@ -26,7 +26,8 @@ export async function zmqDataChannel(options: DataOptions): Promise<DataChannel>
   const router = new shared.zmq.Router({
     ...shared.server,
     mandatory: true,
-    sendTimeout: -1,
+    // Of an answer to who takes nothing; the others wait behind it.
+    sendTimeout: options.stallMs ?? limits.dataStallMs,
     maxMessageSize: 1024,
     ipv6: host.includes(':'),
   })
@@ -46,6 +47,8 @@ interface Asked {
 }
 
 interface Answer {
+  /** Whose it is, if it is known; not sent once that has left: a socket may wait for ever to send to who is just leaving. */
+  visitor: string | null
   parts: (Buffer | Uint8Array)[]
   sent: () => void
 }
@@ -116,13 +119,15 @@ class ZmqDataChannel implements DataChannel {
 
   #asked(routingId: Buffer, question: Piece & { request: number }, peer: NodeId, meant: NodeId): void {
     const { request, ...piece } = question
+    const isFair =
+      meant === this.options.nodeId && piece.length <= limits.pieceBytes && Number.isSafeInteger(piece.offset) && piece.offset >= 0
+    const visitor = isFair ? routingId.toString('latin1') : null
     const answer = (status: number, bytes: Uint8Array | null, sent: () => void): void => {
       const head = writeAnswerHead(request, status, bytes?.length ?? 0)
-      this.#answer({ parts: bytes === null ? [routingId, head] : [routingId, head, bytes], sent })
+      this.#answer({ visitor, parts: bytes === null ? [routingId, head] : [routingId, head, bytes], sent })
     }
-    const isFair = piece.length <= limits.pieceBytes && Number.isSafeInteger(piece.offset) && piece.offset >= 0
-    if (meant !== this.options.nodeId || !isFair) return answer(ANSWER.busy, null, () => {})
-    this.#visitors.set(routingId.toString('latin1'), peer)
+    if (visitor === null) return answer(ANSWER.busy, null, () => {})
+    this.#visitors.set(visitor, peer)
     this.options.listener.onQuestion({
       ...piece,
       peer,
@@ -146,7 +151,11 @@ class ZmqDataChannel implements DataChannel {
   async #send(): Promise<void> {
     this.#sending = true
     for (let answer = this.#answers.shift(); answer !== undefined; answer = this.#answers.shift()) {
-      const { parts, sent } = answer
+      const { visitor, parts, sent } = answer
+      if (visitor !== null && !this.#visitors.has(visitor)) {
+        sent()
+        continue
+      }
       // ZeroMQ holds on to the memory of what it was given until it is on the wire, and does not say when: what leaves is a copy.
       const [routingId, head, bytes] = parts
       try {

@@ -219,6 +219,9 @@ export const limits = {
   piecesAhead: 3,
   /** How long an object that was brought here is pinned for who asked for it (ms). Afterwards it may go, and is brought again when it is wanted. */
   pullHoldMs: 2_000,
+  /** How long a task that was run again waits until its node has given up a copy of what it made before, and how often it looks (ms). */
+  copyGoneWaitMs: 15_000,
+  copyGoneLookMs: 10,
   /** How soon room is looked for again, and after how long without any a pull fails (ms). */
   pullRoomRetryMs: 50,
   pullRoomWaitMs: 30_000,

@@ -175,15 +175,30 @@ export class Replies {
     try {
       puts.write(id, encoded)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ERR_EAGLERAY_OBJECT_EXISTS') throw error
+      if (!exists(error)) throw error
       // An earlier attempt sealed it and died before it could answer.
-      store.delete(id)
-      puts.write(id, encoded)
+      if (store.delete(id)) puts.write(id, encoded)
+      else this.writeOver(id, encoded)
     }
     const result = new Uint8Array(9)
     result[0] = FORM.stored
     new DataView(result.buffer).setFloat64(1, encoded.byteLength, true)
     return result
+  }
+
+  /** The node is still bringing a copy of the value that was lost; it gives that up when it hears so, and when nothing is under way. */
+  private writeOver(id: string, encoded: Encoded): void {
+    const { puts } = this.runtime
+    const until = performance.now() + limits.copyGoneWaitMs
+    const nobody = new Int32Array(new SharedArrayBuffer(4))
+    for (;;) {
+      Atomics.wait(nobody, 0, 0, limits.copyGoneLookMs)
+      try {
+        return puts.write(id, encoded)
+      } catch (error) {
+        if (!exists(error) || performance.now() > until) throw error
+      }
+    }
   }
 
   private begin(task: IncomingTask, size: number): void {
@@ -193,6 +208,8 @@ export class Replies {
     peer.length += 5
   }
 }
+
+const exists = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ERR_EAGLERAY_OBJECT_EXISTS'
 
 /** Who reads it looks for it in the store, where it was before. */
 function isRemade({ header }: IncomingTask): boolean {

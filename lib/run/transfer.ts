@@ -288,6 +288,7 @@ export class Transfer implements DataListener {
 
   #presence(id: string, offset: number, length: number): Presence {
     const pull = this.#pulls.get(id)
+    if (pull?.stale) return this.host.store.contains(id) ? 'here' : 'no'
     if (pull?.state === 'moving') return pull.has(offset, length) ? 'here' : 'coming'
     if (pull?.state === 'sealing') return 'coming'
     if (this.host.store.contains(id)) return 'here'

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { ActorDiedError, get, ObjectLostError, type ObjectRef, OwnerDiedError, put, ready, remote, TaskError, wait } from 'eagleray'
 import { countRun, passed, runsIn } from './programs/by-reference.js'
-import { begin, end, gate, resourcesReturned, scratchPath, sessionStore } from './support.js'
+import { begin, end, gate, resourcesReturned, scratchPath, sessionStore, waitFor } from './support.js'
 
 async function deleteBehind(...refs: ObjectRef<unknown>[]): Promise<void> {
   const store = await sessionStore()
@@ -68,6 +68,26 @@ suite('lost objects', () => {
     await deleteBehind(ref)
     assert.equal((await get(ref))[199_999], 2)
     assert.equal(runsIn(path), 2)
+  })
+
+  test('a result waits until a copy of what it was before is given up', async () => {
+    const [path, go] = [scratchPath(), gate()]
+    const make = remote(async (at: string, open: string) => {
+      await passed(open, null)
+      countRun(at)
+      return new Uint8Array(200_000).fill(5)
+    })
+    const ref = make.remote(path, go.path)
+    // As a node that brings it from another.
+    const store = await sessionStore()
+    const copy = store.create(250_000, ref.id)
+    go.open()
+    await waitFor(() => runsIn(path) === 1, 'the task has run')
+    assert.deepEqual((await wait([ref], { timeoutMs: 200 }))[0], [])
+    copy.abort()
+    assert.equal((await get(ref))[199_999], 5)
+    assert.equal(runsIn(path), 1)
+    store.close()
   })
 
   test('a view that was got before stays readable', async () => {

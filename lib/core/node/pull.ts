@@ -34,6 +34,11 @@ export class Pull {
   starvedSince: Millis | null = null
   /** Whether the owner counts this node among those that have it or are getting it. */
   known = false
+  /**
+   * The value that pieces came of is lost, and is made again, maybe of other bytes: what has come is dropped as soon as nothing is under way,
+   * and nobody else gets any of it.
+   */
+  stale = false
   /** Its owner died while it was asked for. */
   orphaned = false
   private here = new Set<number>()
@@ -83,7 +88,7 @@ export class Pull {
 
   /** Whether all of that range has come. */
   has(offset: number, length: number): boolean {
-    if (this.state !== 'moving' || offset < 0 || offset + length > this.sizeBytes) return false
+    if (this.state !== 'moving' || this.stale || offset < 0 || offset + length > this.sizeBytes) return false
     for (let piece = Math.floor(offset / limits.pieceBytes); piece * limits.pieceBytes < offset + length; piece++) {
       if (!this.here.has(piece)) return false
     }
@@ -92,7 +97,7 @@ export class Pull {
 
   /** The next piece to ask a source for, and which; null when none is missing or all are busy. In order, so that others can be served of it early. */
   next(): { source: NodeId; piece: number } | null {
-    if (this.missing.length === 0) return null
+    if (this.stale || this.missing.length === 0) return null
     let least: NodeId | null = null
     let fewest: number = limits.piecesAhead
     for (const [source, asked] of this.sources) {

@@ -152,6 +152,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
         if (event.here) return this.found(pull, now, out)
         // Whoever makes it here will have sealed it, or ended, when it is looked at again.
         this.unqueue(pull)
+        if (pull.stale) return this.landed(pull, now, out)
         pull.at = now + limits.pullRoomRetryMs
         return this.unwanted(pull, out)
       case 'sealed':
@@ -175,14 +176,13 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
   }
 
   private located(pull: Pull, { state, nodes, sizeBytes, error }: Located, here: boolean, now: Millis, out: PullEffect[]): void {
-    if (pull.state === 'making' || pull.state === 'sealing' || pull.state === 'held') return
+    if (pull.state === 'sealing' || pull.state === 'held') return
+    if (state === 'pending') return this.startOver(pull, now, out)
+    // Who is asked again once nothing is under way.
+    if (pull.state === 'making' || (pull.stale && state === 'stored')) return
     if (pull.state !== 'moving' && here) return this.found(pull, now, out)
     const { id } = pull
     switch (state) {
-      case 'pending':
-        // The owner says so again when it is there.
-        if (pull.state === 'asking') pull.at = null
-        return
       case 'failed':
         return this.fail(pull, error ?? new ObjectLostError(`the object ${id} is lost`, { objectId: id }), out)
       case 'gone':
@@ -234,10 +234,40 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
     pull.state = 'queued'
   }
 
+  /** There is no value: the owner says so again when there is one. What has come of the one before is of no use. */
+  private startOver(pull: Pull, now: Millis, out: PullEffect[]): void {
+    pull.at = null
+    if (pull.state === 'making' || pull.state === 'moving') {
+      pull.stale = true
+      // Pieces that others wait for will not come; two that wait for each other would do so for ever.
+      out.push({ is: 'ended', id: pull.id })
+      return this.moved(pull, now, out)
+    }
+    pull.state = 'asking'
+    pull.sources.clear()
+  }
+
+  /** Asks anew, once nothing is under way. */
+  private landed(pull: Pull, now: Millis, out: PullEffect[]): void {
+    if (pull.flying > 0) return
+    if (pull.waiters.size === 0) return this.unwanted(pull, out)
+    if (pull.state === 'moving') {
+      out.push({ is: 'abort', id: pull.id })
+      this.usedBytes -= pull.sizeBytes
+    }
+    pull.state = 'asking'
+    pull.stale = false
+    pull.starvedSince = null
+    pull.sources.clear()
+    pull.failures.clear()
+    this.ask(pull, now, out)
+  }
+
   private noRoom(pull: Pull, error: Error | null, now: Millis, out: PullEffect[]): void {
     if (pull.state !== 'making') return
     this.unqueue(pull)
     if (error !== null) return this.fail(pull, error, out)
+    if (pull.stale) return this.landed(pull, now, out)
     pull.starvedSince ??= now
     pull.at = now + limits.pullRoomRetryMs
     out.push({ is: 'collect' })
@@ -255,6 +285,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
   /** A piece has come or will not: the next ones, the end, or other sources. */
   private moved(pull: Pull, now: Millis, out: PullEffect[]): void {
     if (pull.state !== 'moving') return
+    if (pull.stale) return this.landed(pull, now, out)
     pull.prune()
     if (pull.waiters.size === 0) return this.unwanted(pull, out)
     if (pull.whole) {

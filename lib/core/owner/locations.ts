@@ -13,10 +13,16 @@ import { type Entry, STATE } from './entry.js'
 import type { References } from './references.js'
 import type { Values } from './values.js'
 
+interface Move {
+  readonly daemon: WorkerId
+  /** The nodes it was sent to. */
+  readonly sources: readonly NodeId[]
+}
+
 export class Locations {
   private readonly node: NodeId
-  /** Of objects on the move: the nodes that are getting them, each with the sources it was sent to. */
-  private readonly moves = new Map<Entry, Map<NodeId, NodeId[]>>()
+  /** Of objects on the move: the nodes that are getting them. */
+  private readonly moves = new Map<Entry, Map<NodeId, Move>>()
   /** Daemons that asked for values that are not there yet. */
   private readonly askers = new Map<Entry, Set<WorkerId>>()
 
@@ -132,7 +138,7 @@ export class Locations {
       const asked = this.askers.get(entry) ?? new Set()
       this.askers.set(entry, asked.add(from))
     }
-    out.push({ is: 'located', to: from, seq, entry: entry ?? null, nodes: this.sourcesFor(entry, nodeOf(from)) })
+    out.push({ is: 'located', to: from, seq, entry: entry ?? null, nodes: this.sourcesFor(entry, from) })
   }
 
   /** These have no copy, whole or in part. */
@@ -144,10 +150,12 @@ export class Locations {
       entry.nodes?.delete(node)
     }
     if (entry.nodes === null || entry.nodes.size > 0) return
-    // What is half way somewhere can come to no end.
+    const moving = [...(this.moves.get(entry)?.values() ?? [])]
     this.moves.delete(entry)
     entry.nodes = null
     this.onLost(entry, now, out)
+    // What is half way somewhere can come to no end: the value may have other bytes when it is made again.
+    for (const { daemon } of moving) this.answer(daemon, entry.seq, entry, out)
   }
 
   /** That node is getting it no more, or has got it. */
@@ -157,13 +165,14 @@ export class Locations {
   }
 
   /** Whole copies that serve few others, else copies under way that do, else whoever serves fewest. */
-  private sourcesFor(entry: Entry | undefined, asker: NodeId): NodeId[] {
+  private sourcesFor(entry: Entry | undefined, daemon: WorkerId): NodeId[] {
+    const asker = nodeOf(daemon)
     if (entry?.state !== STATE.stored || entry.storedAs !== null) return []
     // It was made there while that node waited for it.
     if (this.of(entry).includes(asker)) return [asker]
-    const moving = this.moves.get(entry) ?? new Map<NodeId, NodeId[]>()
+    const moving = this.moves.get(entry) ?? new Map<NodeId, Move>()
     const load = new Map<NodeId, number>()
-    for (const sources of moving.values()) for (const source of sources) load.set(source, (load.get(source) ?? 0) + 1)
+    for (const { sources } of moving.values()) for (const source of sources) load.set(source, (load.get(source) ?? 0) + 1)
     const byLoad = (a: NodeId, b: NodeId): number => (load.get(a) ?? 0) - (load.get(b) ?? 0)
     const isFree = (node: NodeId): boolean => (load.get(node) ?? 0) < limits.pullsPerCopyMax
     const whole = this.of(entry).sort(byLoad)
@@ -175,19 +184,19 @@ export class Locations {
       [...whole, ...partial].sort(byLoad).slice(0, 1),
     ]
     const sources = chosen.find(list => list.length > 0) ?? []
-    moving.set(asker, sources)
+    moving.set(asker, { daemon, sources })
     this.moves.set(entry, moving)
     return sources
   }
 
   /** All nodes that `node` gets it from, and those they get it from. */
-  private above(moving: Map<NodeId, NodeId[]>, node: NodeId): Set<NodeId> {
+  private above(moving: Map<NodeId, Move>, node: NodeId): Set<NodeId> {
     const seen = new Set<NodeId>()
-    const queue = [...(moving.get(node) ?? [])]
+    const queue = [...(moving.get(node)?.sources ?? [])]
     for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
       if (seen.has(next)) continue
       seen.add(next)
-      queue.push(...(moving.get(next) ?? []))
+      queue.push(...(moving.get(next)?.sources ?? []))
     }
     return seen
   }

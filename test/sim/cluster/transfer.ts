@@ -203,6 +203,7 @@ export class SimTransfer {
 
   #presence(id: string, offset: number, length: number): Presence {
     const pull = this.pulls.get(id)
+    if (pull?.stale) return this.host.store.has(id) ? 'here' : 'no'
     if (pull?.state === 'moving') return pull.has(offset, length) ? 'here' : 'coming'
     if (pull?.state === 'sealing') return 'coming'
     if (this.host.store.has(id)) return 'here'

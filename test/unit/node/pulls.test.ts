@@ -147,6 +147,32 @@ suite('pulls', () => {
     assert.deepEqual(fake.all('fail')[1]?.error, new Uint8Array([7]))
   })
 
+  test('a value that is lost half way and made again is begun anew, once nothing is under way; nobody gets what had come', () => {
+    const fake = new FakePulls()
+    fake.moving(1, 10 * MB, [A])
+    const [first, ...others] = fake.all('fetch') as [PullEffectOf<'fetch'>, ...PullEffectOf<'fetch'>[]]
+    fake.arrived(first)
+    assert.equal(fake.pulls.get(idOf(1))?.has(0, 4 * MB), true)
+    fake.located(1, 0, [], { state: 'pending' })
+    assert.equal(fake.pulls.get(idOf(1))?.has(0, 4 * MB), false)
+    assert.equal(fake.all('ended').length, 1, 'who waits for pieces is told')
+    fake.located(1, 10 * MB, [B])
+    for (const each of others) {
+      assert.equal(fake.all('abort').length, 0, 'the network may still write')
+      fake.failed(each, true)
+    }
+    assert.equal(fake.all('abort').length, 1)
+    assert.equal(fake.sent('locate').length, 2)
+    assert.deepEqual(fake.all('seal'), [])
+    fake.located(1, 10 * MB, [B])
+    fake.made(1)
+    const again = fake.all('fetch').slice(1 + others.length)
+    assert.deepEqual([...new Set(again.map(({ source }) => source))], [B])
+    for (const each of again) fake.arrived(each)
+    assert.equal(fake.all('seal').length, 1)
+    assert.equal(fake.sent('pulled', PROCESS).length, 1)
+  })
+
   test('where an object is whose owner died is asked once more; copies that are known already are got', () => {
     const fake = new FakePulls()
     fake.moving(1, 40 * MB, [A])

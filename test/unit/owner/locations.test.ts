@@ -100,6 +100,21 @@ suite('locations', () => {
     assert.ok(entry.error instanceof ObjectLostError)
   })
 
+  test('who is half way hears that the last copy is lost', () => {
+    const fake = new FakeOwner()
+    const entry = stored(fake)
+    ask(fake, daemon(1), entry.seq)
+    ask(fake, daemon(2), entry.seq)
+    const before = fake.effects.length
+    missing(fake, daemon(3), entry.seq, [HERE])
+    const told = fake.effects.slice(before).filter(effect => effect.is === 'located')
+    assert.deepEqual(
+      told.map(({ to }) => to),
+      [daemon(1), daemon(2), daemon(3)],
+    )
+    assert.ok(told.every(each => each.entry?.state === STATE.failed))
+  })
+
   test('pending is told at once, and the end of it when it comes; freed is told', () => {
     const fake = new FakeOwner()
     const [entry] = fake.submit({}).entries as [Entry]

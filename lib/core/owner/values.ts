@@ -76,6 +76,7 @@ export class Values {
   /** A borrowed value in the store went with its owner: whoever asks from now on hears why. */
   lose(entry: Entry, error: Error, out: Effect[]): void {
     if (entry.state === STATE.stored) {
+      this.everLost = true
       entry.state = STATE.failed
       entry.error = error
     } else this.settle(entry, { form: 'failed', error }, out)

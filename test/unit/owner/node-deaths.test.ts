@@ -59,6 +59,20 @@ suite('deaths of nodes', () => {
     assert.equal(fake.sent('borrow', ELSEWHERE).length, 1)
   })
 
+  test('a task that waits for a worker is not sent with an argument that went with its owner', () => {
+    const fake = new FakeOwner()
+    const argument = fake.meet(FAR, 1)
+    fake.flush()
+    fake.act({ is: 'value', from: FAR, seq: 1, outcome: { form: 'stored', sizeBytes: 9 } })
+    const task = fake.submit({ args: [argument] })
+    dies(fake)
+    fake.adopted()
+    assert.equal(argument.state, STATE.failed)
+    fake.grant(NEAR)
+    assert.deepEqual(fake.all('dispatch'), [])
+    assert.match(String(task.entries[0]?.error), /did not run: its argument 1 failed/)
+  })
+
   test('refs in a result of a task there, and answers that it owes, are waited for no more', () => {
     const fake = new FakeOwner()
     const inner = fake.put()

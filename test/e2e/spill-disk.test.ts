@@ -106,12 +106,14 @@ suite('the disk that a store spills to', () => {
     const { objects } = store.stats()
     assert.ok(objects === mine.length + count || (objects === mine.length + count + 1 && store.contains(idOf(count))), `${objects}`)
     for (const id of [...mine, ...Array.from({ length: count + 1 }, (_, n) => idOf(n))]) store.delete(id)
-    // The file that this process appends to is the one that may stay, with less in it than a hole is made for.
+    // Files that are appended to may stay, each with less in it than a hole is made for: that of this process and, in some runs, one more.
     const folder = join(directory, readdirSync(directory)[0]!)
     const left = (): string[] => readdirSync(folder).filter(name => name !== 'lock')
-    await waitFor(() => left().length <= 1 && store.stats().diskBytes < 4 * MIB, 'its files gone').catch(() => {
+    await waitFor(() => left().length <= 2 && store.stats().diskBytes < 8 * MIB, 'its files gone').catch(() => {
       assert.deepEqual([left(), store.stats().diskBytes], [[], 0])
     })
+    store.close()
+    assert.deepEqual(readdirSync(directory), [], 'nothing is left with the store')
   })
 
   test('a creator that is killed while it spills: who has the store open goes on, until the next store there removes the files', async () => {

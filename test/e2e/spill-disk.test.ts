@@ -106,7 +106,7 @@ suite('the disk that a store spills to', () => {
     const { objects } = store.stats()
     assert.ok(objects === mine.length + count || (objects === mine.length + count + 1 && store.contains(idOf(count))), `${objects}`)
     for (const id of [...mine, ...Array.from({ length: count + 1 }, (_, n) => idOf(n))]) store.delete(id)
-    // Files that are appended to may stay, each with less in it than a hole is made for: that of this process and, in some runs, one more.
+    // The two files that this process may append to stay (what is spilled, what was made on disk), each with less in it than a hole is made for.
     const folder = join(directory, readdirSync(directory)[0]!)
     const left = (): string[] => readdirSync(folder).filter(name => name !== 'lock')
     await waitFor(() => left().length <= 2 && store.stats().diskBytes < 8 * MIB, 'its files gone').catch(() => {

@@ -23,6 +23,7 @@ import { Answers } from './answers.js'
 import { Bundles } from './bundles.js'
 import { ClusterView } from './cluster-view.js'
 import { Devices } from './devices.js'
+import { Drivers } from './drivers.js'
 import { Environments } from './environments.js'
 import type { NodeEffect, NodeEvent, NodeOptions, Place } from './events.js'
 import { GroupHost } from './group-host.js'
@@ -60,16 +61,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #memory: MemoryMonitor
   readonly #environments = new Environments()
   readonly #residents: Residents
-  /** Drivers of this node that said hello and have not left, and their jobs. */
-  readonly #drivers = new Map<WorkerId, JobSpec>()
-  /** Drivers that are not welcomed yet: they are when the first warm worker is there, so that their first task finds one. */
-  readonly #early = new Set<WorkerId>()
-  /** The driver whose end is the end of everything; null where there is none. */
-  #founder: WorkerId | null = null
+  readonly #drivers: Drivers
   #collectAgainAt: Millis = 0
 
   constructor(options: NodeOptions) {
     this.#options = options
+    this.#drivers = new Drivers(options.founded)
     this.#ledger = new Ledger(options.total, new Devices(options.gpuIds))
     const { nodeId, total, labels } = options
     this.#cluster = new ClusterView({ nodeId, daemonId: '', state: 'alive', labels, total, available: this.#ledger.available })
@@ -90,7 +87,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   handle(event: NodeEvent, now: Millis, out: NodeEffect[]): void {
     this.#handle(event, now, out)
-    this.#residents.tellEmpty(this.#drivers.size, out)
+    this.#residents.tellEmpty(this.#drivers.count, out)
   }
 
   #handle(event: NodeEvent, now: Millis, out: NodeEffect[]): void {
@@ -106,7 +103,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       case 'memory':
         return this.#memory.checked(event.totals, now, out)
       case 'weighed':
-        return this.#warn(this.#memory.weighed(event, out), out)
+        return this.#tell(this.#memory.weighed(event, out), out)
       case 'environmentReady':
         this.#environments.ready(event.key)
         return this.#scheduler.pass(now, out)
@@ -155,6 +152,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   invariants(): void {
     this.#workers.invariants()
     this.leases.invariants()
+    this.#drivers.invariants()
     const holdings: Holding[] = [...this.leases.all()].map(lease => lease.holding)
     for (const worker of this.#workers.all()) {
       if (worker.actor !== null) holdings.push(worker.actor.holding)
@@ -181,19 +179,13 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   drivers(): Iterable<WorkerId> {
-    return this.#drivers.keys()
+    return this.#drivers.ids()
   }
 
   /** To whom goes what that worker prints; null while nobody has it. */
   driverOf(key: string): WorkerId | null {
     const job = this.#workers.byKey(key)?.job ?? null
-    return job === null ? null : this.#driverOf(job)
-  }
-
-  #driverOf({ driver, jobId }: JobSpec): WorkerId | null {
-    if (driver !== '') return driver
-    for (const [other, job] of this.#drivers) if (job.jobId === jobId) return other
-    return null
+    return job === null ? null : this.#drivers.of(job)
   }
 
   #message(from: WorkerId, message: Control, now: Millis, out: NodeEffect[]): void {
@@ -233,11 +225,9 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     const wrong = refusal(hello, this.#options.token)
     if (wrong !== null) return void out.push({ is: 'send', to: from, message: { is: 'refused', ...wrong } })
     if (hello.kind === 'driver') {
-      this.#drivers.set(from, hello.job as JobSpec)
-      if (this.#options.founded) this.#founder ??= from
-      this.#early.add(from)
+      this.#drivers.arrived(from, hello.job as JobSpec)
       const awaited = this.#workers.starting > 0 && this.#workers.idle.length === 0 && this.#workers.failures === 0
-      return awaited ? undefined : this.#welcome(out)
+      return awaited ? undefined : this.#drivers.welcome(this.#welcomeMessage(), out)
     }
     const worker = this.#workers.arrived(hello.pid, from, now)
     if (worker === null) {
@@ -247,7 +237,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     }
     if (worker.environment !== null) this.#environments.worked(worker.environment.key)
     out.push({ is: 'send', to: from, message: this.#welcomeMessage() })
-    this.#welcome(out)
+    this.#drivers.welcome(this.#welcomeMessage(), out)
     this.#scheduler.pass(now, out)
   }
 
@@ -256,11 +246,6 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     if (token !== this.#options.token || worker === undefined || worker.environment === null) return
     this.#starts.environmentBroken(worker.environment.key, field, message, out)
     this.#scheduler.pass(now, out)
-  }
-
-  #welcome(out: NodeEffect[]): void {
-    for (const to of this.#early) out.push({ is: 'send', to, message: this.#welcomeMessage() })
-    this.#early.clear()
   }
 
   #welcomeMessage(): Control {
@@ -307,7 +292,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     if (message === null || (actor === null && !this.knows(owner))) return
     if (actor === null)
       out.push({ is: 'send', to: owner, message: { is: 'unplaceable', classKey, message, final: false, groupRemoved: false } })
-    this.#warnDriver(job, message, out)
+    this.#drivers.warn(job, message, out)
   }
 
   /** Others came or went, or have other things free. */
@@ -390,15 +375,15 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       worker.actor.holding.ledger.give(worker.actor.holding)
     }
     if (worker.workerId === null) {
-      this.#welcome(out)
-      this.#warn({ text: this.#starts.failed(worker, how, out), job: worker.job }, out)
+      this.#drivers.welcome(this.#welcomeMessage(), out)
+      this.#tell({ text: this.#starts.failed(worker, how, out), job: worker.job }, out)
     } else {
       const lease = this.leases.of(worker.workerId)
       if (lease !== undefined) this.#scheduler.end(lease)
       const memory = this.#memory.exited(worker, how.signal, how.kernelKills, now)
       // Of one that it ended itself its driver has been told.
       if (memory !== null && memory !== worker.endReason && worker.job !== null)
-        this.#warnDriver(worker.job, `${worker.name} was ended: ${memory}`, out)
+        this.#drivers.warn(worker.job, `${worker.name} was ended: ${memory}`, out)
       const { exitCode, signal, stderrTail } = how
       const death = { exitCode, signal, stderrTail, reason: memory ?? worker.endReason, outOfMemory: memory !== null }
       this.#processGone(worker.workerId, death, out)
@@ -440,19 +425,18 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   /** The driver leaves; what it has in the store and the mesh goes when its channel closes. */
   #endJob(driver: WorkerId, now: Millis, out: NodeEffect[]): void {
     if (!this.#drivers.has(driver)) return
-    if (driver !== this.#founder) out.push({ is: 'jobOver', driver })
+    if (!this.#drivers.isFounder(driver)) out.push({ is: 'jobOver', driver })
     this.#jobGone(driver, 'its driver ended', now, out)
   }
 
   #driverGone(driver: WorkerId, reason: string, now: Millis, out: NodeEffect[]): void {
-    if (driver !== this.#founder) out.push({ is: 'reap', workerId: driver })
+    if (!this.#drivers.isFounder(driver)) out.push({ is: 'reap', workerId: driver })
     this.#jobGone(driver, reason, now, out)
   }
 
   #jobGone(driver: WorkerId, reason: string, now: Millis, out: NodeEffect[]): void {
-    this.#drivers.delete(driver)
-    this.#early.delete(driver)
-    if (driver === this.#founder) return void out.push({ is: 'end', reason })
+    this.#drivers.left(driver)
+    if (this.#drivers.isFounder(driver)) return void out.push({ is: 'end', reason })
     this.#processGone(driver, { exitCode: null, signal: null, stderrTail: '', reason, outOfMemory: false }, out)
     this.#scheduler.pass(now, out)
   }
@@ -468,7 +452,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   /** For the head: what lives here, and what is free and what waits. */
   lives(): ReturnType<Residents['lives']> & { bundles: BundleSeat[] } {
-    return { ...this.#residents.lives(this.#drivers.values()), bundles: this.bundles.seats() }
+    return { ...this.#residents.lives(this.#drivers.jobs()), bundles: this.bundles.seats() }
   }
 
   load(): ReturnType<Residents['load']> {
@@ -482,19 +466,11 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   /** Those that hear of deaths. */
   *processes(): Generator<WorkerId> {
-    yield* this.#drivers.keys()
+    yield* this.#drivers.ids()
     for (const { workerId } of this.#workers.all()) if (workerId !== null) yield workerId
   }
 
-  /** The driver whose worker it is about; all, where that is the node's own affair. */
-  #warn({ text, job }: MemoryNews, out: NodeEffect[]): void {
-    if (text === null) return
-    if (job !== null) return this.#warnDriver(job, text, out)
-    for (const to of this.#drivers.keys()) out.push({ is: 'send', to, message: { is: 'warning', text } })
-  }
-
-  #warnDriver(job: JobSpec, text: string, out: NodeEffect[]): void {
-    const to = this.#driverOf(job)
-    if (to !== null) out.push({ is: 'send', to, message: { is: 'warning', text } })
+  #tell({ text, job }: MemoryNews, out: NodeEffect[]): void {
+    if (text !== null) this.#drivers.warn(job, text, out)
   }
 }

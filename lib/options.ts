@@ -43,6 +43,11 @@ export const limits = {
   asyncConcurrencyDefault: 1000,
   /** How long a class that fits no node may wait before its tasks fail, where no autoscaler runs (ms). EAGLERAY_INFEASIBLE_AFTER_MS in the environment of the driver sets it. */
   infeasibleAfterMs: Number(process.env.EAGLERAY_INFEASIBLE_AFTER_MS ?? 10_000),
+  /**
+   * How long it may wait before its driver is warned, where nodes may join (ms): a node that is started at the same time is there sooner. Elsewhere
+   * at once. EAGLERAY_INFEASIBLE_WARN_AFTER_MS in the environment of the head and of the nodes sets it.
+   */
+  infeasibleWarnAfterMs: Number(process.env.EAGLERAY_INFEASIBLE_WARN_AFTER_MS ?? 3_000),
   /** How often a head in the node's own process looks whether a placement group fits now (ms); where there are many nodes, their beats tell. */
   groupRetryMs: 50,
   /** Placement groups that were removed which the head remembers, so that work for them fails rather than waits. */

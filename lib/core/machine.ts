@@ -12,3 +12,10 @@ export interface Machine<Event, Effect> {
   /** Throws BugError when an invariant does not hold. Cheap enough for every step of a test. */
   invariants(): void
 }
+
+/** The earliest of them; null where there is none. */
+export function soonest(times: Iterable<Millis | null>): Millis | null {
+  let first: Millis | null = null
+  for (const time of times) if (time !== null && (first === null || time < first)) first = time
+  return first
+}

@@ -172,7 +172,7 @@ export class LinkTable {
 
   #wrong({ protocol, nodeId, daemonId }: LinkHello, known: Peer | undefined): string | null {
     if (protocol !== PROTOCOL_VERSION)
-      return `it speaks protocol ${protocol}, not ${PROTOCOL_VERSION}: use one version of eagleray in a cluster`
+      return `a peer of protocol ${protocol} does not fit one of protocol ${PROTOCOL_VERSION}: use one version of eagleray in a cluster`
     if (!isNodeId(nodeId) || !isWorkerId(daemonId) || nodeOf(daemonId) !== nodeId) return 'it has no proper id'
     if (nodeId === this.self.id) return `it says that it is ${nodeId}, which is the node it speaks to`
     if (known !== undefined && known.id !== nodeId) return `it says that it is node ${nodeId}, and not ${known.id}, which is expected there`

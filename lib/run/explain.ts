@@ -23,6 +23,7 @@ export interface Explanation {
     | 'waiting for its environment'
     | 'running'
     | 'waiting for an actor'
+    | 'waiting for its placement group'
     | 'waiting for its owner'
     | 'unknown'
   /** One sentence. */
@@ -46,6 +47,14 @@ function explain(runtime: Runtime, entry: Entry): Explanation {
   if (entry.settled) return { objectId, state: 'ready', reason: 'the value is there', waitsFor: NOTHING }
   if (entry.owner !== null)
     return { objectId, state: 'waiting for its owner', reason: `its owner ${entry.owner} has not told of a value yet`, waitsFor: NOTHING }
+  const groupId = runtime.groups.awaitedBy(entry)
+  if (groupId !== null)
+    return {
+      objectId,
+      state: 'waiting for its placement group',
+      reason: `the placement group ${groupId} is not there yet`,
+      waitsFor: NOTHING,
+    }
   const { task } = entry
   if (!(task instanceof Task || task instanceof ActorCall))
     return { objectId, state: 'unknown', reason: 'nothing makes it', waitsFor: NOTHING }
@@ -64,14 +73,22 @@ export async function explainFully(runtime: Runtime, entry: Entry): Promise<Expl
   const { task, settled, owner } = entry
   if (settled) return explanation
   if (owner !== null) return ((await ask(runtime, 'explain', explanation.objectId)) as Explanation[])[0] ?? explanation
+  const groupId = runtime.groups.awaitedBy(entry)
+  if (groupId !== null) return { ...explanation, ...(await waitingInHead(runtime, groupId)) }
   if (task instanceof Task && task.state === TASK.queued && task.retryAt === null)
     return { ...explanation, ...(await waiting(runtime, task, task.name, task.scheduling.key)) }
   if (!(task instanceof ActorCall) || task.unresolved > 0 || task.sent) return explanation
   const { actorId, className, view } = task.actor
   if (view !== null && view.phase !== 'pending' && view.phase !== 'restarting') return explanation
-  const [nowhere] = (await ask(runtime, 'placement', actorId)) as { reason: string }[]
-  if (nowhere !== undefined) return { ...explanation, reason: again(task, nowhere.reason) }
+  const nowhere = await waitingInHead(runtime, actorId)
+  if (nowhere !== null) return { ...explanation, reason: again(task, nowhere.reason) }
   return { ...explanation, ...(await waiting(runtime, task, `the actor ${className}`, placementOf(actorId))) }
+}
+
+/** Why an actor or a placement group has no place, as the head knows; null, where it has one. */
+async function waitingInHead(runtime: Runtime, id: string): Promise<{ reason: string } | null> {
+  const [row] = (await ask(runtime, 'placement', id)) as { reason: string }[]
+  return row ?? null
 }
 
 /** What the nodes know of something that waits in one of them; nothing, where it has gone on meanwhile. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Placement groups as this process knows them: what the head tells of those that somebody here waits for.
 
-import { STATE } from '../core/owner/entry.js'
+import { type Entry, STATE } from '../core/owner/entry.js'
 import { PlacementGroupRemovedError } from '../errors.js'
 import type { GroupSpec, GroupState, GroupView, Where } from '../wire/messages.js'
 import { ObjectRef } from './ref.js'
@@ -21,6 +21,8 @@ interface Known {
 
 export class Groups {
   private readonly known = new Map<string, Known>()
+  /** The group that the value of each ready() waits for. */
+  private readonly awaited = new WeakMap<Entry, string>()
 
   constructor(private readonly runtime: Runtime) {}
 
@@ -50,6 +52,7 @@ export class Groups {
     const { runtime } = this
     const entry = runtime.owner.promised()
     const ref = new ObjectRef<undefined>(entry, runtime)
+    this.awaited.set(entry, groupId)
     this.whenReady(groupId, error => {
       if (runtime.closed || entry.dropped || entry.state !== STATE.pending) return
       const outcome = error === null ? ({ form: 'plain', value: undefined } as const) : ({ form: 'failed', error } as const)
@@ -57,6 +60,10 @@ export class Groups {
       runtime.mesh.scheduleFlush()
     })
     return ref
+  }
+
+  awaitedBy(entry: Entry): string | null {
+    return this.awaited.get(entry) ?? null
   }
 
   told({ groupId, view }: GroupState): void {

@@ -34,7 +34,7 @@ const shapes: { [K in Control['is']]: string } = {
   welcome: 'nodeId:string sessionDir:string nodeIp:string resources:amounts labels:object',
   refused: 'message:string code:string',
   grant: 'classKey:string leaseId:number workerId:string gpuIds:strings nodeId:string',
-  unplaceable: 'classKey:string message:string final:boolean groupRemoved:boolean',
+  unplaceable: 'classKey:string message:string groupRemoved:boolean',
   envBroken: 'classKey:string field:string message:string',
   reclaim: '',
   resumed: 'leaseId:number',

@@ -224,7 +224,7 @@ export interface ActorExited {
 export interface Query {
   is: 'query'
   request: number
-  /** 'explain': why an object is not there (its id), or what waits in a class (its key) or for an actor (`placementOf`). 'placement': why an actor has no node. */
+  /** 'explain': why an object is not there (its id), or what waits in a class (its key) or for an actor (`placementOf`). 'placement': why an actor or a placement group has no place. */
   what: 'nodes' | 'resources' | 'workers' | 'actors' | 'groups' | 'jobs' | 'tasks' | 'objects' | 'explain' | 'placement'
   argument: string
 }
@@ -277,12 +277,11 @@ export interface Grant {
   gpuIds: string[]
   nodeId: NodeId
 }
-/** A class that can never be placed here: its tasks fail with this (after `infeasibleAfterMs`), or wait when `final` is false. */
+/** A class that can never be placed: its tasks fail with this. */
 export interface Unplaceable {
   is: 'unplaceable'
   classKey: string
   message: string
-  final: boolean
   /** The placement group that they were to run in was removed. */
   groupRemoved: boolean
 }
@@ -462,4 +461,4 @@ export type Control =
 export const ACTOR_LEASE = 0
 
 /** Version of all of this; processes of different versions refuse each other at `hello`. */
-export const PROTOCOL_VERSION = 3
+export const PROTOCOL_VERSION = 4

@@ -69,6 +69,7 @@ suite('explain in a cluster', function () {
       schedulingStrategy: placementGroupStrategy({ placementGroup: group }),
     }).remote()
     await explained(task, 'waiting for a worker', /waits for its placement group, which is pending/)
+    await explained(group.ready(), 'waiting for its placement group', /is pending: its bundles need {there:2} together/)
     removePlacementGroup(group)
     await assert.rejects(get(task))
   })

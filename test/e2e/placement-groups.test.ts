@@ -99,7 +99,9 @@ suite('placement groups', () => {
     removePlacementGroup(waiting)
     const never = placementGroup([{ CPU: 2 }, { CPU: 2 }], { strategy: 'STRICT_SPREAD' })
     await waitFor(async () =>
-      (await state.listPlacementGroups()).some(each => each.placementGroupId === never.id && /could not hold/.test(each.reason ?? '')),
+      (await state.listPlacementGroups()).some(
+        each => each.placementGroupId === never.id && /its 2 bundles need a node each, and there is 1 node/.test(each.reason ?? ''),
+      ),
     )
     removePlacementGroup(never)
   })

@@ -65,7 +65,8 @@ suite('refusals of a transport over ZeroMQ', () => {
     const b = await station(B)
     const socket = await rogue(b)
     const offences: [string, object][] = [
-      ['it speaks protocol 99', { protocol: 99 }],
+      [`a peer of protocol 99 does not fit one of protocol ${PROTOCOL_VERSION}: use one version of eagleray`, { protocol: 99 }],
+      ['a peer of protocol 3 does not fit', { protocol: 3 }],
       ['it has no proper id', { nodeId: 'x' }],
       ['it has no proper id', { daemonId: `${B}0000${'d'.repeat(10)}` }],
       [`it says that it is ${B}`, { nodeId: B, daemonId: `${B}0000${'d'.repeat(10)}` }],

@@ -20,6 +20,8 @@ export interface ClusterOptions {
   environment?: Environment | null
   /** Of the warm workers; default: that of the driver, which ends with it. Null: of a node that serves whoever comes. */
   job?: JobSpec | null
+  /** Whether its first driver started it, so that it stays alone; default: where there is a job. */
+  founded?: boolean
 }
 
 interface Child {
@@ -57,6 +59,7 @@ export class FakeCluster {
     prestart = resources.CPU ?? 0,
     environment = null,
     job = jobOf(workerIdOf(1)),
+    founded = job !== null,
   }: ClusterOptions = {}) {
     const total = toAmounts({ ...resources, ...(gpuIds.length > 0 ? { GPU: gpuIds.length } : {}) })
     const common = { nodeId: NODE_ID }
@@ -71,7 +74,7 @@ export class FakeCluster {
       prestart,
       environment,
       job,
-      founded: job !== null,
+      founded,
     })
     const place = { nodeId: NODE_ID, address: '127.0.0.1', labels: {}, resources: () => this.node.resources() }
     this.head = Head.embedded({ encodeError: error => new TextEncoder().encode(textOf(error)) }, place)

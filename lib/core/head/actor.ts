@@ -11,6 +11,7 @@ import { nodeOf } from '../../ids.js'
 import type { ActorPhase, ActorSpec, ActorView, NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
+import { Nowhere } from '../nowhere.js'
 
 /** Why an actor that still runs will be dead and not restarted once its process is gone. */
 export interface Ending {
@@ -29,8 +30,8 @@ export interface Actor {
   nodeId: NodeId | null
   /** Nodes that refused it since something last changed. */
   readonly refusedBy: Set<NodeId>
-  /** Since when no node could ever hold it; null while one could. */
-  impossibleSince: Millis | null
+  /** Whether no node could ever hold it. */
+  readonly nowhere: Nowhere
   workerId: WorkerId | null
   pid: number | null
   gpuIds: string[]
@@ -59,7 +60,7 @@ export function newActor(spec: ActorSpec, creator: WorkerId): Actor {
     phase: 'pending',
     nodeId: null,
     refusedBy: new Set(),
-    impossibleSince: null,
+    nowhere: new Nowhere(),
     workerId: null,
     pid: null,
     gpuIds: [],

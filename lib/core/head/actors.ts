@@ -258,7 +258,7 @@ export class Actors {
         this.#endProcess(actor.ending.workerId, 'it did not end in time', out)
       }
     }
-    for (const [actor, why] of this.#placing.expired(now)) this.#die(actor, new ActorUnschedulableError(why), out)
+    for (const [actor, why] of this.#placing.expired(now, out)) this.#die(actor, new ActorUnschedulableError(why), out)
   }
 
   deadline(): Millis | null {

@@ -8,6 +8,7 @@
 
 import type { GroupPhase, GroupSpec, GroupView, NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
+import { Nowhere } from '../nowhere.js'
 import { fromAmounts } from '../resources.js'
 
 /** Where a bundle is, and the attempt that took it. */
@@ -33,6 +34,8 @@ export interface Group {
   readonly refusedBy: Set<NodeId>
   /** Why it was removed, or cannot be placed now. */
   why: string | null
+  /** Whether its bundles would not all fit if nothing ran. */
+  readonly nowhere: Nowhere
 }
 
 /** As it is kept. */
@@ -44,7 +47,8 @@ export interface GroupRow {
 }
 
 export function newGroup(spec: GroupSpec): Group {
-  return { spec, phase: 'pending', seats: spec.bundles.map(() => null), attempt: null, refusedBy: new Set(), why: null }
+  const seats = spec.bundles.map(() => null)
+  return { spec, phase: 'pending', seats, attempt: null, refusedBy: new Set(), why: null, nowhere: new Nowhere() }
 }
 
 export function viewOf({ spec, phase, seats, why }: Group, daemonOf: (nodeId: NodeId) => WorkerId): GroupView {

@@ -10,9 +10,10 @@ import { ownerOf } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { Amounts, BundleNeed, BundleSeat, GroupPhase, GroupSpec, GroupView, NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
-import type { Millis } from '../machine.js'
+import { type Millis, soonest } from '../machine.js'
 import type { GroupToNode } from '../node/group-events.js'
 import { bundlesPossible, placeBundles } from '../policy/bundles.js'
+import { whyNoBundles } from '../policy/explain.js'
 import { add, describeAmounts, fits } from '../resources.js'
 import type { HeadEffect, HeadOptions } from './events.js'
 import { type Attempt, checkGroup, type Group, type GroupRow, newGroup, rowOfGroup, viewOf } from './group.js'
@@ -154,21 +155,33 @@ export class Groups {
   /** Something changed on the nodes. */
   retry(now: Millis, out: HeadEffect[]): void {
     this.#retryAt = null
-    const hopeless = new Set<string>()
+    /** What there is no room for now, by the group for which it was looked. */
+    const full = new Map<string, Group>()
     for (const group of [...this.#waiting].sort((a, b) => Number(a.phase === 'pending') - Number(b.phase === 'pending'))) {
       const need = `${group.spec.strategy} ${group.seats.map(seat => seat?.nodeId ?? '')} ${group.spec.bundles.map(describeAmounts)}`
       group.refusedBy.clear()
-      if (!hopeless.has(need)) this.#place(group, now, out)
-      if (this.#waiting.has(group)) hopeless.add(need)
+      const like = full.get(need)
+      if (like === undefined) this.#place(group, now, out)
+      else this.#cannot(group, like.nowhere.holds, like.why, now, out)
+      if (this.#waiting.has(group)) full.set(need, group)
     }
   }
 
   tick(now: Millis, out: HeadEffect[]): void {
     if (this.#retryAt !== null && now >= this.#retryAt) this.retry(now, out)
+    for (const group of this.#waiting) this.#warn(group, now, out)
   }
 
   deadline(): Millis | null {
-    return this.#retryAt
+    const due = [this.#retryAt]
+    for (const { nowhere } of this.#waiting) due.push(nowhere.warnAt(this.#warnAfterMs))
+    return soonest(due)
+  }
+
+  /** Why it is not there yet, in words; null for one that is, and for one that is not known. */
+  placement(groupId: string): string | null {
+    const group = this.#byId.get(groupId)
+    return group === undefined || group.phase === 'created' || group.phase === 'removed' ? null : describeWaiting(group)
   }
 
   /** The node for an actor in that bundle, or in any (-1); null when none is there now. */
@@ -213,20 +226,40 @@ export class Groups {
     const open = views.filter(({ nodeId }) => !group.refusedBy.has(nodeId))
     const placed = placeBundles(unplaced, group.spec.strategy, open, taken)
     if (placed === null) {
-      const isPossible = bundlesPossible(unplaced, group.spec.strategy, views)
-      group.why = isPossible ? 'there is no room for all of its bundles now' : 'the nodes of the cluster could not hold all of its bundles'
+      const { strategy } = group.spec
+      const isPossible = bundlesPossible(unplaced, strategy, views, taken)
+      const why = isPossible ? 'there is no room for all of its bundles now' : whyNoBundles(unplaced, strategy, views, taken.size)
       this.#waiting.add(group)
+      this.#cannot(group, !isPossible, why, now, out)
       // The node in the same process does not tell what becomes free.
       if (this.#options.nodeId !== null) this.#retryAt ??= now + limits.groupRetryMs
       return
     }
     this.#waiting.delete(group)
     group.why = null
+    group.nowhere.found(true, now)
     const nodes = new Map<NodeId, number[]>()
     for (const [index, { nodeId }] of placed) nodes.set(nodeId, [...(nodes.get(nodeId) ?? []), index])
     const attempt: Attempt = { id: `${this.#options.epoch}.${++this.#attempts}`, nodes, prepared: new Set() }
     group.attempt = attempt
     for (const [nodeId, indexes] of nodes) this.#prepare(group, attempt, nodeId, indexes, out)
+  }
+
+  #cannot(group: Group, nowhere: boolean, why: string | null, now: Millis, out: HeadEffect[]): void {
+    group.why = why
+    group.nowhere.found(!nowhere, now)
+    this.#warn(group, now, out)
+  }
+
+  /** Where nodes may join, after a while. */
+  #warn(group: Group, now: Millis, out: HeadEffect[]): void {
+    if (!group.nowhere.warns(now, this.#warnAfterMs)) return
+    const text = `${describeWaiting(group)}. It waits until ${this.#options.nodeId === null ? 'nodes join that can' : 'it is removed'}`
+    out.push({ is: 'send', to: ownerOf(group.spec.groupId), message: { is: 'warning', text } })
+  }
+
+  get #warnAfterMs(): number {
+    return this.#options.nodeId === null ? limits.infeasibleWarnAfterMs : 0
   }
 
   #prepare({ spec }: Group, { id }: Attempt, nodeId: NodeId, indexes: readonly number[], out: HeadEffect[]): void {
@@ -325,6 +358,10 @@ export class Groups {
 
 function ableBundles({ spec }: Group, index: number, need: Amounts): number[] {
   return spec.bundles.flatMap((bundle, i) => ((index < 0 || i === index) && fits(need, bundle) ? [i] : []))
+}
+
+function describeWaiting({ spec, phase, why }: Group): string {
+  return `Placement group ${spec.name ?? spec.groupId} (${spec.strategy}) is ${phase}: ${why ?? 'its bundles are being set aside'}`
 }
 
 function nameKey(namespace: string, name: string): string {

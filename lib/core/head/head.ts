@@ -7,7 +7,7 @@
 
 import { nodeOf, ownerOf } from '../../ids.js'
 import type { Control, ForHead, NodeId, ToHead, WorkerId } from '../../wire/messages.js'
-import type { Machine, Millis } from '../machine.js'
+import { type Machine, type Millis, soonest } from '../machine.js'
 import type { NodeToHead } from '../node/events.js'
 import { rowOf } from './actor.js'
 import { Actors } from './actors.js'
@@ -74,7 +74,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
 
   deadline(): Millis | null {
     const all = [this.nodes.deadline(), this.actors.deadline(), this.groups.deadline()]
-    return all.reduce((least, each) => (least === null || (each !== null && each < least) ? each : least), null)
+    return soonest(all)
   }
 
   invariants(): void {
@@ -308,7 +308,7 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
     if (what === 'jobs') return this.jobs.rows()
     if (what === 'groups') return this.groups.rows()
     if (what === 'actors') return [...this.actors.all()].map(rowOf)
-    const reason = this.actors.placement(argument)
+    const reason = this.actors.placement(argument) ?? this.groups.placement(argument)
     return reason === null ? [] : [{ reason }]
   }
 }

@@ -6,9 +6,9 @@ import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { NodeId, NodeView } from '../../wire/messages.js'
 import { assert } from '../assert.js'
-import type { Millis } from '../machine.js'
+import { type Millis, soonest } from '../machine.js'
 import { groupOf } from '../node/group-work.js'
-import { whyNot } from '../policy/explain.js'
+import { unlessOneJoins, whyNot } from '../policy/explain.js'
 import { type Demand, feasibleNodes, pick } from '../policy/pick.js'
 import { describeAmounts } from '../resources.js'
 import type { Actor } from './actor.js'
@@ -45,7 +45,7 @@ export class Placing {
     }
     this.#waiting.delete(actor)
     actor.nodeId = nodeId
-    actor.impossibleSince = null
+    actor.nowhere.found(true, now)
     this.#nodes.reserve(nodeId, actor.spec.actorId, actor.spec.held)
     this.ask(actor, out)
     return true
@@ -84,38 +84,40 @@ export class Placing {
   /** Something changed on the nodes. Gives those that were placed. */
   retry(now: Millis, out: HeadEffect[]): Actor[] {
     const placed: Actor[] = []
-    const hopeless = new Set<string>()
+    /** What there is no room for now, and whether there is none on any node ever. */
+    const full = new Map<string, boolean>()
     for (const actor of [...this.#waiting]) {
       const { held, placement, where } = actor.spec
       const need = `${describeAmounts(held)} ${describeAmounts(placement)} ${JSON.stringify(where)}`
-      if (hopeless.has(need)) continue
+      const nowhere = full.get(need)
+      if (nowhere !== undefined) {
+        this.#found(actor, !nowhere, now, out)
+        continue
+      }
       actor.refusedBy.clear()
       if (this.place(actor, now, out)) placed.push(actor)
-      else hopeless.add(need)
+      else full.set(need, actor.nowhere.holds)
     }
     return placed
   }
 
-  /** Those that have waited long enough for a node that could hold them, with why it is none. */
-  expired(now: Millis): [Actor, string][] {
-    const due = [...this.#waiting].filter(
-      ({ impossibleSince }) => impossibleSince !== null && now >= impossibleSince + limits.infeasibleAfterMs,
-    )
+  /** Warns of those that have waited for a while for a node that could hold them. Gives those that have waited long enough, with why it is none. */
+  expired(now: Millis, out: HeadEffect[]): [Actor, string][] {
+    for (const actor of this.#waiting) this.#warn(actor, now, out)
+    const due = [...this.#waiting].filter(({ nowhere }) => nowhere.isOver(now))
     return due.map(actor => [actor, this.#describe(actor)])
   }
 
   deadline(): Millis | null {
-    let next: Millis | null = null
-    for (const { impossibleSince } of this.#waiting) {
-      if (impossibleSince !== null && (next === null || impossibleSince < next)) next = impossibleSince
-    }
-    return next === null ? null : next + limits.infeasibleAfterMs
+    const due: (Millis | null)[] = []
+    for (const { nowhere } of this.#waiting) if (nowhere.holds) due.push(nowhere.warnAt(limits.infeasibleWarnAfterMs), nowhere.overAt())
+    return soonest(due)
   }
 
   /** Of an actor that waits for a node: why. */
   reason(actor: Actor): string | null {
     if (!this.#waiting.has(actor)) return null
-    return this.#describe(actor)
+    return `${this.#describe(actor)}${actor.nowhere.holds ? unlessOneJoins() : ''}`
   }
 
   restore(actor: Actor): void {
@@ -146,12 +148,17 @@ export class Placing {
   /** Nodes that are away after a restart of the head count: they may come back. */
   #judge(actor: Actor, now: Millis, out: HeadEffect[]): void {
     if (groupOf(actor.spec) !== null) return
-    const isPossible = feasibleNodes(demandOf(actor), this.#views()).length > 0
-    if (isPossible) actor.impossibleSince = null
-    else if (actor.impossibleSince === null) {
-      actor.impossibleSince = now
-      out.push({ is: 'send', to: actor.creator, message: { is: 'warning', text: this.#describe(actor) } })
-    }
+    this.#found(actor, feasibleNodes(demandOf(actor), this.#views()).length > 0, now, out)
+  }
+
+  #found(actor: Actor, isPossible: boolean, now: Millis, out: HeadEffect[]): void {
+    actor.nowhere.found(isPossible, now)
+    this.#warn(actor, now, out)
+  }
+
+  #warn(actor: Actor, now: Millis, out: HeadEffect[]): void {
+    if (!actor.nowhere.warns(now, limits.infeasibleWarnAfterMs)) return
+    out.push({ is: 'send', to: actor.creator, message: { is: 'warning', text: `${this.#describe(actor)}${unlessOneJoins()}` } })
   }
 
   #describe(actor: Actor): string {

@@ -9,7 +9,7 @@ import type { ClusterView } from './cluster-view.js'
 import type { Environments } from './environments.js'
 import type { NodeEffect } from './events.js'
 import { type GroupWork, groupOf } from './group-work.js'
-import * as impossible from './impossible.js'
+import type { Impossible } from './impossible.js'
 import type { Leases } from './leases.js'
 import type { Ledger } from './ledger.js'
 import type { Questions } from './questions.js'
@@ -25,6 +25,7 @@ export interface AnswerParts {
   readonly requests: Requests
   readonly environments: Environments
   readonly groups: GroupWork
+  readonly impossible: Impossible
   readonly questions: Questions
 }
 
@@ -65,13 +66,13 @@ export class Answers {
 
   /** What the requests of a class, or of an actor, wait for. */
   #waiting(what: string, now: Millis): unknown[] {
-    const { requests, ledger, environments, cluster, groups } = this.#parts
+    const { requests, ledger, environments, groups, impossible } = this.#parts
     return waitingRows(what, requests.all(), ledger, environments, {
       why: request => {
         if (groupOf(request) !== null) return groups.describe(request)
         return request.notHere ? 'another node that can serve it' : null
       },
-      impossible: request => (request.impossibleSince === null ? null : impossible.describe(request, cluster, now)),
+      impossible: request => impossible.describe(request, now),
     })
   }
 }

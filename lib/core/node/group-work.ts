@@ -96,7 +96,7 @@ export class GroupWork {
   #fail(request: Request, groupRemoved: boolean, message: string, out: NodeEffect[]): void {
     if (request.actor !== null) return
     this.#requests.remove(request.owner, request.key)
-    out.push({ is: 'send', to: request.owner, message: { is: 'unplaceable', classKey: request.key, message, final: true, groupRemoved } })
+    out.push({ is: 'send', to: request.owner, message: { is: 'unplaceable', classKey: request.key, message, groupRemoved } })
   }
 }
 

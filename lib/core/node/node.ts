@@ -17,7 +17,7 @@ import {
   type WorkerId,
 } from '../../wire/messages.js'
 import { assert } from '../assert.js'
-import type { Machine, Millis } from '../machine.js'
+import { type Machine, type Millis, soonest } from '../machine.js'
 import { actorLease } from './actor-lease.js'
 import { Answers } from './answers.js'
 import { Bundles } from './bundles.js'
@@ -28,14 +28,14 @@ import { Environments } from './environments.js'
 import type { NodeEffect, NodeEvent, NodeOptions, Place } from './events.js'
 import { GroupHost } from './group-host.js'
 import { GroupWork } from './group-work.js'
-import * as impossible from './impossible.js'
+import { Impossible } from './impossible.js'
 import { Leases } from './leases.js'
 import { type Holding, Ledger } from './ledger.js'
 import { MemoryMonitor, type MemoryNews } from './memory.js'
 import { Pools } from './pools.js'
 import { Questions } from './questions.js'
 import { guestMaySay, refusal } from './refusals.js'
-import { HEAD, newRequest, type Request, Requests } from './requests.js'
+import { HEAD, newRequest, Requests } from './requests.js'
 import { Residents } from './residents.js'
 import { Scheduler } from './scheduler.js'
 import { Spillover } from './spillover.js'
@@ -62,6 +62,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   readonly #environments = new Environments()
   readonly #residents: Residents
   readonly #drivers: Drivers
+  readonly #impossible: Impossible
   #collectAgainAt: Millis = 0
 
   constructor(options: NodeOptions) {
@@ -76,8 +77,11 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#groups = new GroupWork(nodeId, this.#requests)
     this.bundles = new Bundles(this.#ledger)
     this.#groupHost = new GroupHost(this.bundles, this.#groups, this.leases, this.#workers)
+    const shared = { cluster: this.#cluster, ledger: this.#ledger, requests: this.#requests }
+    // A node that its driver started stays the only one.
+    this.#impossible = new Impossible({ ...shared, drivers: this.#drivers }, !options.founded)
     const parts = {
-      ...{ cluster: this.#cluster, ledger: this.#ledger, leases: this.leases, workers: this.#workers, requests: this.#requests },
+      ...{ ...shared, leases: this.leases, workers: this.#workers, impossible: this.#impossible },
       ...{ environments: this.#environments, bundles: this.bundles, groups: this.#groups, questions: this.#questions },
     }
     this.#answers = new Answers(parts)
@@ -128,7 +132,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         if (event.full) this.#groups.askAgain(out)
         return this.#clusterChanged(now, out)
       case 'nodeDied':
-        return this.#nodeDied(event.nodeId, event.why, now, out)
+        return this.#nodeDied(event.nodeId, now, out)
       case 'bundlePrepare':
       case 'bundleCommit':
       case 'bundleReturn':
@@ -144,9 +148,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   deadline(): Millis | null {
-    const parts = [this.#scheduler, this.#workers, this.#questions, this.#residents].map(part => part.deadline())
-    const all = [...parts, impossible.expiry(this.#requests)]
-    return all.reduce((least, each) => (least === null || (each !== null && each < least) ? each : least), null)
+    const parts = [this.#scheduler, this.#workers, this.#questions, this.#residents, this.#impossible]
+    return soonest(parts.map(part => part.deadline()))
   }
 
   invariants(): void {
@@ -267,7 +270,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
       })
       this.#requests.add(request)
       this.#environments.require(environment, out)
-      this.#judge(request, now, out)
+      this.#impossible.judge(request, now, out)
     }
     this.#scheduler.pass(now, out)
   }
@@ -280,24 +283,13 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     const request = newRequest(actorId, HEAD, place.name, place.held, place.placement, job, now, extra)
     this.#requests.add(request)
     this.#environments.require(environment, out)
-    this.#judge(request, now, out)
+    this.#impossible.judge(request, now, out)
     this.#scheduler.pass(now, out)
-  }
-
-  /** Where a request can be served; who asks hears it when that is nowhere. */
-  #judge(request: Request, now: Millis, out: NodeEffect[]): void {
-    const message = impossible.judge(request, this.#cluster, this.#ledger, now)
-    const { owner, key: classKey, actor, job } = request
-    // The node of an owner judges for it.
-    if (message === null || (actor === null && !this.knows(owner))) return
-    if (actor === null)
-      out.push({ is: 'send', to: owner, message: { is: 'unplaceable', classKey, message, final: false, groupRemoved: false } })
-    this.#drivers.warn(job, message, out)
   }
 
   /** Others came or went, or have other things free. */
   #clusterChanged(now: Millis, out: NodeEffect[]): void {
-    for (const request of this.#requests.all()) this.#judge(request, now, out)
+    this.#impossible.judgeAll(now, out)
     this.#scheduler.pass(now, out)
   }
 
@@ -306,12 +298,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     return guestMaySay(from, is) && this.#cluster.isElsewhere(nodeOf(from))
   }
 
-  #nodeDied(nodeId: NodeId, why: string, now: Millis, out: NodeEffect[]): void {
+  /** The processes here hear it from the relay, as of the end of a process there. */
+  #nodeDied(nodeId: NodeId, now: Millis, out: NodeEffect[]): void {
     this.#cluster.died(nodeId)
     this.#questions.nodeGone(nodeId, out)
     const owners = new Set([...this.leases.owners(), ...this.#requests.owners()].map(([owner]) => owner))
     for (const owner of owners) if (nodeOf(owner) === nodeId) this.#ownerGone(owner, out)
-    for (const to of this.processes()) out.push({ is: 'send', to, message: { is: 'nodeDied', nodeId, why } })
     this.#clusterChanged(now, out)
   }
 
@@ -446,7 +438,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#workers.tick(now, out)
     this.#questions.tick(now, out)
     this.#residents.tick(now, out)
-    impossible.expire(this.#requests, this.#cluster, now, out)
+    this.#impossible.tick(now, out)
     this.#scheduler.pass(now, out)
   }
 

@@ -4,6 +4,7 @@
 
 import type { Amounts, Environment, JobSpec, SchedulingClass, Where, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
+import { Nowhere } from '../nowhere.js'
 
 /** The name under which actors wait; no process has it. */
 export const HEAD = ''
@@ -33,8 +34,8 @@ export interface Request {
   isNew: boolean
   /** This node can never serve it, though another may. */
   notHere: boolean
-  /** Since when it is known that no node can ever serve it; null while one can. */
-  impossibleSince: Millis | null
+  /** Whether no node can ever serve it. */
+  readonly nowhere: Nowhere
   /** Workers counted for it in this pass which have yet to start. */
   expected: number
 }
@@ -110,7 +111,7 @@ export function newRequest(
     waitingSince: now,
     isNew: true,
     notHere: false,
-    impossibleSince: null,
+    nowhere: new Nowhere(),
     expected: 0,
   }
 }

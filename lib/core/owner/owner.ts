@@ -220,8 +220,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
       case 'wantRefused':
         return this.leases.refused(from, message, out)
       case 'unplaceable':
-        if (message.final) this.tasks.unplaceable(message, now, out)
-        return
+        return this.tasks.unplaceable(message, now, out)
       case 'envBroken':
         return this.tasks.environmentBroken(message.classKey, message.field, message.message, now, out)
       case 'leaseBlocked':

@@ -36,8 +36,13 @@ export function placeBundles(
 }
 
 /** Whether they would all fit if nothing ran. */
-export function bundlesPossible(bundles: Unplaced, strategy: GroupStrategy, views: Iterable<NodeState>): boolean {
-  return placeBundles(bundles, strategy, [...views].map(idle)) !== null
+export function bundlesPossible(
+  bundles: Unplaced,
+  strategy: GroupStrategy,
+  views: Iterable<NodeState>,
+  taken: ReadonlySet<NodeId> = new Set(),
+): boolean {
+  return placeBundles(bundles, strategy, [...views].map(idle), taken) !== null
 }
 
 function idle(view: NodeState): NodeState {

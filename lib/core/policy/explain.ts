@@ -2,8 +2,10 @@
 // Why no node can serve a request, for people: which of strategy, labels and resources rules the nodes out, and what they
 // offer instead.
 
-import type { Amounts } from '../../wire/messages.js'
-import { describeAmounts, fits } from '../resources.js'
+import { limits } from '../../options.js'
+import type { Amounts, GroupStrategy } from '../../wire/messages.js'
+import { add, describeAmounts, fits } from '../resources.js'
+import type { Unplaced } from './bundles.js'
 import { describeLabels, selector } from './labels.js'
 import type { NodeState } from './node-state.js'
 import type { Demand } from './pick.js'
@@ -25,6 +27,31 @@ export function whyNot(demand: Demand, views: Iterable<NodeState>): string {
     selected.length === fresh.length ? count(fresh.length) : `${count(selected.length)} with the labels {${describeLabels(labels)}}`
   if (selected.some(view => fits(need, view.total))) return `needs {${describeAmounts(need)}}, which is in use everywhere`
   return `needs {${describeAmounts(need)}}, and none of the ${of} has that: ${limitsOf(need, selected)}`
+}
+
+/** The end of a sentence that says why no node can take something. */
+export function unlessOneJoins(): string {
+  return `. It fails ${limits.infeasibleAfterMs / 1000} s after it was asked for, unless a node joins that can take it`
+}
+
+/** Why these bundles would not all fit if nothing ran: the rest of a sentence. `taken`: how many nodes have others of the group. */
+export function whyNoBundles(bundles: Unplaced, strategy: GroupStrategy, views: Iterable<NodeState>, taken: number): string {
+  const nodes = [...views].filter(view => view.state === 'alive')
+  if (nodes.length === 0) return 'no node is there that takes new work'
+  const largest = [...bundles.values()].find(need => !nodes.some(view => fits(need, view.total)))
+  if (largest !== undefined)
+    return `its bundle {${describeAmounts(largest)}} fits none of the ${count(nodes.length)}: ${limitsOf(largest, nodes)}`
+  const sum: Amounts = {}
+  for (const need of bundles.values()) add(sum, need)
+  if (strategy === 'STRICT_PACK')
+    return `its bundles need {${describeAmounts(sum)}} on one node, and none of the ${count(nodes.length)} has that: ${limitsOf(sum, nodes)}`
+  if (strategy === 'STRICT_SPREAD' && bundles.size + taken > nodes.length)
+    return `its ${bundles.size + taken} bundles need a node each, and there ${nodes.length === 1 ? 'is' : 'are'} ${count(nodes.length)}`
+  const total: Amounts = {}
+  for (const view of nodes) add(total, view.total)
+  if (!fits(sum, total))
+    return `its bundles need {${describeAmounts(sum)}} together, and the ${count(nodes.length)} have {${describeAmounts(total)}} in all`
+  return `its bundles fit each by itself, but not all of them at once on the ${count(nodes.length)}`
 }
 
 function whyNotThere(nodeId: string, { need, placement, where }: Demand, all: readonly NodeState[]): string {

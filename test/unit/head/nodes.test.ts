@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { toAmounts } from '#lib/core/resources.js'
 import { objectId } from '#lib/ids.js'
 import { limits } from '#lib/options.js'
-import type { ActorSpec, ActorView, WorkerId } from '#lib/wire/messages.js'
+import type { ActorSpec, ActorView, GroupStrategy, WorkerId } from '#lib/wire/messages.js'
 import { actorSpec, jobOf } from '../../fakes/cluster.js'
 import { type FakeNode, FakeWorld } from '../../fakes/head.js'
 
@@ -27,10 +27,24 @@ function causeOf(of: ActorView | undefined): string {
 }
 
 /** Of the head, as a process sees them. */
-function rows(world: FakeWorld, node: FakeNode, from: WorkerId, what: 'nodes' | 'actors' | 'jobs'): Record<string, unknown>[] {
-  node.from(from, { is: 'query', request: 1, what, argument: '' })
+function rows(
+  world: FakeWorld,
+  node: FakeNode,
+  from: WorkerId,
+  what: 'nodes' | 'actors' | 'jobs' | 'placement',
+  argument = '',
+): Record<string, unknown>[] {
+  node.from(from, { is: 'query', request: 1, what, argument })
   world.settle()
   return node.last('answer', from)?.rows as Record<string, unknown>[]
+}
+
+function group(node: FakeNode, from: WorkerId, seq: number, strategy: GroupStrategy, cpus: number[]): string {
+  const groupId = objectId(from, seq)
+  const bundles = cpus.map(CPU => toAmounts({ CPU }))
+  const common = { groupId, name: null, namespace: 'default', jobId: jobOf(from).jobId, detached: false }
+  node.from(from, { is: 'groupCreate', spec: { ...common, strategy, bundles } })
+  return groupId
 }
 
 const cpu = (count: number) => ({ placement: toAmounts({ CPU: count }), held: toAmounts({ CPU: count }) })
@@ -92,8 +106,8 @@ suite('nodes of a cluster', () => {
   test('one that no node could ever hold is given up, unless one comes that can', () => {
     const { world, a, driver } = two()
     const never = create(a, driver, 1, cpu(8))
-    world.pass(100)
-    assert.match(a.last('warning', driver)?.text ?? '', /Actor Counter needs \{CPU:8\}.*none of the 2 nodes/)
+    world.pass(limits.infeasibleWarnAfterMs)
+    assert.match(a.last('warning', driver)?.text ?? '', /Actor Counter needs \{CPU:8\}.*none of the 2 nodes.*unless a node joins/)
     world.pass(limits.infeasibleAfterMs)
     assert.match(causeOf(view(a, driver, never)), /^ActorUnschedulableError: Actor Counter needs/)
     const later = create(a, driver, 2, cpu(8))
@@ -101,6 +115,63 @@ suite('nodes of a cluster', () => {
     world.add(C, { resources: { CPU: 16 } })
     world.pass(limits.infeasibleAfterMs)
     assert.equal(view(a, driver, later)?.nodeId, C)
+  })
+
+  test('nobody is warned of actors that a node takes which comes soon; explain() says at once what is the matter', () => {
+    const { world, a, driver } = two()
+    const early = [1, 2, 3].map(seq => create(a, driver, seq, cpu(8)))
+    world.settle()
+    for (const actorId of early)
+      assert.match(String(rows(world, a, driver, 'placement', actorId)[0]?.reason), /Actor Counter needs \{CPU:8\}.*unless a node joins/)
+    world.pass(limits.infeasibleWarnAfterMs - 1)
+    world.add(C, { resources: { CPU: 16 } })
+    world.pass(2 * limits.infeasibleAfterMs)
+    assert.deepEqual(a.all('warning'), [])
+    // The node has room for two; the third waits there, and is not hopeless.
+    assert.deepEqual(early.map(actorId => view(a, driver, actorId)?.phase).sort(), ['alive', 'alive', 'pending'])
+  })
+
+  test('once a node of their size has registered, no actor that waits for one is given up, though it takes none yet', () => {
+    const { world, a, driver } = two()
+    const early = [1, 2, 3].map(seq => create(a, driver, seq, cpu(8)))
+    world.pass(limits.infeasibleAfterMs - 2_000)
+    const total = toAmounts({ CPU: 32 })
+    const own = { nodeId: C, daemonId: `${C}0000bbbbbbbbbb`, hostname: 'h', address: '', dataAddress: '', labels: {}, gpuIds: [] }
+    const node = { ...own, state: 'alive', total, available: total, deathCause: null } as const
+    world.headHandle({ is: 'fromDaemon', nodeId: C, message: { is: 'register', clusterId: null, node } })
+    world.pass(5_000)
+    assert.deepEqual(
+      early.map(actorId => view(a, driver, actorId)?.phase),
+      ['pending', 'pending', 'pending'],
+    )
+  })
+
+  test('a placement group that the nodes could not hold: its maker is warned after a while, once, and explain() says so at once', () => {
+    const { world, a, driver } = two()
+    const ids = [1, 2, 3].map(seq => group(a, driver, seq, 'STRICT_SPREAD', [1, 1, 1]))
+    world.settle()
+    for (const groupId of ids)
+      assert.match(
+        String(rows(world, a, driver, 'placement', groupId)[0]?.reason),
+        /Placement group .* \(STRICT_SPREAD\) is pending: its 3 bundles need a node each, and there are 2 nodes/,
+      )
+    world.pass(limits.infeasibleWarnAfterMs - 1)
+    assert.deepEqual(a.all('warning', driver), [])
+    world.pass(limits.infeasibleAfterMs)
+    assert.equal(a.all('warning', driver).length, 3)
+    assert.match(a.last('warning', driver)?.text ?? '', /its 3 bundles need a node each, and there are 2 nodes. It waits until nodes join/)
+  })
+
+  test('nobody is warned of placement groups that fit once a node comes soon, also not of those that then wait for room', () => {
+    const { world, a, driver } = two()
+    const ids = [1, 2, 3].map(seq => group(a, driver, seq, 'STRICT_SPREAD', [2, 2, 2]))
+    world.pass(limits.infeasibleWarnAfterMs - 1)
+    world.add(C, { resources: { CPU: 2 } })
+    world.pass(2 * limits.infeasibleAfterMs)
+    assert.deepEqual(a.all('warning', driver), [])
+    const reasons = ids.map(groupId => rows(world, a, driver, 'placement', groupId)[0]?.reason ?? null)
+    assert.equal(reasons[0], null)
+    for (const reason of reasons.slice(1)) assert.match(String(reason), /there is no room for all of its bundles now/)
   })
 
   test('a silent node is dead after the configured time: all hear of it, its actors restart elsewhere or are dead', () => {

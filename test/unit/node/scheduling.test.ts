@@ -162,16 +162,17 @@ suite('scheduling', () => {
     assert.ok(cluster.all('grant').length > limits.cpulessTasksMax + 5)
   })
 
-  test('what can never be placed is told at once, with what it needs and what there is, and fails later', () => {
+  test('where no node can join, what can never be placed is told at once, with what it needs and what there is, and fails later', () => {
     const cluster = FakeCluster.started({ resources: { CPU: 2 }, gpuIds: ['0'] })
     cluster.want(cluster.driver, { CPU: 1, GPU: 2 }, 1, { name: 'train' })
     const [warning] = cluster.all('warning')
-    assert.match(warning?.text ?? '', /Task train needs \{CPU:1,GPU:2\}.*\{CPU:2,GPU:1\}/)
-    assert.equal(cluster.last('unplaceable')?.final, false)
+    assert.match(warning?.text ?? '', /Task train needs \{CPU:1,GPU:2\}.*\{CPU:2,GPU:1\} in all, so it can never be placed$/)
+    cluster.pass(limits.infeasibleAfterMs - 1)
+    assert.equal(cluster.all('unplaceable').length, 0)
+    cluster.pass(1)
+    assert.match(cluster.last('unplaceable', cluster.driver)?.message ?? '', /^Task train needs/)
     cluster.pass(limits.infeasibleAfterMs)
-    assert.equal(cluster.last('unplaceable', cluster.driver)?.final, true)
-    cluster.pass(limits.infeasibleAfterMs)
-    assert.equal(cluster.all('unplaceable').length, 2)
+    assert.deepEqual([cluster.all('unplaceable').length, cluster.all('warning').length], [1, 1])
   })
 
   test('GPU ids come with the lease; a fresh worker is used once', () => {

@@ -400,13 +400,12 @@ suite('tasks', () => {
     assert.equal(errorOf(other), null)
   })
 
-  test('tasks of a class that can never be placed fail; those of others, or of one that may yet be, wait', () => {
+  test('tasks of a class that can never be placed fail; those of others wait', () => {
     const fake = new FakeOwner()
     const task = fake.submit()
-    fake.from(NODE, { is: 'unplaceable', classKey: 'cpu', message: 'needs 9 CPU', final: false, groupRemoved: false })
-    fake.from(NODE, { is: 'unplaceable', classKey: 'other', message: 'needs 9 CPU', final: true, groupRemoved: false })
+    fake.from(NODE, { is: 'unplaceable', classKey: 'other', message: 'needs 9 CPU', groupRemoved: false })
     assert.equal(errorOf(task), null)
-    fake.from(NODE, { is: 'unplaceable', classKey: 'cpu', message: 'needs 9 CPU', final: true, groupRemoved: false })
+    fake.from(NODE, { is: 'unplaceable', classKey: 'cpu', message: 'needs 9 CPU', groupRemoved: false })
     assert.ok(errorOf(task) instanceof TaskUnschedulableError)
     assert.match(String(errorOf(task)), /needs 9 CPU/)
   })

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { bundlesPossible, placeBundles } from '#lib/core/policy/bundles.js'
+import { whyNoBundles } from '#lib/core/policy/explain.js'
 import type { NodeState } from '#lib/core/policy/node-state.js'
 import { add, fits, toAmounts } from '#lib/core/resources.js'
 import type { Amounts, GroupStrategy } from '#lib/wire/messages.js'
@@ -33,6 +34,26 @@ suite('placing bundles', () => {
     assert.deepEqual(new Set(Object.values(place([{ CPU: 1 }, { CPU: 1 }], 'SPREAD', two) ?? {})).size, 2)
     assert.equal(new Set(Object.values(place([{ CPU: 2 }, { CPU: 1 }], 'PACK', two) ?? {})).size, 2, 'a wish, not a condition')
     assert.notEqual(place([{ CPU: 1 }, { CPU: 1 }, { CPU: 1 }], 'SPREAD', two), null)
+  })
+
+  test('why they would not fit if nothing ran', () => {
+    const why = (bundles: Record<string, number>[], strategy: GroupStrategy, taken = 0): string =>
+      whyNoBundles(unplaced(...bundles), strategy, two, taken)
+    assert.equal(why([{ CPU: 1 }, { CPU: 3 }], 'PACK'), 'its bundle {CPU:3} fits none of the 2 nodes: CPU:2 at most')
+    assert.match(
+      why([{ CPU: 2 }, { CPU: 1 }], 'STRICT_PACK'),
+      /^its bundles need {CPU:3} on one node, and none of the 2 nodes has that: CPU:2/,
+    )
+    assert.equal(why([{ CPU: 1 }], 'STRICT_SPREAD', 2), 'its 3 bundles need a node each, and there are 2 nodes')
+    assert.equal(
+      why([{ CPU: 2 }, { CPU: 2 }, { CPU: 1 }], 'SPREAD'),
+      'its bundles need {CPU:5} together, and the 2 nodes have {CPU:4} in all',
+    )
+    assert.match(why([{ CPU: 1.5 }, { CPU: 1.5 }, { CPU: 1 }], 'PACK'), /not all of them at once on the 2 nodes/)
+    assert.equal(
+      whyNoBundles(unplaced({ CPU: 1 }), 'PACK', [view('a', { CPU: 2 }, { state: 'draining' })], 0),
+      'no node is there that takes new work',
+    )
   })
 
   test('STRICT_PACK is one node or none, STRICT_SPREAD no node twice', () => {

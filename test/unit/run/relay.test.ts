@@ -191,7 +191,8 @@ suite('routes between nodes', () => {
     const { a, b, p, q } = world
     q.say(p, 'before')
     world.settle()
-    a.relay.nodeDied(B, 'silence')
+    // The head says so by itself, and with its next view.
+    for (const why of ['silence', 'it is gone']) a.relay.nodeDied(B, why)
     q.say(p, 'after')
     world.settle()
     assert.deepEqual(p.texts, ['before'])

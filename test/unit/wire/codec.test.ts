@@ -88,7 +88,7 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   },
   refused: { is: 'refused', message: 'm', code: 'c' },
   grant: { is: 'grant', classKey: 'k', leaseId: 1, workerId: W, gpuIds: ['0'], nodeId: 'n' },
-  unplaceable: { is: 'unplaceable', classKey: 'k', message: 'm', final: false, groupRemoved: false },
+  unplaceable: { is: 'unplaceable', classKey: 'k', message: 'm', groupRemoved: false },
   envBroken: { is: 'envBroken', classKey: 'k', field: 'runtimeEnv.npm', message: 'm' },
   reclaim: { is: 'reclaim' },
   resumed: { is: 'resumed', leaseId: 1 },

@@ -6,14 +6,6 @@ import { ObjectStoreFullError } from '../errors.js'
 import type { Failure, Piece, Sink } from '../io/data/channel.js'
 import type { NativeStore } from '../native.js'
 
-interface Draft {
-  bytes: Uint8Array
-  /** Pieces of it that leave for other nodes now. */
-  leaving: number
-  /** Its end, as soon as none leaves. */
-  end: (() => void) | null
-}
-
 /** Through how large a buffer bytes take a detour, and pieces from which size on do. */
 const DETOUR_BYTES = 512 * 1024
 const DETOUR_BYTES_MIN = 128 * 1024
@@ -21,7 +13,9 @@ const DETOUR_BYTES_MIN = 128 * 1024
 type Made = Extract<PullEvent, { is: 'made' | 'noRoom' | 'exists' }>
 
 export class Drafts {
-  private readonly drafts = new Map<string, Draft>()
+  private readonly drafts = new Map<string, Uint8Array>()
+  /** For pieces that leave, as long as there are drafts. */
+  private copies: Uint8Array[] = []
   /** Of detours that are over. */
   private readonly buffers: Uint8Array[] = []
 
@@ -34,7 +28,7 @@ export class Drafts {
   /** Reserves memory for a copy, which is the first thing to go when memory is short; on disk where memory has no room. */
   make(id: string, sizeBytes: number): Made {
     try {
-      this.drafts.set(id, { bytes: new Uint8Array(this.create(id, sizeBytes)), leaving: 0, end: null })
+      this.drafts.set(id, new Uint8Array(this.create(id, sizeBytes)))
       return { is: 'made', id }
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
@@ -45,43 +39,43 @@ export class Drafts {
     }
   }
 
-  /** Makes it an object, and calls `then`: as soon as no piece of it is on its way to others, whose bytes would be taken away. */
-  seal(id: string, then: () => void): void {
-    this.end(id, () => {
-      this.store.seal(id)
-      then()
-    })
+  /** Makes it an object. False when there is no such draft. */
+  seal(id: string): boolean {
+    if (!this.ended(id)) return false
+    this.store.seal(id)
+    return true
   }
 
   abort(id: string): void {
-    this.end(id, () => this.store.abort(id))
+    if (this.ended(id)) this.store.abort(id)
   }
 
-  private end(id: string, end: () => void): void {
-    const draft = this.drafts.get(id)
-    if (draft === undefined) return
-    draft.end = () => {
-      this.drafts.delete(id)
-      end()
-    }
-    if (draft.leaving === 0) draft.end()
-  }
-
-  /** Some bytes of it that have come, to be sent on; `done` is to be called when they have left. Null when there is no such draft. */
+  /**
+   * A copy of some bytes of it that have come, to be sent on; `done` is to be called when they have left. Null when there is no such draft.
+   * A copy, because the draft's memory is taken away when it is sealed, and that must not wait for a peer that reads slowly.
+   */
   lend({ id, offset, length }: Piece): { bytes: Uint8Array; done: () => void } | null {
     const draft = this.drafts.get(id)
     if (draft === undefined) return null
-    draft.leaving++
+    const pooled = this.copies.pop()
+    const copy = pooled !== undefined && pooled.length >= length ? pooled : new Uint8Array(length)
+    copy.set(draft.subarray(offset, offset + length))
     const done = (): void => {
-      if (--draft.leaving === 0) draft.end?.()
+      if (this.drafts.size > 0) this.copies.push(copy)
     }
-    return { bytes: draft.bytes.subarray(offset, offset + length), done }
+    return { bytes: copy.subarray(0, length), done }
+  }
+
+  private ended(id: string): boolean {
+    const existed = this.drafts.delete(id)
+    if (this.drafts.size === 0) this.copies = []
+    return existed
   }
 
   /** Where a piece of it goes. */
   sink(piece: Piece, done: (failure: Failure | null) => void): Sink {
     const { id, offset, length } = piece
-    const bytes = this.drafts.get(id)?.bytes.subarray(offset, offset + length) ?? new Uint8Array(length)
+    const bytes = this.drafts.get(id)?.subarray(offset, offset + length) ?? new Uint8Array(length)
     if (length < DETOUR_BYTES_MIN || !this.drafts.has(id) || !this.store.isCold(id, offset, length))
       return { room: at => bytes.subarray(at), wrote: () => {}, done }
     return this.detour(piece, done)

@@ -195,11 +195,7 @@ export class Transfer implements DataListener {
       case 'fetch':
         return this.#fetch(effect)
       case 'seal':
-        return this.#drafts.seal(effect.id, () => {
-          this.host.arrived(effect.id)
-          this.#pull({ is: 'sealed', id: effect.id })
-          this.#changed(effect.id)
-        })
+        return this.#seal(effect.id)
       case 'abort':
         return this.#drafts.abort(effect.id)
       case 'ended':
@@ -217,6 +213,13 @@ export class Transfer implements DataListener {
       case 'collect':
         return this.host.collect()
     }
+  }
+
+  #seal(id: string): void {
+    if (!this.#drafts.seal(id)) return
+    this.host.arrived(id)
+    this.#pull({ is: 'sealed', id })
+    this.#changed(id)
   }
 
   #fetch({ id, source, piece, offset, length }: Extract<PullEffect, { is: 'fetch' }>): void {

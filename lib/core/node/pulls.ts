@@ -36,7 +36,7 @@ export type PullEffect =
   | { is: 'make'; id: string; sizeBytes: number }
   /** Answered by `arrived` or `failed`. */
   | { is: 'fetch'; id: string; source: NodeId; piece: number; offset: number; length: number }
-  /** It is whole. Answered by `sealed`, as soon as nothing of it is on its way to others. */
+  /** It is whole. Answered by `sealed`. */
   | { is: 'seal'; id: string }
   | { is: 'abort'; id: string }
   /** It is pulled no more. */

@@ -93,6 +93,26 @@ suite('transfer of objects', () => {
     assert.ok(sources.size > 1, 'only one node served all others')
   })
 
+  test('who waits here does not wait for a node that reads slowly what it is sent of the half copy, and gets the right bytes', async () => {
+    await start({ nodes: 2 })
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    const bytes = pattern(5 * limits.pieceBytes, 7)
+    const entry = cluster.put(a, bytes)
+    cluster.want(b, entry)
+    const [sent, slow] = await new Promise<[Uint8Array, () => void]>(resolve => {
+      const piece = { id: cluster.id(entry), offset: 0, length: limits.pieceBytes }
+      b.transfer.onQuestion({ ...piece, peer: 'ffffffffff', send: (...of) => resolve(of), refuse: why => assert.fail(why) })
+    })
+    assert.equal(b.store.contains(cluster.id(entry)), false, 'a part of it was sent before all of it was there')
+    assert.equal(await cluster.answer(b, entry), null)
+    assert.ok(isSame(cluster.bytes(b, entry), bytes))
+    cluster.unwant(b, entry)
+    cluster.drop(entry)
+    while (b.store.contains(cluster.id(entry))) await new Promise(resolve => setImmediate(resolve))
+    assert.ok(isSame(sent, bytes.subarray(0, limits.pieceBytes)))
+    slow()
+  })
+
   test('several copies are read at once; a source that dies in the middle is replaced', async () => {
     await start({ nodes: 3 })
     const [a, b, c] = [cluster.at(0), cluster.at(1), cluster.at(2)]

@@ -272,6 +272,7 @@ export class NodeShell implements MeshListener {
       case 'answerObjects':
         return this.#answerObjects(effect.to, effect.request, effect.rows)
       case 'processGone':
+        this.#orphans.died(effect.workerId)
         return this.#relay?.processDied(effect.workerId, effect.death)
       case 'end':
         return this.end(effect.reason)
@@ -292,12 +293,17 @@ export class NodeShell implements MeshListener {
     this.#transfer.tellHeld(performance.now())
   }
 
-  /** Drivers are nobody's children: the end of one that could not say so has to be looked for. */
+  /**
+   * Drivers are nobody's children: the end of one that could not say so has to be looked for. One that has left stays in the store
+   * until its process ends, since it may have views.
+   */
   #findDeadDrivers(): void {
-    const drivers = [...this.#daemon.node.drivers()]
-    if (drivers.length === 0 || this.#options.founded) return
-    const living = this.#living()
-    for (const workerId of drivers) {
+    if (this.#options.founded) return
+    const { node } = this.#daemon
+    const clients = this.#store.clients()
+    const living = new Set(clients.filter(each => each.live).map(each => each.workerId))
+    const left = clients.map(each => each.workerId).filter(workerId => !node.knows(workerId))
+    for (const workerId of [...node.drivers(), ...left]) {
       if (living.has(workerId)) continue
       // What it sent before its end counts.
       this.#mesh.poll()
@@ -346,7 +352,7 @@ export class NodeShell implements MeshListener {
     else {
       this.#store.reap(slotOf(workerId))
       this.#mesh.gone(workerId)
-      this.#orphans.died(workerId)
+      this.#orphans.reaped()
       this.#transfer.workerDied(workerId, 'its process ended')
     }
   }

@@ -8,7 +8,7 @@ import { HEAD_ID, nodeOf, objectId, ownerOf, seqOf } from '../ids.js'
 import { limits } from '../options.js'
 import type { Control, Located, NodeId, WorkerId } from '../wire/messages.js'
 
-/** When the store is looked through once more for what a dead process owned: others may have been about to write it (ms). */
+/** When the store is looked through once more for what a dead process owned: it may have lived on for a moment, or others were about to write it (ms). */
 const SECOND_SWEEP_MS = 1_000
 
 /** The node. */
@@ -79,15 +79,20 @@ export class Orphans {
     }
   }
 
-  /** A process, of this or another node, or a whole node is dead, and the processes here are being told. */
+  /** A process, of this or another node, or a whole node is dead or leaves for good, and the processes here are being told, now. */
   died(id: WorkerId | NodeId): void {
     if (nodeOf(id) !== this.host.nodeId) {
       this.dead.add(id)
       if (this.dead.size > limits.deadOwnersKept) this.dead.delete([...this.dead][0] as string)
+      this.reaped()
     }
     this.handle({ is: 'died', id, processes: this.host.processes(), others: this.host.others() })
-    this.host.later(SECOND_SWEEP_MS, () => this.sweep())
     this.arm()
+  }
+
+  /** A process has ended, whether or not it was told before that it would. */
+  reaped(): void {
+    this.host.later(SECOND_SWEEP_MS, () => this.sweep())
   }
 
   /** Where an object of a dead owner can be got from, in place of what the owner would say; null while its owner lives. */

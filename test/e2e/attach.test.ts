@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { AuthenticationError, ClusterConnectionError, get, init, NodeDiedError, remote, shutdown, state } from 'eagleray'
 import { clusterHome, liveNodes, writeRecord } from '#lib/run/cluster-home.js'
 import { type RunningHead, type RunningNode, startHead, startNode } from '#lib/run/cluster-start.js'
-import { endPrograms, isAlive, type Program, processGone, startProgram, waitFor } from './support.js'
+import { endPrograms, isAlive, objectsGone, type Program, processGone, startProgram, waitFor } from './support.js'
 
 suite('attaching', () => {
   let head: RunningHead
@@ -111,6 +111,28 @@ suite('attaching', () => {
     assert.match(endB.stdout, /^\(\S+ pid=\d+\) yours$/m)
     assert.doesNotMatch(endB.stdout, /mine/)
     await processGone(ofA.pid)
+  })
+
+  test('what a driver had put and nobody borrows goes with it, whether it leaves or is killed', async () => {
+    await init({ namespace: 'other' })
+    await get(remote(() => 1).remote())
+    const [leaving, killed] = await Promise.all([driver('a'), driver('b')])
+    const ids = [await ask<string>(leaving, 'put'), await ask<string>(killed, 'put')]
+    leaving.say('leave')
+    killed.kill('SIGKILL')
+    await Promise.all([leaving.ended, killed.ended])
+    await objectsGone(ids)
+  })
+
+  test('what a driver has views of goes when its process has ended, also where it had left before', async () => {
+    await init({ namespace: 'other' })
+    await get(remote(() => 1).remote())
+    const [leaving, crashing] = await Promise.all([driver('a'), driver('b')])
+    const ids = [await ask<string>(leaving, 'view'), await ask<string>(crashing, 'view')]
+    leaving.say('leave')
+    crashing.say('crash')
+    await Promise.all([leaving.ended, crashing.ended])
+    await objectsGone(ids)
   })
 
   test('kill -9 of a driver ends its tasks and actors, and nothing else', async () => {

@@ -314,7 +314,8 @@ export class World implements Surroundings, Observed {
         this.#starting.set(effect.key, 1000 + this.#next)
         this.#daemon({ is: 'spawned', key: effect.key, pid: 1000 + this.#next++ })
       } else if (effect.is === 'kill') this.#killChild(effect.key)
-      else if (effect.is === 'reap' && effect.workerId !== null) this.#orphans.died(effect.workerId)
+      else if (effect.is === 'processGone') this.#orphans.died(effect.workerId)
+      else if (effect.is === 'reap') this.#orphans.reaped()
       else if (effect.is === 'end') this.faults.push(`the session ended: ${effect.reason}`)
     }
   }

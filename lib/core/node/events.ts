@@ -176,7 +176,7 @@ export type NodeEffect =
   | { is: 'reap'; workerId: WorkerId | null }
   /** Answers a question about objects, with those in the store added that no living process owns. */
   | { is: 'answerObjects'; to: WorkerId; request: number; rows: unknown[] }
-  /** A process of this node has ended: other nodes that it talked to are told. */
+  /** A process of this node has ended, or is about to: those of this node are told with it, and other nodes that it talked to. */
   | { is: 'processGone'; workerId: WorkerId; death: Death }
   /** The session is over: everything ends. */
   | { is: 'end'; reason: string }

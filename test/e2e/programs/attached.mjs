@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attaches to a running cluster, and does what it is told, line by line, until it is told to leave.
 import { createInterface } from 'node:readline'
-import { get, getActor, init, remote, shutdown } from 'eagleray'
+import { get, getActor, init, put, remote, shutdown } from 'eagleray'
 
 const [name] = process.argv.slice(2)
 const { nodeId, jobId, address } = await init({ namespace: name })
@@ -31,6 +31,19 @@ const does = {
   run: async () => {
     kept.push(forever.remote())
     return 'running'
+  },
+  put: async () => {
+    kept.push(put(new Uint8Array(200_000)))
+    return kept.at(-1).id
+  },
+  view: async () => {
+    const ref = put(new Uint8Array(200_000))
+    kept.push(await get(ref))
+    return ref.id
+  },
+  crash: async () => {
+    await shutdown()
+    process.kill(process.pid, 'SIGKILL')
   },
   leave: async () => {
     await shutdown()

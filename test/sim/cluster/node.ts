@@ -316,15 +316,17 @@ export class SimNode implements Surroundings, RelayHost {
     else if (effect.is === 'sendHead') this.relay.toNode(HEAD_NODE, effect.message)
     else if (effect.is === 'spawn') this.handle({ is: 'spawned', key: effect.key, pid: this.#children.spawn(effect.key) })
     else if (effect.is === 'kill') this.#kill(effect.key)
-    else if (effect.is === 'processGone') this.relay.processDied(effect.workerId, effect.death)
-    else if (effect.is === 'reap') this.#reap(effect.workerId)
+    else if (effect.is === 'processGone') {
+      this.orphans.died(effect.workerId)
+      this.relay.processDied(effect.workerId, effect.death)
+    } else if (effect.is === 'reap') this.#reap(effect.workerId)
     else if (effect.is === 'end') this.faulty(`the session ended: ${effect.reason}`)
     else if (effect.is === 'fenced') this.cluster.fenced(this)
   }
 
   #reap(workerId: WorkerId | null): void {
     if (workerId === null) return
-    this.orphans.died(workerId)
+    this.orphans.reaped()
     this.transfer.workerDied(workerId)
   }
 

@@ -66,8 +66,10 @@ class Cluster {
   /** Every node hears of it, and so do its processes, which have nothing of it unless they said so before. */
   dies(owner: WorkerId): void {
     for (const node of this.nodes.values()) {
-      if (node.living.delete(owner)) node.orphans.died(owner)
-      else node.orphans.heard(remoteWorker(0, nodeOf(owner)), { is: 'workerDied', workerId: owner, death: DEATH })
+      if (node.living.delete(owner)) {
+        node.orphans.died(owner)
+        node.orphans.reaped()
+      } else node.orphans.heard(remoteWorker(0, nodeOf(owner)), { is: 'workerDied', workerId: owner, death: DEATH })
     }
   }
 
@@ -105,6 +107,18 @@ suite('orphans', () => {
       [0, 1, 2].map(i => cluster.at(i).store.size),
       [0, 0, 1],
     )
+  })
+
+  test('what a process had that says goodbye, and ends when all have heard of it, goes with it', () => {
+    const here = cluster.at(0)
+    here.orphans.died(OWNER)
+    cluster.pass(limits.adoptionGraceMs + 1)
+    cluster.mourn(OWNER)
+    assert.equal(here.store.size, 1, 'it has not ended')
+    here.living.delete(OWNER)
+    here.orphans.reaped()
+    cluster.pass(1_001)
+    assert.equal(here.store.size, 0)
   })
 
   test('what a process borrows is claimed where it lies, got from there, and then kept here', () => {

@@ -4,7 +4,7 @@
 import type { MemberEffect, MemberEvent } from '../core/node/member.js'
 import { HEAD_ID, nodeOf } from '../ids.js'
 import type { Refusal } from '../io/transport.js'
-import type { Control, NodeView, WorkerId } from '../wire/messages.js'
+import type { Control, NodeDied, NodeView, View, WorkerId } from '../wire/messages.js'
 import type { Links } from './links.js'
 import { HEAD_NODE, type RelayHooks } from './relay.js'
 
@@ -19,8 +19,8 @@ export interface MembershipHooks {
   handle(event: MemberEvent): void
   /** A message for the daemon from a process of another node. */
   heard(from: WorkerId, message: Control): void
-  /** What the head says, or this daemon found out, before the machine hears of it. */
-  overheard(message: Control): void
+  /** What the head says of other nodes, or this daemon found out. */
+  overheard(message: View | NodeDied): void
   /** Something may be due sooner than before. */
   arm(): void
   joined(clusterId: string): void
@@ -50,10 +50,8 @@ export class Membership {
     }
     return {
       onMessage: (from, message) => {
-        if (from === HEAD_ID) {
-          overheard(message)
-          told({ is: 'fromHead', message })
-        } else {
+        if (from === HEAD_ID) told({ is: 'fromHead', message })
+        else {
           heard(from, message)
           arm()
         }
@@ -83,6 +81,7 @@ export class Membership {
       case 'fenced':
         return this.#hooks.fenced(effect.why)
       case 'cluster':
+        this.#hooks.overheard(effect.message)
         if (effect.message.is === 'nodeDied') this.links.relay.nodeDied(effect.message.nodeId, effect.message.why)
         else for (const node of effect.message.nodes) this.#seen(node)
     }

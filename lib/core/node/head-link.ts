@@ -21,6 +21,7 @@ import type {
   HeadMessage,
   KvAnswer,
   NodeDied,
+  NodeId,
   NodeView,
   Registered,
   View,
@@ -71,6 +72,8 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
   #state: 'away' | 'registering' | 'joined' | 'fenced' = 'away'
   #isUp = false
   #clusterId: string | null = null
+  /** Other nodes that the head has told of, and not of their end. */
+  readonly #others = new Set<NodeId>()
   /** The head has heard of it, so it hears of its end. */
   readonly #known = new Set<WorkerId>()
   readonly #watches = new Watchers()
@@ -155,13 +158,27 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
         out.push({ is: 'headToNode', event: message.event })
         return
       case 'view':
+        return this.#view(message, out)
       case 'nodeDied':
-        out.push({ is: 'cluster', message })
-        return
+        return this.#nodeDied(message, out)
       case 'fenced':
         this.#state = 'fenced'
         out.push({ is: 'fenced', why: message.why })
     }
+  }
+
+  /** A node that is not in a full view has died while this one heard nothing: the head of that time was about to tell it, or this one was away. */
+  #view(view: View, out: HeadLinkEffect[]): void {
+    const living = new Set(view.nodes.filter(({ state }) => state !== 'dead').map(({ nodeId }) => nodeId))
+    const why = 'its death was told while this node did not hear the head'
+    if (view.full) for (const nodeId of [...this.#others]) if (!living.has(nodeId)) this.#nodeDied({ is: 'nodeDied', nodeId, why }, out)
+    for (const nodeId of living) if (nodeId !== this.#membership.node.nodeId) this.#others.add(nodeId)
+    out.push({ is: 'cluster', message: view })
+  }
+
+  #nodeDied(message: NodeDied, out: HeadLinkEffect[]): void {
+    this.#others.delete(message.nodeId)
+    out.push({ is: 'cluster', message })
   }
 
   #registered({ clusterId, seen, nodeDeadAfterMs }: Registered, now: Millis, out: HeadLinkEffect[]): void {

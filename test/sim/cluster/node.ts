@@ -7,7 +7,15 @@ import { Node } from '#lib/core/node/node.js'
 import { toAmounts } from '#lib/core/resources.js'
 import { HEAD_ID, nodeOf } from '#lib/ids.js'
 import { Orphans, type OrphansHost } from '#lib/run/orphans.js'
-import { type ActorStart, type Control, type NodeId, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
+import {
+  type ActorStart,
+  type Control,
+  type NodeDied,
+  type NodeId,
+  PROTOCOL_VERSION,
+  type View,
+  type WorkerId,
+} from '#lib/wire/messages.js'
 import { TOKEN } from '../../fakes/cluster.js'
 import { checkPlace } from '../checkers/groups.js'
 import type { ObservedNode } from '../checkers/observed.js'
@@ -288,9 +296,9 @@ export class SimNode implements Surroundings, RelayHost {
   }
 
   toDaemon(from: WorkerId, message: Control): void {
+    if (from === HEAD_ID) return this.handle({ is: 'fromHead', message })
     if (this.orphans.heard(from, message) || this.transfer.heard(from, message)) return
-    if (from === HEAD_ID) this.handle({ is: 'fromHead', message })
-    else this.handle({ is: 'message', from, message })
+    this.handle({ is: 'message', from, message })
   }
 
   linked(peer: NodeId, up: boolean): void {
@@ -322,6 +330,13 @@ export class SimNode implements Surroundings, RelayHost {
     } else if (effect.is === 'reap') this.#reap(effect.workerId)
     else if (effect.is === 'end') this.faulty(`the session ended: ${effect.reason}`)
     else if (effect.is === 'fenced') this.cluster.fenced(this)
+    else if (effect.is === 'cluster') this.#overheard(effect.message)
+  }
+
+  #overheard(message: View | NodeDied): void {
+    this.orphans.heard(HEAD_ID, message)
+    this.transfer.heard(HEAD_ID, message)
+    if (message.is === 'nodeDied') this.relay.nodeDied(message.nodeId, message.why)
   }
 
   #reap(workerId: WorkerId | null): void {

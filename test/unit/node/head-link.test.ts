@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict'
 import { HeadLink, type HeadLinkEffect } from '#lib/core/node/head-link.js'
 import { limits } from '#lib/options.js'
+import type { HeadMessage, NodeView } from '#lib/wire/messages.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 
-/** A node that is joined, and whose load the test sets. Gives how many signs of life leave. */
+/** A node that is joined, and whose load the test sets. `beats`: how many signs of life leave. */
 function joined() {
   const load: ReturnType<ConstructorParameters<typeof HeadLink>[0]['load']> = { available: { CPU: 4, GPU: 2 }, demand: [] }
   const node = {
@@ -25,13 +26,18 @@ function joined() {
     link.handle(event, now, out)
     return out.filter(effect => effect.is === 'sendHead' && effect.message.is === 'beat').length
   }
+  const hears = (message: HeadMessage): HeadLinkEffect[] => {
+    const out: HeadLinkEffect[] = []
+    link.handle({ is: 'fromHead', message }, 0, out)
+    return out
+  }
   step({ is: 'headUp' }, 0)
   step({ is: 'fromHead', message: { is: 'registered', clusterId: 'c', epoch: '1', seen: 0, nodeDeadAfterMs: 10_000 } }, 0)
   const beats = (now: number): number => {
     link.touch()
     return (link.deadline() ?? Number.POSITIVE_INFINITY) <= now ? step({ is: 'tick' }, now) : 0
   }
-  return { load, beats }
+  return { link, load, beats, hears }
 }
 
 suite('signs of life of a node', () => {
@@ -60,5 +66,35 @@ suite('signs of life of a node', () => {
     load.available.CPU = 4
     load.demand = []
     assert.equal(beats(400 + limits.beatIdleMs), 1)
+  })
+})
+
+suite('nodes that a node hears of', () => {
+  const view = (nodeId: string): NodeView => ({
+    ...{ nodeId, daemonId: workerIdOf(0), hostname: 'h', address: '', dataAddress: '', labels: {}, gpuIds: [], total: {}, available: {} },
+    ...{ state: 'alive', deathCause: null },
+  })
+
+  test('the death of one that it did not hear of follows from the next full view, once; of others it does not', () => {
+    const { hears, link } = joined()
+    const deaths = (message: HeadMessage): string[] =>
+      hears(message).flatMap(effect => (effect.is === 'cluster' && effect.message.is === 'nodeDied' ? [effect.message.nodeId] : []))
+    assert.deepEqual(deaths({ is: 'view', full: true, nodes: ['n', 'a', 'b'].map(view) }), [])
+    assert.deepEqual(deaths({ is: 'view', full: false, nodes: [view('c')] }), [])
+    assert.deepEqual(deaths({ is: 'nodeDied', nodeId: 'b', why: 'silence' }), ['b'])
+    link.handle({ is: 'headRestarted' }, 0, [])
+    hears({ is: 'registered', clusterId: 'c', epoch: '2', seen: 0, nodeDeadAfterMs: 10_000 })
+    assert.deepEqual(deaths({ is: 'view', full: true, nodes: ['n', 'c'].map(view) }), ['a'])
+    assert.deepEqual(deaths({ is: 'view', full: true, nodes: ['n', 'c'].map(view) }), [])
+  })
+
+  test('what it says of that comes before the view', () => {
+    const { hears } = joined()
+    hears({ is: 'view', full: true, nodes: [view('a')] })
+    const effects = hears({ is: 'view', full: true, nodes: [view('b')] })
+    assert.deepEqual(
+      effects.map(effect => effect.is === 'cluster' && effect.message.is),
+      ['nodeDied', 'view'],
+    )
   })
 })

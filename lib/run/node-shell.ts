@@ -353,7 +353,7 @@ export class NodeShell implements MeshListener {
       this.#store.reap(slotOf(workerId))
       this.#mesh.gone(workerId)
       this.#orphans.reaped()
-      this.#transfer.workerDied(workerId, 'its process ended')
+      this.#transfer.workerDied(workerId)
     }
   }
 

@@ -98,7 +98,7 @@ export class Transfer implements DataListener {
         if (from === HEAD_ID) this.#view(message)
         return false
       case 'workerDied':
-        this.workerDied(message.workerId, message.death.reason ?? 'its process ended')
+        this.workerDied(message.workerId)
         return false
       case 'nodeDied':
         this.#nodeDied(message.nodeId)
@@ -114,8 +114,8 @@ export class Transfer implements DataListener {
   }
 
   /** That process, of this or another node, is gone. */
-  workerDied(workerId: WorkerId, why: string): void {
-    this.#pull({ is: 'died', workerId, why })
+  workerDied(workerId: WorkerId): void {
+    this.#pull({ is: 'died', workerId })
   }
 
   /** Tells owners of other nodes what is here of theirs, now and then; to be called often. */
@@ -187,7 +187,7 @@ export class Transfer implements DataListener {
           if (located !== null) this.#pull({ is: 'located', id, located, here: this.host.store.contains(id) })
         if (found.some(each => each.located !== null)) return
         if (!this.host.send(effect.to, effect.message) && effect.message.is === 'locate')
-          this.#pull({ is: 'died', workerId: effect.to, why: 'it had ended before' })
+          for (const id of orphan) this.#pull({ is: 'unasked', id })
         return
       }
       case 'make':

@@ -26,7 +26,10 @@ export type PullEvent =
   | { is: 'arrived'; id: string; source: NodeId; piece: number }
   /** `missing`: the source has no such object; else it may have it, but the bytes do not come. */
   | { is: 'failed'; id: string; source: NodeId; piece: number; missing: boolean; why: string }
-  | { is: 'died'; workerId: WorkerId; why: string }
+  /** May be told more than once. */
+  | { is: 'died'; workerId: WorkerId }
+  /** Where it is could be asked of nobody: its owner is gone, and nobody here has heard of that. */
+  | { is: 'unasked'; id: string }
   | { is: 'nodeDied'; nodeId: NodeId }
   | { is: 'tick' }
 
@@ -80,7 +83,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
         for (const pull of [...this.pulls.values()]) if (pull.at !== null && pull.at <= now) this.due(pull, now, out)
         break
       case 'died':
-        this.died(event.workerId, event.why, now, out)
+        this.died(event.workerId, now, out)
         break
       case 'nodeDied':
         for (const pull of [...this.pulls.values()]) this.nodeDied(pull, event.nodeId, now, out)
@@ -155,6 +158,8 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
         if (pull.stale) return this.landed(pull, now, out)
         pull.at = now + limits.pullRoomRetryMs
         return this.unwanted(pull, out)
+      case 'unasked':
+        return pull.orphaned ? this.fail(pull, ownerless(pull), out) : this.ownerDied(pull, now, out)
       case 'sealed':
         return this.sealed(pull, now, out)
       case 'arrived':
@@ -358,21 +363,17 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
     if (pull.state === 'asking' || pull.state === 'moving') this.ask(pull, now, out)
   }
 
-  private died(workerId: WorkerId, why: string, now: Millis, out: PullEffect[]): void {
+  private died(workerId: WorkerId, now: Millis, out: PullEffect[]): void {
     for (const pull of [...this.pulls.values()]) {
-      if (pull.owner === workerId) this.ownerDied(pull, why, now, out)
+      if (pull.owner === workerId) this.ownerDied(pull, now, out)
       else if (pull.waiters.delete(workerId)) this.unwanted(pull, out)
     }
   }
 
-  /** Copies that are there already can still be got; where they are is asked once more, and known to the daemon itself if at all. */
-  private ownerDied(pull: Pull, why: string, now: Millis, out: PullEffect[]): void {
+  /** Copies that are there already can still be got; where they are is asked once more, and known to the daemon itself if at all, which says so. */
+  private ownerDied(pull: Pull, now: Millis, out: PullEffect[]): void {
     pull.known = false
     if (pull.state === 'held' || pull.sources.size > 0) return
-    if (pull.orphaned) {
-      const error = new OwnerDiedError(`the process ${pull.owner} that owned the object ${pull.id} died: ${why}`, { objectId: pull.id })
-      return this.fail(pull, error, out)
-    }
     pull.orphaned = true
     this.ask(pull, now, out)
     pull.known = false
@@ -381,9 +382,15 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
   /** What is under way from it fails by itself; it is not asked for more. */
   private nodeDied(pull: Pull, node: NodeId, now: Millis, out: PullEffect[]): void {
     if (pull.sources.has(node)) pull.failures.set(node, 'the node died')
-    if (nodeOf(pull.owner) === node) this.ownerDied(pull, 'its node died', now, out)
+    if (nodeOf(pull.owner) === node) this.ownerDied(pull, now, out)
     else this.moved(pull, now, out)
   }
+}
+
+function ownerless({ id, owner }: Pull): Error {
+  return new OwnerDiedError(`the object ${id} is lost: the process ${owner} that owned it had ended before it was asked for`, {
+    objectId: id,
+  })
 }
 
 function unreachable({ id, failures }: Pull): Error {

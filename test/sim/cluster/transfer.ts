@@ -70,7 +70,7 @@ export class SimTransfer {
   }
 
   workerDied(workerId: WorkerId): void {
-    this.#pull({ is: 'died', workerId, why: 'its process ended' })
+    this.#pull({ is: 'died', workerId })
   }
 
   /** Another node asks for a piece. */
@@ -103,7 +103,7 @@ export class SimTransfer {
       case 'send':
         if (this.#isOrphan(effect)) return
         if (!host.send(host.node, effect.to, { is: 'control', message: effect.message }) && effect.message.is === 'locate')
-          this.#pull({ is: 'died', workerId: effect.to, why: 'it had ended before' })
+          for (const seq of effect.message.seqs) this.#pull({ is: 'unasked', id: objectId(effect.to, seq) })
         return
       case 'make':
         return this.#pull(this.#make(effect.id, effect.sizeBytes))

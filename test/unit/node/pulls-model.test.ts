@@ -104,7 +104,7 @@ class World extends FakePulls {
         return this.unwant(seq, from)
       case 'die':
         for (const waiting of this.waiting.values()) waiting.delete(from)
-        return void this.act({ is: 'died', workerId: from, why: 'SIGKILL' })
+        return void this.act({ is: 'died', workerId: from })
       case 'pass':
         return this.pass(which * 10)
       default:

@@ -22,7 +22,7 @@ export interface OrphansHost {
   promote(id: string): void
   /** Processes of this node that are alive. */
   living(): Set<WorkerId>
-  /** Those of them that hear of deaths. */
+  /** Those that hear of deaths; one that has died meanwhile is among them until its death is told. */
   processes(): WorkerId[]
   /** The other nodes of the cluster that are alive. */
   others(): NodeId[]
@@ -98,10 +98,11 @@ export class Orphans {
   /** Where an object of a dead owner can be got from, in place of what the owner would say; null while its owner lives. */
   locate(id: string): Located | null {
     const owner = ownerOf(id)
-    if (!this.isDead(owner)) return null
+    const isDead = this.isDead(owner)
+    if (!isDead && !this.isEnding(owner)) return null
     const copies = this.adoption.where(id)
     const located = { is: 'located', seq: seqOf(id), nodes: copies.map(([node]) => node), sizeBytes: copies[0]?.[1] ?? 0 } as const
-    if (copies.length > 0 || this.adoption.isOpen(id)) return { ...located, state: 'stored', error: null }
+    if (copies.length > 0 || !isDead || this.adoption.isOpen(id)) return { ...located, state: 'stored', error: null }
     const text = `the object ${id} is lost: the process that owned it died, and no node has a copy`
     return { ...located, state: 'failed', error: this.host.encodeError(new OwnerDiedError(text, { objectId: id })) }
   }
@@ -110,7 +111,7 @@ export class Orphans {
   describeOwner(id: string): string {
     const owner = ownerOf(id)
     const node = nodeOf(owner)
-    if (this.isDead(owner)) return 'its owner is gone'
+    if (this.isDead(owner) || this.isEnding(owner)) return 'its owner is gone'
     if (this.host.others().includes(node)) return `its owner is on node ${node}`
     return `its owner is on node ${node}, which this one has not heard of`
   }
@@ -147,14 +148,25 @@ export class Orphans {
   }
 
   private sweep(): void {
-    const living = this.host.living()
-    const unneeded = [...this.host.sealed()].filter(([id]) => this.isDead(ownerOf(id), living) && !this.adoption.keeps(id))
+    const known = this.known()
+    const unneeded = [...this.host.sealed()].filter(([id]) => this.isDead(ownerOf(id), known) && !this.adoption.keeps(id))
     for (const [id] of unneeded) this.host.remove(id)
   }
 
-  private isDead(owner: WorkerId, living = this.host.living()): boolean {
+  /** Processes of this node that are alive, or of whose death nobody has heard: they are still to say what they borrow of such a one. */
+  private known(): Set<WorkerId> {
+    return new Set([...this.host.living(), ...this.host.processes()])
+  }
+
+  /** Its process has ended, and nobody has heard of that. */
+  private isEnding(owner: WorkerId): boolean {
+    return nodeOf(owner) === this.host.nodeId && !this.host.living().has(owner)
+  }
+
+  /** Of this or another node, and its death has been told. */
+  private isDead(owner: WorkerId, known = this.known()): boolean {
     const node = nodeOf(owner)
-    return node === this.host.nodeId ? !living.has(owner) : this.dead.has(owner) || this.dead.has(node)
+    return node === this.host.nodeId ? !known.has(owner) : this.dead.has(owner) || this.dead.has(node)
   }
 
   private sizes({ owner, seqs }: { owner: WorkerId; seqs: number[] }): [number, number][] {

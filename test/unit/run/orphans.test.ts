@@ -14,6 +14,8 @@ const NODES = ['aaaaaaaaaa', 'bbbbbbbbbb', 'cccccccccc']
 class Node {
   readonly store = new Map<string, number>()
   readonly living = new Set<WorkerId>()
+  /** Dead, and nobody has been told. */
+  readonly ending = new Set<WorkerId>()
   /** What processes were told. */
   readonly told: Control[] = []
   readonly promoted: string[] = []
@@ -31,7 +33,7 @@ class Node {
       remove: id => void this.store.delete(id),
       promote: id => void this.promoted.push(id),
       living: () => this.living,
-      processes: () => [...this.living],
+      processes: () => [...this.living, ...this.ending],
       others: () => [...cluster.nodes.keys()].filter(each => each !== nodeId),
       send: (_, message) => void this.told.push(message),
       sendToNode: (to, message) => void cluster.nodes.get(to)?.orphans.heard(remoteWorker(0, nodeId), message),
@@ -119,6 +121,23 @@ suite('orphans', () => {
     here.orphans.reaped()
     cluster.pass(1_001)
     assert.equal(here.store.size, 0)
+  })
+
+  test('what a process had that has ended stays until that is told, whoever else dies meanwhile', () => {
+    const here = cluster.at(0)
+    here.living.delete(OWNER)
+    here.ending.add(OWNER)
+    const OTHER = remoteWorker(8, here.nodeId)
+    here.orphans.died(OTHER)
+    here.says({ is: 'mourned', id: OTHER })
+    cluster.pass(limits.adoptionGraceMs + 1)
+    assert.equal(here.store.size, 1)
+    assert.equal(here.orphans.locate(id(1))?.state, 'stored', 'it may turn out that somebody has it')
+    assert.equal(here.orphans.describeOwner(id(1)), 'its owner is gone')
+    here.ending.delete(OWNER)
+    here.orphans.died(OWNER)
+    here.says({ is: 'adopt', ack: 1, owner: OWNER, seqs: [1] })
+    assert.deepEqual(here.told, [{ is: 'adopted', ack: 1, missing: [] }])
   })
 
   test('what a process borrows is claimed where it lies, got from there, and then kept here', () => {

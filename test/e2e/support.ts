@@ -109,10 +109,15 @@ function* pathsOf(pid: number): Generator<string> {
 
 let session: { context: ClusterContext; traces: Traces } | undefined
 
+/** Marks this process and all that it starts from now on. */
+export function marked(): Traces {
+  process.env[MARK] = uniqueName()
+  return new Traces(process.env[MARK], tmpdir())
+}
+
 /** For suiteSetup: a local cluster of two CPUs and a small store. */
 export async function begin(options: InitOptions = {}): Promise<ClusterContext> {
-  process.env[MARK] = uniqueName()
-  const traces = new Traces(process.env[MARK], tmpdir())
+  const traces = marked()
   const context = await init({ address: 'local', numCpus: 2, objectStoreBytes: 256 << 20, ...options })
   traces.note()
   session = { context, traces }

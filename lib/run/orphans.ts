@@ -72,7 +72,8 @@ export class Orphans {
         if (nodeOf(message.workerId) === node) this.died(message.workerId)
         return false
       case 'nodeDied':
-        if (from === HEAD_ID) this.died(message.nodeId)
+        // The processes here are told once, whoever found out first.
+        if (from === HEAD_ID && !this.dead.has(message.nodeId)) this.died(message.nodeId)
         return false
       default:
         return false

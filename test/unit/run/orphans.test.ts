@@ -171,6 +171,17 @@ suite('orphans', () => {
     assert.deepEqual([...b.store.keys()], [id(1)])
   })
 
+  test('of the death of a node that is told twice processes hear once', () => {
+    const b = cluster.at(1)
+    const [gone] = NODES as [string]
+    cluster.nodes.delete(gone)
+    b.orphans.heard(HEAD_ID, { is: 'nodeDied', nodeId: gone, why: 'its link was given up' })
+    b.says({ is: 'mourned', id: gone })
+    b.orphans.heard(HEAD_ID, { is: 'nodeDied', nodeId: gone, why: 'silence' })
+    cluster.pass(limits.adoptionGraceMs + 1)
+    assert.equal(b.store.size, 0)
+  })
+
   test('people are told whether an owner is gone or on another node', () => {
     const cluster = new Cluster()
     const [here, there] = [cluster.at(0), cluster.at(1)]

@@ -78,6 +78,8 @@ export type DaemonReport = ReadyDaemon | { ok: false; message: string; code: str
 export interface WorkerSettings {
   storePath: string
   daemonId: WorkerId
+  /** Its parent, unless that has died since. */
+  daemonPid: number
   sessionDir: string
   /** To be shown in `hello`. */
   token: string

@@ -89,7 +89,11 @@ async function run(settings: DaemonSettings, place: Place, entry: ClusterEntry |
     daemon: entry === null ? alone(node, nodeId, nodeIp, labels) : entry.member(node, settings, daemonId),
     logsDir: `${sessionDir}/logs`,
     command: (spawnKey, environment, job, place) =>
-      workerCommand(settings, { storePath, daemonId, sessionDir, token, spawnKey, job, environment, place }, process.env),
+      workerCommand(
+        settings,
+        { storePath, daemonId, daemonPid: process.pid, sessionDir, token, spawnKey, job, environment, place },
+        process.env,
+      ),
     environments: start => {
       const env = { ...process.env, ...(settings.extraCaCerts === null ? {} : { NODE_EXTRA_CA_CERTS: settings.extraCaCerts }) }
       return new EnvironmentSetup({ directory: `${sessionDir}/environments`, start, env })

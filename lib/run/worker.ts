@@ -17,7 +17,8 @@ import { currentContext } from './task-context.js'
 const SIGKILL = 9
 
 async function start(seat: WorkerSettings): Promise<void> {
-  if (!native.dieWithParent(process.ppid, SIGKILL)) process.exit(0)
+  // Not `process.ppid`: where the daemon has died meanwhile, that is whoever adopted this process.
+  if (!native.dieWithParent(seat.daemonPid, SIGKILL)) process.exit(0)
   offerToMemoryKiller()
   const { environment } = seat
   if (seat.job !== null) enterJob(seat.job)

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node daemon by itself: real processes, a driver that speaks nothing but the node's messages.
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Mesh } from '#lib/io/mesh.js'
 import { type NativeStore, native } from '#lib/native.js'
+import { WORKER_PROGRAM } from '#lib/own-files.js'
 import { type StartedDaemon, startDaemon } from '#lib/run/bootstrap.js'
+import { WORKER_ENV, type WorkerSettings } from '#lib/run/daemon-settings.js'
 import { defaultRoots } from '#lib/run/session.js'
 import { type Control, PROTOCOL_VERSION } from '#lib/wire/messages.js'
 import { processGone, runProgram, waitFor } from './support.js'
@@ -52,6 +56,24 @@ suite('the node daemon', () => {
     await driver.await('welcome')
     return driver
   }
+
+  test('a worker whose daemon has died before it began ends by itself', async () => {
+    const { daemon } = await start()
+    const place = { copy: null, packages: null }
+    const { storePath, nodeWorkerId: daemonId, sessionDir, token } = daemon
+    // Its parent is this process, and not the daemon.
+    const seat: WorkerSettings = {
+      ...{ storePath, daemonId, daemonPid: daemon.child.pid as number, sessionDir, token },
+      ...{ spawnKey: 'x', job: null, environment: null, place },
+    }
+    const child = spawn(process.execPath, [fileURLToPath(WORKER_PROGRAM)], { env: { ...process.env, [WORKER_ENV]: JSON.stringify(seat) } })
+    try {
+      await waitFor(() => child.exitCode !== null, 'the worker ends', 5_000)
+      assert.equal(child.exitCode, 0)
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
 
   teardown(async () => {
     driver?.close()

@@ -3,6 +3,7 @@
 
 import { decodeError } from '../codec/error-value.js'
 import { INTERNAL_NAMESPACE } from '../run/job.js'
+import type { TaskStatus } from '../run/requests.js'
 import { type NodeRow, nodes } from './context.js'
 import { currentOrStarted } from './init.js'
 
@@ -15,7 +16,8 @@ export interface WorkerRow {
 export interface TaskRow {
   taskId: string
   name: string
-  state: string
+  /** SUBMITTED_TO_WORKER: sent ahead, behind another that its worker runs first. */
+  state: TaskStatus
   attempt: number
   /** Where it runs, or ran last; null: it was sent nowhere. */
   nodeId: string | null

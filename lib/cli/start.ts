@@ -96,7 +96,7 @@ async function startCluster(values: Values): Promise<number> {
   if (there !== undefined) throw new Failure(`a head runs at ${there.address} already (pid ${there.pid}); \`eagleray stop\` ends it`)
   const nodeOptions = nodeOptionsIn(values)
   const storageDir = ownStorage(values, home, host, port)
-  const head = await startHead(homeFolder(home, 'logs'), {
+  const settings = {
     host,
     advertised: told(host, advertised),
     port,
@@ -104,7 +104,8 @@ async function startCluster(values: Values): Promise<number> {
     token: ownToken(home),
     nodeDeadAfterMs: nodeDeadAfterMs ?? null,
     life: lifeIn(values),
-  })
+  }
+  const head = await startHead(homeFolder(home, 'logs'), settings, tellNews('the head'))
   writeRecord(home, 'heads', headName(head.address), { ...recordOf(head.pid, head.address), logPath: head.logPath ?? '', storageDir })
   const here = liveNodes(home).find(node => node.listed && node.address === head.address)
   if (here !== undefined) {
@@ -188,6 +189,15 @@ async function hostsIn(values: Values, head: string | null): Promise<{ host: str
 const told = (host: string, advertised: string): string | undefined => (advertised === host ? undefined : advertised)
 
 const lifeIn = (values: Values): 'stdin' | 'own' => (values.block === true ? 'stdin' : 'own')
+
+/** What a process that is started waits for, each thing once. */
+function tellNews(who: string): (text: string) => void {
+  const told = new Set<string>()
+  return text => {
+    if (!told.has(text)) process.stderr.write(`eagleray: ${who} ${text}\n`)
+    told.add(text)
+  }
+}
 
 function tellWarning({ warning }: RunningNode): void {
   if (warning !== null) process.stderr.write(`eagleray: ${warning}\n`)

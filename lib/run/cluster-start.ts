@@ -46,10 +46,15 @@ export interface RunningNode extends Running {
   warning: string | null
 }
 
-/** Starts a head. `logs`: a folder. Rejects with ClusterConnectionError when it does not come up. */
-export async function startHead(logs: string | null, settings: HeadSettings): Promise<RunningHead> {
-  const { life } = settings
-  const { report, running } = await started<ReadyHead>('The head', logs, { program: HEAD_PROGRAM, variable: HEAD_ENV, settings, life })
+/** Starts a head. `logs`: a folder. `onWaiting` is told now and then what it waits for. Rejects with ClusterConnectionError when it does not come up. */
+export async function startHead(
+  logs: string | null,
+  settings: HeadSettings,
+  onWaiting: (text: string) => void = () => {},
+): Promise<RunningHead> {
+  const { life, storage } = settings
+  const program = { program: HEAD_PROGRAM, variable: HEAD_ENV, settings, life, trusts: storage.startsWith('rediss:') }
+  const { report, running } = await started<ReadyHead>('The head', logs, program, onWaiting)
   return { ...running, address: report.address, clusterId: report.clusterId }
 }
 
@@ -77,7 +82,8 @@ export async function startNode(options: StartOptions, joining: JoinSettings, li
 async function started<Ready extends { ok: true }>(
   what: string,
   logs: string | null,
-  program: Pick<Launch, 'program' | 'variable' | 'settings' | 'life'>,
+  program: Pick<Launch, 'program' | 'variable' | 'settings' | 'life' | 'trusts'>,
+  onWaiting: (text: string) => void = () => {},
 ): Promise<{ report: Ready; running: Running }> {
   const name = `${what.split(' ')[1]}-${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${process.pid}.log`
   const logPath = logs === null ? null : join(logs, name)
@@ -85,7 +91,7 @@ async function started<Ready extends { ok: true }>(
   const launched = launch({ ...program, output: 'pipe', ...(log !== null && { log }) })
   const { child, exit } = launched
   void exit.then(() => log !== null && closeSync(log))
-  const report = await reportOf<Ready>(launched)
+  const report = await reportOf<Ready>(launched, onWaiting)
   if (!report.ok) {
     child.kill('SIGKILL')
     const text = `${what} did not start: ${report.message}`

@@ -4,7 +4,7 @@
 import { placementOf } from '../core/environment.js'
 import { HEAD } from '../core/node/requests.js'
 import type { WaitingRow } from '../core/node/rows.js'
-import { ActorCall } from '../core/owner/actor-calls.js'
+import { ActorCall, callsAhead } from '../core/owner/actor-calls.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
 import { TASK, Task } from '../core/owner/task.js'
 import { describeAmounts } from '../core/resources.js'
@@ -21,6 +21,8 @@ export interface Explanation {
     | 'waiting for arguments'
     | 'waiting for a worker'
     | 'waiting for its environment'
+    /** Sent ahead to the worker, or the actor, behind something that it does first. */
+    | 'queued behind another'
     | 'running'
     | 'waiting for an actor'
     | 'waiting for its placement group'
@@ -143,12 +145,12 @@ function explainTask(runtime: Runtime, objectId: string, task: Task): Explanatio
     }
   }
   const workerId = task.lane?.workerId ?? null
-  return {
-    objectId,
-    state: 'running',
-    reason: `${task.name} is at worker ${workerId} (attempt ${task.attempt + 1})`,
-    waitsFor: { ...NOTHING, workerId },
-  }
+  const waitsFor = { ...NOTHING, workerId }
+  const [first, ...others] = task.lane?.ahead(task) ?? []
+  if (first === undefined)
+    return { objectId, state: 'running', reason: `${task.name} is at worker ${workerId} (attempt ${task.attempt + 1})`, waitsFor }
+  const behind = `${first.name}, which runs there${others.length === 0 ? '' : `, and ${others.length} more`}`
+  return { objectId, state: 'queued behind another', reason: `${task.name} is queued at worker ${workerId} behind ${behind}`, waitsFor }
 }
 
 function explainCall(runtime: Runtime, objectId: string, call: ActorCall): Explanation {
@@ -163,8 +165,16 @@ function explainCall(runtime: Runtime, objectId: string, call: ActorCall): Expla
     }
   }
   const phase = actor.view?.phase ?? 'unknown'
-  const reason = call.sent
-    ? `${call.name} is at the actor, which is ${phase}`
-    : `${call.name} waits for the actor, which is ${phase}, or behind an earlier call`
-  return { objectId, state: call.sent ? 'running' : 'waiting for an actor', reason, waitsFor: { ...NOTHING, actorId: actor.actorId } }
+  const waitsFor = { ...NOTHING, actorId: actor.actorId }
+  const ahead = callsAhead(call)
+  if (ahead > 0) {
+    const reason = `${call.name} is at the actor, which is ${phase}, behind ${ahead} earlier call${ahead === 1 ? '' : 's'} of this process`
+    return { objectId, state: 'queued behind another', reason, waitsFor }
+  }
+  if (call.sent) {
+    const others = actor.view?.isAsync ? '' : '; it runs, or waits there behind calls of other processes'
+    return { objectId, state: 'running', reason: `${call.name} is at the actor, which is ${phase}${others}`, waitsFor }
+  }
+  const reason = `${call.name} waits for the actor, which is ${phase}, or behind an earlier call`
+  return { objectId, state: 'waiting for an actor', reason, waitsFor }
 }

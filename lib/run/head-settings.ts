@@ -29,5 +29,5 @@ export interface ReadyHead {
   clusterId: string
 }
 
-/** Or that it will not be. */
-export type HeadReport = ReadyHead | { ok: false; message: string; code: string | null }
+/** Lines before it say what it waits for; the one line, that it is ready or will not be. */
+export type HeadReport = { waiting: string } | ReadyHead | { ok: false; message: string; code: string | null }

@@ -24,14 +24,20 @@ if (settings === null) {
   process.stderr.write(`eagleray: this program is started by eagleray start --head, not by hand\n`)
   process.exit(2)
 }
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+process.stderr.on('error', () => {})
+let isReady = false
+let waitedFor = ''
+// Whoever starts it was interrupted while it waited: nobody knows of it, and nobody would end it.
+process.stdout.on('error', () => {
+  if (!isReady) process.exit(1)
+})
 run(settings).catch((error: Error) => {
   report({ ok: false, message: error.message, code: (error as NodeJS.ErrnoException).code ?? null })
   process.exit(1)
 })
 
 async function run({ host, advertised, port, token, storage: name, nodeDeadAfterMs, life }: HeadSettings): Promise<void> {
-  const storage = openStorage(name)
+  const storage = openStorage(name, tellWaiting)
   const tables = await storage.load()
   const clusterId = await clusterOf(tables, storage)
   const options = { nodeId: null, clusterId, epoch: randomBytes(8).toString('hex'), encodeError }
@@ -74,6 +80,15 @@ async function clusterOf(tables: StoredTables, storage: Storage): Promise<string
   return clusterId
 }
 
+/** Who starts the head is told each time, its log when it is something new. */
+function tellWaiting(text: string): void {
+  if (!isReady) report({ waiting: text })
+  if (text !== waitedFor) process.stderr.write(`eagleray: the head ${text}\n`)
+  waitedFor = text
+}
+
 function report(line: HeadReport): void {
-  process.stdout.write(`${JSON.stringify(line)}\n`)
+  process.stdout.write(`${JSON.stringify(line)}\n`, error => {
+    if (!error && 'ok' in line) isReady = true
+  })
 }

@@ -27,6 +27,8 @@ export interface Launch {
   output: 'pipe' | number
   /** Standard error alone goes to this file. */
   log?: number
+  /** It makes connections over TLS, for which NODE_EXTRA_CA_CERTS may name certificates. They take a third of the start, so others go without. */
+  trusts?: boolean
 }
 
 export interface ProgramExit {
@@ -40,14 +42,14 @@ export interface Launched {
   exit: Promise<ProgramExit>
 }
 
-export function launch({ program, variable, settings, life, output, log }: Launch): Launched {
+export function launch({ program, variable, settings, life, output, log, trusts = false }: Launch): Launched {
   // Not imported: workers have this module too, start nothing, and come up sooner without.
   const { spawn } = process.getBuiltinModule('node:child_process')
   const child = spawn(process.execPath, [fileURLToPath(program)], {
     // A session of its own: ctrl-C in the terminal reaches the driver alone.
     detached: true,
     stdio: [life === 'stdin' ? 'pipe' : 'ignore', output, log ?? output],
-    env: { ...process.env, NODE_OPTIONS: '', NODE_EXTRA_CA_CERTS: undefined, [variable]: JSON.stringify(settings) },
+    env: { ...process.env, NODE_OPTIONS: '', ...(!trusts && { NODE_EXTRA_CA_CERTS: undefined }), [variable]: JSON.stringify(settings) },
   })
   const file = log ?? output
   const tail = file === 'pipe' ? keepTail(child) : () => textOf(file).slice(-TAIL).trimEnd()
@@ -61,9 +63,12 @@ export function launch({ program, variable, settings, life, output, log }: Launc
 
 type Failed = { ok: false; message: string; code: string | null }
 
-/** The line in which the program says that it is ready, or why not; also when it ended without one. */
-export async function reportOf<Report extends { ok: true }>({ child, exit }: Launched): Promise<Report | Failed> {
-  const report = await Promise.race([firstLine<Report | Failed>(child), exit])
+/** The line in which the program says that it is ready, or why not; also when it ended without one. Lines before it tell what it waits for. */
+export async function reportOf<Report extends { ok: true }>(
+  { child, exit }: Launched,
+  onWaiting: (text: string) => void = () => {},
+): Promise<Report | Failed> {
+  const report = await Promise.race([firstLine<Report | Failed>(child, onWaiting), exit])
   return 'ok' in report ? report : { ok: false, message: describeExit(report), code: null }
 }
 
@@ -91,14 +96,23 @@ function keepTail(child: ChildProcess): () => string {
   return () => text.trimEnd()
 }
 
-function firstLine<Report>(child: ChildProcess): Promise<Report> {
+function firstLine<Report>(child: ChildProcess, onWaiting: (text: string) => void): Promise<Report> {
   return new Promise(resolve => {
     let text = ''
+    let isOver = false
     child.stdout?.on('error', () => {})
     child.stdout?.on('data', (chunk: Buffer) => {
-      text += chunk.toString()
-      const end = text.indexOf('\n')
-      if (end >= 0) resolve(JSON.parse(text.slice(0, end)) as Report)
+      if (isOver) return
+      const lines = (text + chunk.toString()).split('\n')
+      text = lines.pop() as string
+      for (const line of lines) {
+        const said = JSON.parse(line) as object
+        if ('waiting' in said) onWaiting(said.waiting as string)
+        else {
+          isOver = true
+          return resolve(said as Report)
+        }
+      }
     })
   })
 }

@@ -4,7 +4,7 @@
 import { decodeError } from '../codec/error-value.js'
 import { type Actor, ActorCall } from '../core/owner/actor-calls.js'
 import { type Entry, STATE } from '../core/owner/entry.js'
-import { Task } from '../core/owner/task.js'
+import { TASK, Task } from '../core/owner/task.js'
 import type { TaskReply } from '../core/owner/tasks.js'
 import { GetTimeoutError, PendingCallsLimitError } from '../errors.js'
 import { nodeOf, objectId } from '../ids.js'
@@ -176,8 +176,7 @@ export class Requests implements CallPort {
     const pending = [...owner.tasks.pending.values()].map(task => ({
       taskId: objectId(self, task.seq),
       name: task.name,
-      state:
-        task.retryAt !== null ? 'PENDING_NODE_ASSIGNMENT' : ['PENDING_ARGS', 'PENDING_NODE_ASSIGNMENT', 'RUNNING', 'FINISHED'][task.state],
+      state: statusOf(task),
       attempt: task.attempt,
       ...placeOf(task.lane?.workerId ?? null),
       error: null,
@@ -233,6 +232,15 @@ export class Requests implements CallPort {
       }),
     )
   }
+}
+
+/** Of a row, as Ray names them. SUBMITTED_TO_WORKER: sent ahead, behind another that the worker runs first. */
+export type TaskStatus = 'PENDING_ARGS' | 'PENDING_NODE_ASSIGNMENT' | 'SUBMITTED_TO_WORKER' | 'RUNNING' | 'FINISHED' | 'FAILED'
+
+function statusOf(task: Task): TaskStatus {
+  if (task.state === TASK.waiting) return 'PENDING_ARGS'
+  if (task.state === TASK.queued || task.retryAt !== null) return 'PENDING_NODE_ASSIGNMENT'
+  return task.lane !== null && task.lane.ahead(task).length > 0 ? 'SUBMITTED_TO_WORKER' : 'RUNNING'
 }
 
 /** Where a task is, or was last. */

@@ -2,6 +2,7 @@
 // Why something in a cluster is not there yet: what the nodes, the head and the owner know of it.
 
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import {
   cancel,
   type Explanation,
@@ -15,6 +16,7 @@ import {
   remote,
   removePlacementGroup,
   shutdown,
+  state,
 } from 'eagleray'
 import { Cluster } from 'eagleray/testing'
 import { passed } from './programs/by-reference.js'
@@ -24,6 +26,14 @@ const THERE = { resources: { there: 1 } }
 class Place {
   call(): number {
     return 1
+  }
+}
+
+class Opener {
+  /** Holds up its process, as a long computation does. */
+  pass(path: string, value: number): number {
+    while (!existsSync(path)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
+    return value
   }
 }
 
@@ -72,6 +82,23 @@ suite('explain in a cluster', function () {
     await explained(group.ready(), 'waiting for its placement group', /is pending: its bundles need {there:2} together/)
     removePlacementGroup(group)
     await assert.rejects(get(task))
+  })
+
+  test('a task that was sent ahead to a worker, and calls on an actor, say behind what they are queued', async () => {
+    const door = gate()
+    const wait = remote(passed<number>, { ...THERE, numCpus: 0 })
+    const [first, second, third] = [1, 2, 3].map(n => wait.remote(door.path, n)) as [ObjectRef, ObjectRef, ObjectRef]
+    await explained(first, 'running', /^passed is at worker/)
+    await explained(second, 'queued behind another', /^passed is queued at worker \w+ behind passed, which runs there$/)
+    await explained(third, 'queued behind another', /^passed is queued at worker \w+ behind passed, which runs there, and 1 more$/)
+    const rows = (await state.listTasks()).filter(row => [first.id, second.id, third.id].includes(row.taskId))
+    assert.deepEqual(rows.map(row => row.state).sort(), ['RUNNING', 'SUBMITTED_TO_WORKER', 'SUBMITTED_TO_WORKER'])
+    const actor = remote(Opener, { numCpus: 0 }).remote()
+    const calls = [1, 2, 3].map(n => actor.pass.remote(door.path, n)) as [ObjectRef, ObjectRef, ObjectRef]
+    await explained(calls[0], 'running', /is at the actor, which is alive; it runs, or waits there behind calls of other processes/)
+    await explained(calls[2], 'queued behind another', /is at the actor, which is alive, behind 2 earlier calls of this process/)
+    door.open()
+    assert.deepEqual(await get([first, second, third, ...calls]), [1, 2, 3, 1, 2, 3])
   })
 
   test('what waits on another node for what is in use there, and asked by who borrows it', async () => {

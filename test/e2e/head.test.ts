@@ -4,6 +4,10 @@
 import assert from 'node:assert/strict'
 import { type ActorHandle, get, getActor, init, nodes, remote, shutdown, state } from 'eagleray'
 import { Cluster, waitFor } from 'eagleray/testing'
+import { HEAD_PROGRAM } from '#lib/own-files.js'
+import { startHead } from '#lib/run/cluster-start.js'
+import { HEAD_ENV, type HeadSettings } from '#lib/run/head-settings.js'
+import { launch, reportOf } from '#lib/run/launch.js'
 import { RedisServer } from '../fakes/redis.js'
 
 class Counter {
@@ -17,6 +21,10 @@ class Counter {
 }
 
 const NAMESPACE = 'head-test'
+
+function headOn(storage: string): HeadSettings {
+  return { host: '127.0.0.1', port: 0, storage, token: 'token', nodeDeadAfterMs: null, life: 'own' }
+}
 
 async function startOn(storage?: string): Promise<Cluster> {
   const cluster = await Cluster.start({ head: { numCpus: 1, ...(storage === undefined ? {} : { storage }) } })
@@ -89,6 +97,29 @@ suite('a head that is killed', () => {
       await redis.close()
     }
   }).timeout(120_000)
+
+  test('whoever starts one hears soon that its Redis is away and why; it comes up once Redis does', async () => {
+    const redis = await RedisServer.start()
+    await redis.kill()
+    try {
+      const told: string[] = []
+      const head = await startHead(null, headOn(redis.url), text => {
+        told.push(text)
+        if (told.length === 1) void redis.start()
+      })
+      await head.stop()
+      assert.match(told[0] as string, /^waits for Redis at redis:\/\/127.0.0.1:\d+, 60 s at most. .*ECONNREFUSED.*nothing listens there/)
+    } finally {
+      await redis.close()
+    }
+  }).timeout(120_000)
+
+  test('one that waits for its Redis ends with whoever started it: nobody knows of it yet', async () => {
+    const settings = headOn('redis://127.0.0.1:1')
+    const launched = launch({ program: HEAD_PROGRAM, variable: HEAD_ENV, settings, life: 'own', output: 'pipe' })
+    void reportOf(launched, () => launched.child.stdout?.destroy())
+    assert.equal((await launched.exit).exitCode, 1)
+  }).timeout(60_000)
 
   test('with tables in memory only, the cluster is lost: nodes begin anew as others', async () => {
     cluster = await startOn('memory')

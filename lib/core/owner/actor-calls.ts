@@ -69,6 +69,13 @@ export class Actor {
   ) {}
 }
 
+/** Calls of this process that the actor gets to before that one, which was sent too: none where it runs several at once. */
+export function callsAhead(call: ActorCall): number {
+  const { view, outstanding } = call.actor
+  if (!call.sent || view === null || view.isAsync) return 0
+  return [...outstanding.values()].indexOf(call)
+}
+
 export interface CallReply {
   from: WorkerId
   task: number

@@ -129,6 +129,13 @@ export class Lane {
     return oldest
   }
 
+  /** What the worker runs before it, the one that it runs now first. A cancelled task too, whose body may go on. */
+  ahead(task: Task): Task[] {
+    const order = (each: Task): number => this.order[each.claim] as number
+    const ahead = this.tasks.filter(each => each !== null && order(each) < order(task)) as Task[]
+    return ahead.sort((a, b) => order(a) - order(b))
+  }
+
   /** The task that makes `entry`, while the worker has not answered for it. */
   making(entry: Entry): Task | null {
     return this.tasks.find(task => task?.entries.includes(entry)) ?? null

@@ -9,12 +9,12 @@ import { MemoryStorage } from './memory.js'
 import { RedisStorage } from './redis.js'
 import type { Storage } from './storage.js'
 
-/** Throws TypeError when it names none. */
-export function openStorage(name: string): Storage {
+/** Throws TypeError when it names none. `onWaiting`: told now and then while it is away, with a sentence that says so. */
+export function openStorage(name: string, onWaiting: (text: string) => void = () => {}): Storage {
   if (name === 'memory') return new MemoryStorage()
   if (name.startsWith('file:') && name.length > 'file:'.length) {
     return new FileStorage(resolve(name.slice('file:'.length)), { lock: path => native.lockFile(path) })
   }
-  if (/^rediss?:\/\//.test(name) && URL.canParse(name)) return new RedisStorage(name, { waitMs: limits.storageWaitMs })
+  if (/^rediss?:\/\//.test(name) && URL.canParse(name)) return new RedisStorage(name, { waitMs: limits.storageWaitMs, onWaiting })
   throw new TypeError(`storage must be memory, file:DIR or redis://host:port, not ${JSON.stringify(name)}`)
 }

@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { describeTrouble, troubleOf } from './redis-troubles.js'
 import type { Change, Storage, StoredTables } from './storage.js'
 
 /** What is used of the package; its own declarations take the compiler longer than all of this one. */
@@ -30,9 +31,10 @@ const PACKAGE = '@redis/client'
 const LOCK_MS = 3_000
 const SCAN_COUNT = 1_000
 const RETRY_MS = 100
-
-/** Errors that time does not mend. */
-const PERMANENT = /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH|ERR DB index)/
+/** How long one attempt to connect may take (ms). */
+const CONNECT_MS = 5_000
+/** After how long it is told that Redis is waited for, and how often again (ms). */
+const TELL_MS = 1_000
 
 const TAKEN = 'EAGLERAY_TAKEN'
 /** KEYS: the lock, then those of the rows. ARGV: the holder, how long, then '=' and the text of each row, or '' to remove it. */
@@ -50,6 +52,8 @@ const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL',
 export interface RedisOptions {
   /** How long Redis may be away before this gives up (ms). */
   waitMs: number
+  /** Called now and then while it is waited for, with a sentence that says for whom and why. */
+  onWaiting?: (text: string) => void
 }
 
 interface Waiting {
@@ -62,6 +66,7 @@ export class RedisStorage implements Storage {
   readonly #url: string
   readonly #prefix: string
   readonly #waitMs: number
+  readonly #onWaiting: (text: string) => void
   /** Of this head: host, process, and what no other has. */
   readonly #holder = `${hostname()}:${process.pid}:${randomBytes(8).toString('hex')}`
   #client: Client | null = null
@@ -70,45 +75,69 @@ export class RedisStorage implements Storage {
   #working: Promise<void> | null = null
   #broken: Error | null = null
   #lastError = ''
+  #toldAt = Number.NEGATIVE_INFINITY
 
   /** `redis://[user:password@]host[:port][/database][?cluster=name]`; rediss:// for TLS. */
-  constructor(url: string, { waitMs }: RedisOptions) {
+  constructor(url: string, { waitMs, onWaiting = () => {} }: RedisOptions) {
     const parsed = new URL(url)
     this.#prefix = `eagleray:${parsed.searchParams.get('cluster') ?? 'default'}:`
     parsed.search = ''
     this.#url = parsed.href
     this.#waitMs = waitMs
+    this.#onWaiting = onWaiting
   }
 
   async load(): Promise<StoredTables> {
-    const { createClient } = (await import(PACKAGE)) as { createClient: CreateClient }
-    const reconnectStrategy = (retries: number): number => Math.min(50 * 2 ** retries, 1_000)
-    this.#client = createClient({ url: this.#url, socket: { connectTimeout: this.#waitMs, reconnectStrategy } })
-    const refused = new Promise<'refused'>(resolve => {
-      this.#client?.on('error', error => {
-        this.#lastError = error.message
-        if (PERMANENT.test(error.message)) resolve('refused')
-      })
-    })
-    const connected = this.#client.connect().then(() => 'connected' as const)
-    const late = sleep(this.#waitMs, 'late' as const, { ref: false })
-    const outcome = await Promise.race([connected, refused, late])
-    if (outcome !== 'connected') {
-      connected.catch(() => {})
-      this.#client.destroy()
-      const how = outcome === 'late' ? `has not answered for ${this.#waitMs} ms` : 'refuses'
-      throw new Error(`Redis at ${withoutPassword(this.#url)} ${how}: ${this.#lastError}`)
-    }
+    await this.#connect()
     try {
       await this.#takeLock()
     } catch (error) {
       // An open connection would keep the process of a head that was refused alive.
-      this.#client.destroy()
+      this.#client?.destroy()
       throw error
     }
     this.#renewal = setInterval(() => void this.write([]).catch(() => {}), LOCK_MS / 3)
     this.#renewal.unref()
     return this.#within(() => this.#loadAll())
+  }
+
+  async #connect(): Promise<void> {
+    const { createClient } = (await import(PACKAGE)) as { createClient: CreateClient }
+    const reconnectStrategy = (retries: number): number => Math.min(50 * 2 ** retries, 1_000)
+    this.#client = createClient({ url: this.#url, socket: { connectTimeout: Math.min(CONNECT_MS, this.#waitMs), reconnectStrategy } })
+    const refused = new Promise<'refused'>(resolve => {
+      this.#client?.on('error', error => {
+        this.#lastError = error.message
+        if (troubleOf(error.message).isPermanent) resolve('refused')
+      })
+    })
+    const connected = this.#client.connect().then(() => 'connected' as const)
+    const late = sleep(this.#waitMs, 'late' as const, { ref: false })
+    const since = performance.now()
+    const telling = setInterval(() => this.#tell(since, describeTrouble(this.#lastError)), TELL_MS)
+    const outcome = await Promise.race([connected, refused, late])
+    clearInterval(telling)
+    if (outcome === 'connected') return
+    connected.catch(() => {})
+    this.#client.destroy()
+    throw outcome === 'late' ? this.#silent(this.#lastError) : this.#refusal(this.#lastError)
+  }
+
+  /** From a second on, and about once a second. */
+  #tell(since: number, why: string): void {
+    const now = performance.now()
+    if (now - since < TELL_MS || now - this.#toldAt < TELL_MS / 2) return
+    this.#toldAt = now
+    this.#onWaiting(`waits for Redis at ${withoutPassword(this.#url)}, ${this.#waitMs / 1_000} s at most. ${why}`)
+  }
+
+  #silent(message: string, cause?: unknown): Error {
+    const text = `Redis at ${withoutPassword(this.#url)} was not to be used for ${this.#waitMs / 1_000} s. ${describeTrouble(message)}`
+    return new Error(text, { cause })
+  }
+
+  #refusal(message: string, cause?: unknown): Error {
+    return new Error(`Redis at ${withoutPassword(this.#url)} cannot be used. ${describeTrouble(message)}`, { cause })
   }
 
   write(batch: readonly Change[]): Promise<void> {
@@ -158,6 +187,7 @@ export class RedisStorage implements Storage {
   /** Waits for the time that a holder has which may be gone; one that was a process of this machine and is gone has none. */
   async #takeLock(): Promise<void> {
     const key = `${this.#prefix}lock`
+    const since = performance.now()
     for (let waited = 0; ; waited += RETRY_MS) {
       const holder = await this.#within(async () => (await this.#client?.get(key)) ?? null)
       if (holder !== null && isGone(holder)) {
@@ -168,6 +198,7 @@ export class RedisStorage implements Storage {
         ours.add(this.#holder)
         return this.#within(() => this.#evaluate([]))
       }
+      this.#tell(since, `Another head (${holder}) has the tables ${this.#prefix}*`)
       if (waited > 2 * LOCK_MS) {
         throw new Error(
           `the tables ${this.#prefix}* in Redis are in use by another head (${holder}): stop that one, or name another cluster`,
@@ -202,10 +233,9 @@ export class RedisStorage implements Storage {
       } catch (error) {
         const { message } = error as Error
         if (message.includes(TAKEN)) throw new Error(`another head has taken the tables ${this.#prefix}* in Redis (${message})`)
-        if (PERMANENT.test(message)) throw new Error(`Redis at ${withoutPassword(this.#url)} refuses: ${message}`, { cause: error })
-        if (performance.now() - since > this.#waitMs) {
-          throw new Error(`Redis at ${withoutPassword(this.#url)} has not answered for ${this.#waitMs} ms: ${message}`, { cause: error })
-        }
+        if (troubleOf(message).isPermanent) throw this.#refusal(message, error)
+        if (performance.now() - since > this.#waitMs) throw this.#silent(message, error)
+        this.#tell(since, describeTrouble(message))
         await sleep(RETRY_MS)
       }
     }

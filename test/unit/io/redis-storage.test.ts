@@ -2,7 +2,11 @@
 // What only Redis can do to the head's tables: go away and come back, and be used by two.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer } from 'node:net'
 import { RedisStorage } from '#lib/io/storage/redis.js'
+import { describeTrouble, troubleOf } from '#lib/io/storage/redis-troubles.js'
 import { RedisServer } from '../../fakes/redis.js'
 
 const row = (text: string) => [{ table: 'kv', key: 'k', text }]
@@ -62,12 +66,79 @@ suite('tables in Redis', () => {
   })
 
   test('no server, or a password it does not take, is an error that says so', async () => {
-    await assert.rejects(new RedisStorage('redis://127.0.0.1:1', { waitMs: 300 }).load(), /has not answered for 300 ms/)
+    await assert.rejects(
+      new RedisStorage('redis://127.0.0.1:1', { waitMs: 300 }).load(),
+      /Redis at redis:\/\/127.0.0.1:1 was not to be used for 0.3 s. connect ECONNREFUSED 127.0.0.1:1: nothing listens there/,
+    )
     const wrong = server.url.replace('redis://', 'redis://user:secret@')
     await assert.rejects(new RedisStorage(wrong, { waitMs: 20_000 }).load(), error => {
-      assert.match((error as Error).message, /WRONGPASS|invalid|AUTH/)
+      assert.match((error as Error).message, /cannot be used. WRONGPASS.*: it knows another user or password/)
       assert.ok(!(error as Error).message.includes('secret'))
       return true
     })
+  })
+
+  test('one that wants a password and gets none, one that is a replica', async () => {
+    const other = await RedisServer.start()
+    try {
+      await other.command('REPLICAOF', '127.0.0.1', `${server.port}`)
+      await assert.rejects(new RedisStorage(other.url, { waitMs: 300 }).load(), /READONLY.*name the primary|LOADING|MASTERDOWN/)
+      await other.command('CONFIG', 'SET', 'requirepass', 'secret')
+      await assert.rejects(
+        new RedisStorage(other.url, { waitMs: 20_000 }).load(),
+        /NOAUTH.*: it wants a password: redis:\/\/user:password@/,
+      )
+    } finally {
+      await other.close()
+    }
+  }).timeout(60_000)
+
+  test('what is no Redis is told at once; of what takes the connection and is silent it is told soon that it is waited for', async () => {
+    const http = createHttpServer((_, response) => response.end('hello')).listen(0, '127.0.0.1')
+    const mute = createServer(socket => socket.on('error', () => {}).resume()).listen(0, '127.0.0.1')
+    await Promise.all([once(http, 'listening'), once(mute, 'listening')])
+    const urlOf = (of: { address(): unknown }): string => `redis://127.0.0.1:${(of.address() as { port: number }).port}`
+    try {
+      await assert.rejects(
+        new RedisStorage(urlOf(http), { waitMs: 20_000 }).load(),
+        /cannot be used. Unknown RESP type.*what listens there is no Redis/,
+      )
+      const told: string[] = []
+      const waiting = new RedisStorage(urlOf(mute), { waitMs: 2_500, onWaiting: text => told.push(text) }).load()
+      await assert.rejects(waiting, /was not to be used for 2.5 s. silence: it takes the connection and says nothing/)
+      assert.deepEqual(
+        [...new Set(told)],
+        [
+          `waits for Redis at ${urlOf(mute)}, 2.5 s at most. silence: it takes the connection and says nothing: it hangs, is no Redis, or (with rediss://) does not speak TLS`,
+        ],
+      )
+    } finally {
+      http.close()
+      mute.close()
+    }
+  }).timeout(60_000)
+
+  test('what each says, and what to do', () => {
+    const said: [string, boolean, RegExp][] = [
+      ['self-signed certificate', true, /NODE_EXTRA_CA_CERTS/],
+      ['unable to verify the first certificate', true, /NODE_EXTRA_CA_CERTS/],
+      ["Hostname/IP does not match certificate's altnames: Host: localhost.", true, /not trusted here/],
+      [
+        '800C4B692D7F0000:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:x.c:350:\n',
+        true,
+        /redis:\/\/ in place of rediss/,
+      ],
+      ['Connection timeout', false, /a firewall is between, or rediss:/],
+      ['read ECONNRESET', false, /wants TLS/],
+      ['getaddrinfo ENOTFOUND nowhere.invalid', false, /no machine of that name/],
+      ['ERR DB index is out of range', true, /behind the slash/],
+      ["NOPERM this user has no permissions to run the 'eval' command", true, /SCAN and EVAL/],
+      ['something else', false, /what it says is all/],
+    ]
+    for (const [message, isPermanent, advice] of said) {
+      assert.equal(troubleOf(message).isPermanent, isPermanent, message)
+      assert.match(describeTrouble(message), advice)
+      assert.ok(!describeTrouble(message).includes('\n'))
+    }
   })
 })

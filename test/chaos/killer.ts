@@ -4,7 +4,7 @@
 
 import { state } from 'eagleray'
 import type { Cluster, ClusterNode } from 'eagleray/testing'
-import type { Random } from '../sim/random.js'
+import { Random } from '../sim/random.js'
 import { Deck, type Fault } from './deck.js'
 import type { Drivers } from './drivers.js'
 import type { Weather } from './scene.js'
@@ -25,7 +25,8 @@ export class Killer {
     private readonly random: Random,
     private readonly say: (text: string) => void,
   ) {
-    this.#deck = new Deck(random)
+    // One of its own: how often the other is asked depends on what there is to kill.
+    this.#deck = new Deck(new Random(random.int(2 ** 31)))
   }
 
   /** Starts the nodes that it kills later. The one beside the head stays: drivers are attached there. */

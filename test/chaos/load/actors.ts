@@ -4,7 +4,18 @@
 
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ActorDiedError, ActorError, type ActorHandle, ActorUnavailableError, get, getActor, kill, ready, remote } from 'eagleray'
+import {
+  ActorDiedError,
+  ActorError,
+  type ActorHandle,
+  ActorUnavailableError,
+  get,
+  getActor,
+  kill,
+  ready,
+  remote,
+  TaskError,
+} from 'eagleray'
 import { expect, orError, type Scene, unique } from '../scene.js'
 
 export const NAMESPACE = 'chaos'
@@ -32,6 +43,15 @@ const Detached = remote(Counter, { maxRestarts: -1, maxTaskRetries: -1, numCpus:
 const Once = remote(Scribe, { maxRestarts: -1, maxTaskRetries: 0, numCpus: 0 })
 const Again = remote(Scribe, { maxRestarts: -1, maxTaskRetries: -1, numCpus: 0 })
 
+const withActor = remote(
+  async (by: number): Promise<number> => {
+    const actor = Mortal.remote()
+    const sums = await get([actor.add.remote(by), actor.add.remote(by), actor.add.remote(by)])
+    return sums[2]
+  },
+  { maxRetries: -1 },
+)
+
 /** Adds one by one; each sum is what the one before makes it, or the first after a restart, which begins at nothing. */
 async function count(actor: ActorHandle<Counter>, { random }: Scene, times: number, before: number | null): Promise<void> {
   let last = before
@@ -48,6 +68,14 @@ export async function restarting(scene: Scene): Promise<void> {
   const actor: ActorHandle<Counter> = Lasting.remote()
   await count(actor, scene, 10, 0)
   kill(actor)
+}
+
+/** The actor of a task, which ends with the worker if not before. */
+export async function ofTasks({ random }: Scene): Promise<void> {
+  const by = random.int(100)
+  const sum = await orError(get(withActor.remote(by)), TaskError)
+  if (!(sum instanceof TaskError)) expect('the sum of the actor of a task', sum, 3 * by)
+  else if (!(sum.cause instanceof ActorDiedError)) throw sum
 }
 
 /** Calls come at most once, in order; after its death every call fails, and says so. */

@@ -103,6 +103,7 @@ function attach(seat: Seat, options: InitOptions): { runtime: Runtime; welcome: 
     SPIN_MICROS,
   )
   runtime.job = { ...seat.job, driver: store.workerId }
+  runtime.requests.headAt = seat.ended === null ? seat.address : null
   const context = contextOf(seat)
   const watch = seat.ended === null ? watchNode(runtime, seat.storePath) : null
   live = { runtime, seat, context, logToDriver: options.logToDriver ?? true, failed, ...whenOver(), watch }

@@ -5,6 +5,7 @@ import { type NodeRow, nodes } from '../api/context.js'
 import { NODE_ID_LABEL } from '../core/policy/labels.js'
 import { visiting } from './cluster.js'
 import { ADDRESS, type Command, print, type Values } from './command.js'
+import { formatOf } from './list.js'
 import { bytes, json, table } from './table.js'
 
 export const status: Command = {
@@ -17,9 +18,10 @@ export const status: Command = {
 }
 
 async function run(values: Values): Promise<number> {
+  const asJson = formatOf(values) === 'json'
   return visiting(values, async address => {
     const rows = await nodes()
-    if (values.format === 'json') {
+    if (asJson) {
       print(json({ address, nodes: rows }))
       return 0
     }

@@ -50,7 +50,7 @@ export class ClusterEntry {
     const refused = ({ why, turnedAway }: Refusal): void => {
       clearTimeout(this.#late)
       if (turnedAway === true) void this.#notLetIn()
-      else this.#fail(new ClusterConnectionError(`the head at ${this.#join.head} refuses this node: ${why}`))
+      else this.#fail(new ClusterConnectionError(`the head at ${this.#join.head} and this node do not get on: ${why}`))
     }
     return new Membership(this.links, this.#join.head, { ...hooks, joined, refused })
   }

@@ -17,11 +17,13 @@ export async function whyNot(head: string): Promise<EaglerayError> {
   const socket = connect({ host: head.slice(0, colon).replace(/[[\]]/g, ''), port: Number(head.slice(colon + 1)) })
   const found = await firstByte(socket)
   socket.destroy()
-  if (found instanceof Error)
-    return new ClusterConnectionError(
-      `nobody answers at ${head} (${found.code ?? found.message}): no head listens there, or it cannot be reached from here`,
-    )
-  if (found !== ZEROMQ) return new ClusterConnectionError(`who listens at ${head} is no head of a cluster`)
+  if (found instanceof Error) {
+    const unknown = found.code === 'ENOTFOUND' || found.code === 'EAI_AGAIN'
+    const why = unknown ? 'no machine of that name is known here' : 'no head listens there, or it cannot be reached from here'
+    return new ClusterConnectionError(`nobody answers at ${head} (${found.code ?? found.message}): ${why}`)
+  }
+  if (found !== ZEROMQ)
+    return new ClusterConnectionError(`who listens at ${head} is no head of a cluster: a head listens where \`eagleray start --head\` said`)
   return new AuthenticationError(
     `the head at ${head} does not let this node in: its token is another than this machine's; set ${TOKEN_ENV} to that of the machine where the cluster was started (the file token in its ~/.eagleray)`,
   )

@@ -9,7 +9,7 @@ import type { TaskReply } from '../core/owner/tasks.js'
 import { GetTimeoutError, PendingCallsLimitError } from '../errors.js'
 import { nodeOf, objectId } from '../ids.js'
 import { limits } from '../options.js'
-import type { ActorNamed, ActorView, Answer, GroupNamed, GroupView, NodeId, Query, WorkerId } from '../wire/messages.js'
+import type { ActorNamed, ActorView, Answer, Control, GroupNamed, GroupView, NodeId, Query, WorkerId } from '../wire/messages.js'
 import { explainEntry } from './explain.js'
 import { type ActorHandle, actorOf, type CallOptions, type CallPort, type MethodShape, shapeOfHandle } from './handle.js'
 import { reason } from './puts.js'
@@ -27,6 +27,8 @@ export const GROUP_STEP = 0x10000
 export class Requests implements CallPort {
   private readonly pending = new Map<number, { answer: (message: Answered) => void; fail: (error: Error) => void }>()
   private lastRequest = 0
+  /** Where the head of the cluster listens that this program is attached to; null: it is not known, or in the own node. */
+  headAt: string | null = null
   /** The task or call that runs now, so that its children can be cancelled with it. */
   currentParent: unknown = null
 
@@ -108,53 +110,25 @@ export class Requests implements CallPort {
     if (entry.owner === null) runtime.send(runtime.node, { is: 'actorDrop', actorId })
   }
 
-  actorByName(name: string, namespace: string): Promise<ActorView | null> {
-    const request = ++this.lastRequest
-    return this.answer(
-      request,
-      'getActor',
-      message => (message as ActorNamed).view,
-      () => {
-        this.runtime.send(this.runtime.node, { is: 'actorByName', request, name, namespace })
-      },
-    )
+  async actorByName(name: string, namespace: string): Promise<ActorView | null> {
+    const answer = await this.ask<ActorNamed>('getActor', request => ({ is: 'actorByName', request, name, namespace }))
+    return answer.view
   }
 
-  groupByName(name: string, namespace: string): Promise<GroupView | null> {
-    const request = ++this.lastRequest
-    return this.answer(
-      request,
-      'getPlacementGroup',
-      message => (message as GroupNamed).view,
-      () => {
-        this.runtime.send(this.runtime.node, { is: 'groupByName', request, name, namespace })
-      },
-    )
+  async groupByName(name: string, namespace: string): Promise<GroupView | null> {
+    const answer = await this.ask<GroupNamed>('getPlacementGroup', request => ({ is: 'groupByName', request, name, namespace }))
+    return answer.view
   }
 
-  query(what: Query['what'], argument = ''): Promise<unknown[]> {
-    const request = ++this.lastRequest
-    return this.answer(
-      request,
-      what,
-      message => (message as Answer).rows,
-      () => {
-        this.runtime.send(this.runtime.node, { is: 'query', request, what, argument })
-      },
-    )
+  async query(what: Query['what'], argument = ''): Promise<unknown[]> {
+    const answer = await this.ask<Answer>(what, request => ({ is: 'query', request, what, argument }))
+    return answer.rows
   }
 
   /** Gives that node's row, or none where there is no such living node. */
-  drainNode(nodeId: string): Promise<unknown[]> {
-    const request = ++this.lastRequest
-    return this.answer(
-      request,
-      'drainNode',
-      message => (message as Answer).rows,
-      () => {
-        this.runtime.send(this.runtime.node, { is: 'drainNode', request, nodeId })
-      },
-    )
+  async drainNode(nodeId: string): Promise<unknown[]> {
+    const answer = await this.ask<Answer>('drainNode', request => ({ is: 'drainNode', request, nodeId }))
+    return answer.rows
   }
 
   answered(message: Answered): void {
@@ -207,12 +181,14 @@ export class Requests implements CallPort {
     }
   }
 
-  private answer<T>(request: number, what: string, pick: (message: Answered) => T, ask: () => void): Promise<T> {
+  /** Sends a question to the node, which passes on what is the head's. */
+  private ask<Reply extends Answered>(what: string, question: (request: number) => Control): Promise<Reply> {
+    const request = ++this.lastRequest
     return this.runtime.waiting(
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
           this.pending.delete(request)
-          reject(new GetTimeoutError(unanswered(what), { timeoutMs: REQUEST_MS }))
+          reject(new GetTimeoutError(unanswered(what, this.headAt), { timeoutMs: REQUEST_MS }))
         }, REQUEST_MS)
         const end = () => {
           clearTimeout(timer)
@@ -221,14 +197,14 @@ export class Requests implements CallPort {
         this.pending.set(request, {
           answer: message => {
             end()
-            resolve(pick(message))
+            resolve(message as Reply)
           },
           fail: error => {
             end()
             reject(error)
           },
         })
-        ask()
+        this.runtime.send(this.runtime.node, question(request))
       }),
     )
   }
@@ -248,10 +224,11 @@ function placeOf(workerId: WorkerId | null): { nodeId: NodeId | null; workerId: 
   return { nodeId: workerId === null ? null : nodeOf(workerId), workerId }
 }
 
-function unanswered(what: string): string {
+function unanswered(what: string, headAt: string | null): string {
   if (!OF_HEAD.has(what)) return `the node did not answer ${what} within ${REQUEST_MS} ms`
+  const head = headAt === null ? 'the head of the cluster' : `the head at ${headAt}`
   const now = 'work that runs goes on, and new actors, names and groups wait for it'
-  return `the head of the cluster did not answer ${what} within ${REQUEST_MS} ms; ${now}. If it has ended, eagleray start --head at its address and with its storage goes on from there`
+  return `${head} did not answer ${what} within ${REQUEST_MS} ms; ${now}. If it has ended, \`eagleray start --head\` with the same --port, --host and --storage goes on from there`
 }
 
 /** The refs `.remote()` gives: one, several, or none. */

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -88,14 +89,39 @@ suite('the command line', function () {
     await fails(2, /there are no "things"/, 'list', 'things')
     await fails(2, /list takes/, 'list')
     await fails(2, /--filter must be/, 'list', 'nodes', '--filter', 'x')
+    await fails(2, /--format must be table or json, not xml/, 'status', '--format', 'xml')
   })
 
   test('of what is not running, start, stop and status say so and exit with 1', async () => {
-    await fails(1, /no cluster runs on this machine.*eagleray start --head/, 'status')
+    await fails(1, /^eagleray: no node of a cluster runs on this machine: .*eagleray start --head/, 'status')
+    await fails(1, /^eagleray: no node of a cluster at 127.0.0.1:9 runs on this machine/, 'list', 'nodes', '--address', '127.0.0.1:9')
     await fails(1, /no head and no node runs on this machine/, 'stop')
     await fails(1, /no head runs on this machine/, 'stop', '--head')
     await fails(1, /no token is known for the cluster at 127.0.0.1:9/, 'start', '--address', '127.0.0.1:9')
-    await fails(1, /it cannot listen at 192\.0\.2\.1:\d+: /, 'start', '--head', '--host', '192.0.2.1', '--port', '0')
+    await fails(
+      1,
+      /it cannot listen at 192\.0\.2\.1:\d+: .*--host must be an address of this machine/,
+      'start',
+      '--head',
+      '--host',
+      '192.0.2.1',
+      '--port',
+      '0',
+    )
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as { port: number }
+    await fails(
+      1,
+      new RegExp(`it cannot listen at 127.0.0.1:${port}: .*Another program.*--port`),
+      'start',
+      '--head',
+      '--port',
+      `${port}`,
+      '--storage',
+      'memory',
+    )
+    other.close()
   })
 
   test('a cluster from start to stop', async () => {
@@ -159,7 +185,11 @@ suite('the command line', function () {
     assert.match(await fine('stop', '--head'), /The head at .* has ended/)
     assert.equal(liveHeads(home).length, 0)
     assert.equal(await get(counter.add.remote()), 2)
-    await fails(1, /the head of the cluster did not answer nodes within .*eagleray start --head/, 'status')
+    await fails(
+      1,
+      /the head at 127.0.0.1:\d+ has not answered yet\n.*the head at 127.0.0.1:\d+ did not answer nodes within .*eagleray start --head/,
+      'status',
+    )
     assert.match(await fine('start', '--head', '--port', port, ...SMALL), /runs again .* is here already/)
     const found = await getActor<Counter>('counter')
     assert.equal(await get(found.add.remote()), 3)

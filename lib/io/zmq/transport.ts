@@ -35,6 +35,13 @@ const clock: Clock = {
   },
 }
 
+/** What to do where it cannot listen. */
+const ADVICE: Readonly<Record<string, string>> = {
+  EADDRINUSE: '. Another program listens at that port: name another with --port',
+  EADDRNOTAVAIL: '. --host must be an address of this machine',
+  EACCES: '. Ports below 1024 are for root: name another with --port',
+}
+
 export async function zmqTransport(options: ZmqOptions): Promise<Transport> {
   const { host = '127.0.0.1', port = 0, token } = options
   // ZeroMQ binds to numbers only.
@@ -46,8 +53,9 @@ export async function zmqTransport(options: ZmqOptions): Promise<Transport> {
   } catch (error) {
     router.close()
     shared.close()
-    const why = new Error(`it cannot listen at ${host}:${port}: ${(error as Error).message}`, { cause: error })
-    throw Object.assign(why, { code: (error as NodeJS.ErrnoException).code })
+    const { code, message } = error as NodeJS.ErrnoException
+    const why = new Error(`it cannot listen at ${host}:${port}: ${message}${ADVICE[code ?? ''] ?? ''}`, { cause: error })
+    throw Object.assign(why, { code })
   }
   return new ZmqTransport(options, shared, router)
 }

@@ -23,6 +23,11 @@ void let_go(Held* held) {
 
 void finalize(napi_env, void* held, void*) { let_go(static_cast<Held*>(held)); }
 
+bool set_boolean(napi_env env, napi_value object, const char* name, bool value) {
+  napi_value boolean = nullptr;
+  return napi_get_boolean(env, value, &boolean) == napi_ok && napi_set_named_property(env, object, name, boolean) == napi_ok;
+}
+
 bool set_number(napi_env env, napi_value object, const char* name, uint64_t value) {
   napi_value number = nullptr;
   return napi_create_double(env, static_cast<double>(value), &number) == napi_ok &&
@@ -39,6 +44,7 @@ napi_value make_file_range(napi_env env, const Store& store, const Source& sourc
                     napi_create_string_utf8(env, source.path.data(), source.path.size(), &path) == napi_ok &&
                     napi_set_named_property(env, range, "path", path) == napi_ok &&
                     set_number(env, range, "fileOffset", source.offset) && set_number(env, range, "byteLength", source.view.size) &&
+                    set_boolean(env, range, "onDisk", source.on_disk) &&
                     napi_type_tag_object(env, range, &kRangeTag) == napi_ok &&
                     napi_wrap(env, range, held.get(), finalize, nullptr, nullptr) == napi_ok;
   if (made) {

@@ -29,7 +29,7 @@ napi_value StoreObject::define(napi_env env) {
   const napi_property_descriptor properties[] = {
       getter("path", path),          getter("slot", slot),       getter("workerId", worker_id), getter("starved", starved), getter("viewedBytes", viewed_bytes),
       method("put", put),
-      method("putParts", put_parts), method("create", create),   method("isCold", is_cold), method("fill", fill),         method("seal", seal),          method("abort", abort),
+      method("putParts", put_parts), method("create", create),   method("reserve", reserve),      method("write", write),         method("readBack", read_back), method("seal", seal),          method("abort", abort),
       method("promote", promote),
       method("internSite", intern_site), method("setSite", set_site),
       method("read", read),          method("view", view),       method("restore", restore),    method("readView", read_view), method("part", part),
@@ -70,14 +70,6 @@ void StoreObject::finalize(napi_env env, void* pointer, void*) {
   napi_remove_env_cleanup_hook(env, env_ends, native);
   napi_delete_reference(env, native->self_);
   delete native;
-}
-
-// No script runs any more, so nobody looks at the drafts' buffers; the object itself goes with its finalizer.
-void StoreObject::env_ends(void* native) { static_cast<StoreObject*>(native)->abort_drafts(); }
-
-void StoreObject::abort_drafts() {
-  for (const auto& draft : drafts_) (void)store_->abort(draft.first);
-  drafts_.clear();
 }
 
 StoreObject* StoreObject::open(napi_env env, StoreObject* self) {
@@ -134,136 +126,6 @@ napi_value StoreObject::put_parts(napi_env env, napi_callback_info info) {
     parts[i].length = bytes.length;
   }
   const Status status = self->store_->put_parts(id, size, parts);
-  return status.ok() ? nullptr : throw_status(env, status);
-}
-
-napi_value StoreObject::create(napi_env env, napi_callback_info info) {
-  napi_value argv[3];
-  ObjectId id{};
-  uint64_t size = 0;
-  bool secondary = false;
-  StoreObject* self = open(env, receive<StoreObject>(env, info, argv, 2));
-  if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_size(env, argv[1], "byteLength", &size)) return nullptr;
-  if (!is_undefined(env, argv[2]) && !get_bool(env, argv[2], "secondary", &secondary)) return nullptr;
-  Result<std::byte*> memory = self->store_->create(id, size, secondary);
-  if (!memory.ok()) return throw_status(env, memory.status());
-  bool allowed = true;
-  Draft draft{nullptr, memory.value(), size, false};
-  napi_value buffer = shared_buffer(env, self->store_->client(), memory.value(), size, &allowed);
-  draft.copied = !allowed;
-  if (buffer == nullptr || napi_create_reference(env, buffer, 1, &draft.buffer) != napi_ok) {
-    (void)self->store_->abort(id);
-    return throw_napi(env, "keep the buffer of an object");
-  }
-  uint32_t count = 0;
-  if (self->drafts_.empty()) napi_reference_ref(env, self->self_, &count);
-  self->drafts_.emplace(id, draft);
-  return buffer;
-}
-
-// The range of a draft that the arguments name; null after throwing when there is none.
-StoreObject::Draft* StoreObject::draft_range(napi_env env, const ObjectId& id, uint64_t offset, uint64_t length) {
-  const auto found = drafts_.find(id);
-  if (found == drafts_.end()) {
-    throw_error(env, Code::kObjectNotFound, "this process is creating no object of that id");
-    return nullptr;
-  }
-  if (offset > found->second.size || length > found->second.size - offset) {
-    throw_error(env, Code::kInvalidArgument, "the bytes do not lie within the object");
-    return nullptr;
-  }
-  return &found->second;
-}
-
-bool StoreObject::is_in_heap(const Draft& draft) const {
-  const Segment& segment = store_->client()->segment();
-  return !draft.copied && draft.memory >= segment.heap() && draft.memory < segment.heap() + segment.layout().heap_bytes;
-}
-
-napi_value StoreObject::is_cold(napi_env env, napi_callback_info info) {
-  napi_value argv[3];
-  ObjectId id{};
-  uint64_t offset = 0;
-  uint64_t length = 0;
-  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
-  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
-  if (!get_size(env, argv[1], "offset", &offset) || !get_size(env, argv[2], "length", &length)) return nullptr;
-  const Draft* draft = self->draft_range(env, id, offset, length);
-  if (draft == nullptr) return nullptr;
-  if (!self->is_in_heap(*draft)) return to_js(env, false);
-  Client& client = *self->store_->client();
-  const uint64_t start = static_cast<uint64_t>(draft->memory - client.segment().heap()) + offset;
-  for (uint64_t at = start; at < start + length; at = (at / WarmPages::kStep + 1) * WarmPages::kStep) {
-    if (!client.warm_pages().is_warm(at)) return to_js(env, true);
-  }
-  return to_js(env, false);
-}
-
-napi_value StoreObject::fill(napi_env env, napi_callback_info info) {
-  napi_value argv[4];
-  ObjectId id{};
-  uint64_t offset = 0;
-  ByteSpan bytes{};
-  uint64_t length = 0;
-  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
-  if (self == nullptr || !get_hex(env, argv[0], "id", &id) || !get_size(env, argv[1], "offset", &offset)) return nullptr;
-  if (!get_bytes(env, argv[2], "bytes", &bytes) || !get_size(env, argv[3], "length", &length)) return nullptr;
-  if (length > bytes.length) return throw_error(env, Code::kInvalidArgument, "length is more than there are bytes");
-  Draft* draft = self->draft_range(env, id, offset, length);
-  if (draft == nullptr) return nullptr;
-  const std::byte* source = bytes.data;
-  if (self->is_in_heap(*draft)) {
-    const CopyPart part{draft->memory + offset, source, length};
-    copy_into_heap(*self->store_->client(), {&part, 1});
-    return nullptr;
-  }
-  napi_value buffer = nullptr;
-  void* target = nullptr;
-  size_t size = 0;
-  if (napi_get_reference_value(env, draft->buffer, &buffer) != napi_ok || napi_get_arraybuffer_info(env, buffer, &target, &size) != napi_ok ||
-      size != draft->size) {
-    return throw_error(env, Code::kInvalidArgument, "the buffer of the object is gone");
-  }
-  std::memcpy(static_cast<std::byte*>(target) + offset, source, length);
-  return nullptr;
-}
-
-// Takes the buffer of a draft away from the script.
-void StoreObject::end_draft(napi_env env, const ObjectId& id, bool keep_bytes) {
-  const auto found = drafts_.find(id);
-  if (found == drafts_.end()) return;
-  const Draft draft = found->second;
-  napi_value buffer = nullptr;
-  napi_get_reference_value(env, draft.buffer, &buffer);
-  void* bytes = nullptr;
-  size_t length = 0;
-  if (draft.copied && keep_bytes && napi_get_arraybuffer_info(env, buffer, &bytes, &length) == napi_ok && length == draft.size) {
-    std::memcpy(draft.memory, bytes, length);
-  }
-  napi_detach_arraybuffer(env, buffer);
-  napi_delete_reference(env, draft.buffer);
-  drafts_.erase(found);
-  uint32_t count = 0;
-  if (drafts_.empty()) napi_reference_unref(env, self_, &count);
-}
-
-napi_value StoreObject::seal(napi_env env, napi_callback_info info) {
-  napi_value argv[1];
-  ObjectId id{};
-  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
-  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
-  self->end_draft(env, id, true);
-  const Status status = self->store_->seal(id);
-  return status.ok() ? nullptr : throw_status(env, status);
-}
-
-napi_value StoreObject::abort(napi_env env, napi_callback_info info) {
-  napi_value argv[1];
-  ObjectId id{};
-  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
-  if (self == nullptr || !get_hex(env, argv[0], "id", &id)) return nullptr;
-  self->end_draft(env, id, false);
-  const Status status = self->store_->abort(id);
   return status.ok() ? nullptr : throw_status(env, status);
 }
 
@@ -390,11 +252,7 @@ napi_value StoreObject::expect_all(napi_env env, napi_callback_info info) {
 napi_value StoreObject::close(napi_env env, napi_callback_info info) {
   StoreObject* self = receive<StoreObject>(env, info);
   if (self == nullptr || !self->store_.has_value()) return nullptr;
-  while (!self->drafts_.empty()) {
-    const ObjectId id = self->drafts_.begin()->first;
-    self->end_draft(env, id, false);
-    (void)self->store_->abort(id);
-  }
+  self->close_drafts(env);
   self->spilling_.reset();
   self->store_.reset();
   return nullptr;

@@ -9,6 +9,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "args.h"
 #include "spill_thread.h"
 #include "store.h"
 
@@ -25,12 +26,13 @@ class StoreObject {
   static Store* store_of(napi_env env, napi_value object);
 
  private:
-  // An object between create and seal, with the buffer given for it.
+  // An object between create and seal, with the buffer given for it; or between reserve and seal, with none.
   struct Draft {
-    napi_ref buffer;
-    std::byte* memory;
+    napi_ref buffer;    // null: reserved
+    std::byte* memory;  // of what was created
     uint64_t size;
     bool copied;  // the buffer is no window on `memory`: its bytes go there when sealed
+    Reserved reserved;
   };
   struct IdHash {
     size_t operator()(const ObjectId& id) const { return hash_object_id(id); }
@@ -42,9 +44,11 @@ class StoreObject {
   static void finalize(napi_env env, void* native, void* hint);
   static void env_ends(void* native);
   static StoreObject* open(napi_env env, StoreObject* self);
-  Draft* draft_range(napi_env env, const ObjectId& id, uint64_t offset, uint64_t length);
-  bool is_in_heap(const Draft& draft) const;
+  static bool draft_arguments(napi_env env, napi_value (&argv)[3], ObjectId* id, uint64_t* size, bool* secondary);
+  const Reserved* reserved_range(napi_env env, napi_value (&argv)[4], uint64_t* offset, ByteSpan* bytes);
+  void keep_draft(napi_env env, const ObjectId& id, const Draft& draft);
   void end_draft(napi_env env, const ObjectId& id, bool keep_bytes);
+  void close_drafts(napi_env env);
   void abort_drafts();
 
   static napi_value path(napi_env env, napi_callback_info info);
@@ -55,8 +59,9 @@ class StoreObject {
   static napi_value put(napi_env env, napi_callback_info info);
   static napi_value put_parts(napi_env env, napi_callback_info info);
   static napi_value create(napi_env env, napi_callback_info info);
-  static napi_value is_cold(napi_env env, napi_callback_info info);
-  static napi_value fill(napi_env env, napi_callback_info info);
+  static napi_value reserve(napi_env env, napi_callback_info info);
+  static napi_value write(napi_env env, napi_callback_info info);
+  static napi_value read_back(napi_env env, napi_callback_info info);
   static napi_value seal(napi_env env, napi_callback_info info);
   static napi_value abort(napi_env env, napi_callback_info info);
   static napi_value promote(napi_env env, napi_callback_info info);

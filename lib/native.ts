@@ -69,6 +69,8 @@ export interface NativeFileRange {
   readonly path: string
   readonly fileOffset: number
   readonly byteLength: number
+  /** Reading may take as long as a disk does; else the file is one in memory. */
+  readonly onDisk: boolean
 }
 
 /** What `NativeStore.read` gives for an object that is on disk. */
@@ -102,13 +104,18 @@ export interface NativeStore {
    * never on disk, so ERR_EAGLERAY_OBJECT_STORE_FULL where memory has no room for it. Whoever `expect`s hears of its going.
    */
   create(id: string, byteLength: number, secondary?: boolean): ArrayBuffer
-  /** Whether some of `[offset, + length)` of what `create` gave is memory that this process has not used yet, so that writing to it directly costs a fault a page. */
-  isCold(id: string, offset: number, length: number): boolean
-  /** Copies `bytes[0, length)` to `offset` of what `create` gave; large pieces go through the file where memory is cold, which is then warmed in the background. */
-  fill(id: string, offset: number, bytes: Uint8Array, length: number): void
+  /**
+   * As `create`, of an object that `write` gives its bytes, through the file of the store: for what this process uses once, where the first
+   * touch of a page costs more than the copy.
+   */
+  reserve(id: string, byteLength: number, secondary?: boolean): void
+  /** `bytes[0, length)` becomes what is at `offset` of a reserved object. ERR_EAGLERAY_SYSTEM when a disk fails, on which it may be. */
+  write(id: string, offset: number, bytes: Uint8Array, length: number): void
+  /** Copies what is at `offset` of a reserved object to `target[0, length)`. */
+  readBack(id: string, offset: number, target: Uint8Array, length: number): void
   /** Makes it visible and detaches the buffer `create` gave. Wakes the waiting. */
   seal(id: string): void
-  /** Undoes `create`, and detaches the buffer it gave. */
+  /** Undoes `create` or `reserve`, and detaches the buffer it gave. */
   abort(id: string): void
   /** A secondary copy becomes the primary one, which may go to disk and goes only by `delete`. True too for what is one already; false when there is no object of that id, being made or sealed. */
   promote(id: string): boolean

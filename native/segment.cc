@@ -210,6 +210,18 @@ Status Segment::ensure_heap_backed(uint64_t end) {
   return ensure_prefix_backed(header().heap_backed, layout_.heap, layout_.heap_bytes, end, kHeapStepBytes);
 }
 
+bool Segment::read_heap(uint64_t offset, std::byte* target, uint64_t length) {
+  while (length > 0) {
+    const ssize_t got = pread(file_, target, length, static_cast<off_t>(layout_.heap + offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    offset += static_cast<uint64_t>(got);
+    target += got;
+    length -= static_cast<uint64_t>(got);
+  }
+  return true;
+}
+
 bool Segment::write_heap(uint64_t offset, const std::byte* bytes, uint64_t length) {
   while (length > 0) {
     const ssize_t written = pwrite(file_, bytes, length, static_cast<off_t>(layout_.heap + offset));

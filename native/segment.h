@@ -87,6 +87,8 @@ class Segment {
   // Writes to the heap through the file, which needs no page tables of this process. False when it cannot; then nothing can be said
   // of those bytes. REQUIRES: [offset, offset + length) is reserved.
   bool write_heap(uint64_t offset, const std::byte* bytes, uint64_t length);
+  // Likewise reads. False when it cannot; errno says why.
+  bool read_heap(uint64_t offset, std::byte* target, uint64_t length);
   // The file that this maps, for this process.
   std::string open_path() const { return "/proc/self/fd/" + std::to_string(file_); }
   // A descriptor of the directory of spilled objects, open as long as the segment. kSystem when it is not what it was.

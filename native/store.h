@@ -80,6 +80,14 @@ struct Source {
   View view;
   std::string path;
   uint64_t offset = 0;
+  bool on_disk = false;
+};
+
+// An object that is being made.
+struct Reserved {
+  uint32_t index;
+  std::byte* data;  // null: on disk
+  DiskPlace place;  // then where
 };
 
 struct PutPart {
@@ -103,6 +111,12 @@ class Store {
   // Reserves memory for an object and gives it; its bytes are undefined. 64-byte aligned, page-aligned from kPage on. Errors as put.
   // `secondary`: a copy of what another node has (secondaries.h): kStoreFull where memory has no room for it, for it is never on disk.
   Result<std::byte*> create(const ObjectId& id, uint64_t size, bool secondary = false);
+  // As create, of an object that no mapping of this process shows: write() gives it its bytes, and what was written so far can be read
+  // back. For who uses most memory once, where the first touch of a page costs more than the copy (warm_pages.h).
+  Result<Reserved> reserve(const ObjectId& id, uint64_t size, bool secondary = false);
+  // REQUIRES of both: within the object, which this process is making. kSystem when the file cannot be written or read.
+  Status write(const Reserved& reserved, uint64_t offset, std::span<const std::byte> bytes);
+  Status read_back(const Reserved& reserved, uint64_t offset, std::span<std::byte> target);
   // kObjectNotFound unless this process is creating it.
   Status seal(const ObjectId& id);
   Status abort(const ObjectId& id);
@@ -155,11 +169,6 @@ class Store {
 
  private:
   friend class Spiller;
-  struct Reserved {
-    uint32_t index;
-    std::byte* data;  // null: on disk
-    DiskPlace place;  // then where
-  };
   struct Pin {
     uint32_t index;
     uint64_t word;  // the state it was made in
@@ -168,7 +177,6 @@ class Store {
   Segment& segment() const { return client_->segment(); }
 
   // Making: store_write.cc
-  Result<Reserved> reserve(const ObjectId& id, uint64_t size, bool secondary = false);
   Result<uint64_t> make_room(uint64_t size);
   Result<Reserved> reserve_on_disk(const ObjectId& id, uint64_t size);
   Status drop_on_disk(uint32_t index);

@@ -60,6 +60,7 @@ Result<Source> Store::source(const ObjectId& id) {
   // Wherever the link beside the segment may lead.
   source.path = "/proc/self/fd/" + std::to_string(directory.value()) + "/" + std::to_string(place.value().serial);
   source.offset = place.value().offset;
+  source.on_disk = true;
   return source;
 }
 

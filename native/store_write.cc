@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How objects come to be: put, create, seal, abort.
+#include <errno.h>
 #include <time.h>
 
 #include <algorithm>
@@ -103,7 +104,7 @@ Status Store::place_on_disk(uint32_t index, uint64_t size) {
 }
 
 // In the heap if there is room or room can be made, else on disk where that is allowed.
-Result<Store::Reserved> Store::reserve(const ObjectId& id, uint64_t size, bool secondary) {
+Result<Reserved> Store::reserve(const ObjectId& id, uint64_t size, bool secondary) {
   Segment& segment = this->segment();
   const bool spills = SpillFiles::enabled(segment);
   const bool may_be_on_disk = spills && !secondary;
@@ -160,7 +161,7 @@ void Store::ask_to_collect() {
   rouse_all(*client_);
 }
 
-Result<Store::Reserved> Store::reserve_on_disk(const ObjectId& id, uint64_t size) {
+Result<Reserved> Store::reserve_on_disk(const ObjectId& id, uint64_t size) {
   const Result<int> directory = segment().spill_directory();
   if (!directory.ok()) return directory.status();
   std::lock_guard<std::mutex> turn(client_->disk_drafts().placing());
@@ -303,6 +304,18 @@ Result<std::byte*> Store::create(const ObjectId& id, uint64_t size, bool seconda
   std::byte* const data = mapping.value()->data();
   client_->disk_drafts().keep(reserved.value().index, std::move(mapping.value()));
   return data;
+}
+
+Status Store::write(const Reserved& reserved, uint64_t offset, std::span<const std::byte> bytes) {
+  if (reserved.data == nullptr) return write_spilled(segment(), reserved.place.serial, reserved.place.offset + offset, bytes.data(), bytes.size());
+  const uint64_t at = static_cast<uint64_t>(reserved.data - segment().heap()) + offset;
+  return segment().write_heap(at, bytes.data(), bytes.size()) ? Status() : system_error("write to the store", errno);
+}
+
+Status Store::read_back(const Reserved& reserved, uint64_t offset, std::span<std::byte> target) {
+  if (reserved.data == nullptr) return read_spilled(segment(), reserved.place.serial, reserved.place.offset + offset, target.data(), target.size());
+  const uint64_t at = static_cast<uint64_t>(reserved.data - segment().heap()) + offset;
+  return segment().read_heap(at, target.data(), target.size()) ? Status() : system_error("read from the store", errno);
 }
 
 // REQUIRES: the segment lock is held.

@@ -197,7 +197,7 @@ def cluster(rounds, round_seconds, wanted):
     for name, size in [("1 MB", MB), ("100 MB", 100 * MB), ("1 GB", 1000 * MB)]:
         here = max(small, 1.3 * size)
         count = int(here // size) + 2
-        there = max(small, (count + 0.3) * size)
+        there = max(small, 2 * count * size)
         measure(f"object of {name} from another node", "ms", 1, 1, here, there, lambda: objects(count, size))
     measure(f"broadcast of 100 MB to {BROADCAST_NODES} nodes", "ms", 1, BROADCAST_NODES, 260 * MB, 130 * MB, broadcast)
 

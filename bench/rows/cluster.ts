@@ -57,13 +57,13 @@ const row = (name: string, unit: Unit, multiplier: number, prepare: Row['prepare
 
 const small = { here: 64 * MB, elsewhere: 64 * MB }
 
-/** Of `count` objects elsewhere the store here holds all but two: the next one in turn is one that was evicted. */
+/** Of `count` objects elsewhere the store here holds all but two: the next one in turn is one that was evicted. There they take half of the store, so that none goes to disk. */
 function objectRow(size: keyof typeof SIZES): Row {
   return row(`object of ${size} from another node`, 'ms', 1, () => {
     const bytes = SIZES[size]
     const here = Math.max(24 * MB, 1.3 * bytes)
     const count = Math.floor(here / bytes) + 2
-    return inCluster(1, { here, elsewhere: Math.max(64 * MB, (count + 0.3) * bytes) }, async () => {
+    return inCluster(1, { here, elsewhere: Math.max(64 * MB, 2 * count * bytes) }, async () => {
       const holder = Holder.remote()
       const refs = await get(holder.make.remote(count, bytes))
       let turn = 0

@@ -1,34 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies of objects of other nodes as they are written into this node's store, piece by piece, from several sources at once.
+//
+// They are written and read through the file of the store, by way of small buffers, and not through a mapping: this process uses most
+// of that memory once, and a fault a page costs more than the copy (ADR 9).
 
 import type { PullEvent } from '../core/node/pulls.js'
 import { ObjectStoreFullError } from '../errors.js'
-import type { Failure, Piece, Sink } from '../io/data/channel.js'
+import type { Failure, Lent, Piece, Sink } from '../io/data/channel.js'
 import type { NativeStore } from '../native.js'
+import type { Pins } from './pins.js'
 
-/** Through how large a buffer bytes take a detour, and pieces from which size on do. */
-const DETOUR_BYTES = 512 * 1024
-const DETOUR_BYTES_MIN = 128 * 1024
+interface Draft {
+  sizeBytes: number
+  /** Pieces of it that leave for other nodes now. */
+  leaving: number
+  /** It is an object now, which is kept until none leaves any more. */
+  kept: Lent | null
+  /** It is wanted no more, and goes when none leaves. */
+  aborted: boolean
+}
+
+/** What a socket is read into at once: what is larger falls out of the cache before it is written to the store. */
+const BUFFER_BYTES = 512 * 1024
 
 type Made = Extract<PullEvent, { is: 'made' | 'noRoom' | 'exists' }>
 
 export class Drafts {
-  private readonly drafts = new Map<string, Uint8Array>()
-  /** For pieces that leave, as long as there are drafts. */
-  private copies: Uint8Array[] = []
-  /** Of detours that are over. */
+  private readonly drafts = new Map<string, Draft>()
+  /** Of pieces that are over. */
   private readonly buffers: Uint8Array[] = []
 
   constructor(
     private readonly store: NativeStore,
-    /** Gives up memory that this process only keeps in case. Gives whether there was any. */
-    private readonly letGo: () => boolean,
+    private readonly pins: Pins,
   ) {}
 
   /** Reserves memory for a copy, which is the first thing to go when memory is short; on disk where memory has no room. */
   make(id: string, sizeBytes: number): Made {
     try {
-      this.drafts.set(id, new Uint8Array(this.create(id, sizeBytes)))
+      this.reserve(id, sizeBytes)
+      this.drafts.set(id, { sizeBytes, leaving: 0, kept: null, aborted: false })
       return { is: 'made', id }
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
@@ -39,63 +50,74 @@ export class Drafts {
     }
   }
 
-  /** Makes it an object. False when there is no such draft. */
+  /** Makes it an object. Pieces that are on their way to others go on, from the object. False when there is no such draft. */
   seal(id: string): boolean {
-    if (!this.ended(id)) return false
+    const draft = this.drafts.get(id)
+    if (draft === undefined) return false
+    this.drafts.delete(id)
     this.store.seal(id)
+    if (draft.leaving > 0) draft.kept = this.pins.lend({ id, offset: 0, length: 0 })
     return true
   }
 
+  /** Gives its memory back, as soon as no piece of it is on its way to others. */
   abort(id: string): void {
-    if (this.ended(id)) this.store.abort(id)
-  }
-
-  /**
-   * A copy of some bytes of it that have come, to be sent on; `done` is to be called when they have left. Null when there is no such draft.
-   * A copy, because the draft's memory is taken away when it is sealed, and that must not wait for a peer that reads slowly.
-   */
-  lend({ id, offset, length }: Piece): { bytes: Uint8Array; done: () => void } | null {
     const draft = this.drafts.get(id)
-    if (draft === undefined) return null
-    const pooled = this.copies.pop()
-    const copy = pooled !== undefined && pooled.length >= length ? pooled : new Uint8Array(length)
-    copy.set(draft.subarray(offset, offset + length))
-    const done = (): void => {
-      if (this.drafts.size > 0) this.copies.push(copy)
-    }
-    return { bytes: copy.subarray(0, length), done }
+    if (draft === undefined) return
+    draft.aborted = true
+    if (draft.leaving === 0) this.drop(id)
   }
 
-  private ended(id: string): boolean {
-    const existed = this.drafts.delete(id)
-    if (this.drafts.size === 0) this.copies = []
-    return existed
-  }
-
-  /** Where a piece of it goes. */
-  sink(piece: Piece, done: (failure: Failure | null) => void): Sink {
-    const { id, offset, length } = piece
-    const bytes = this.drafts.get(id)?.subarray(offset, offset + length) ?? new Uint8Array(length)
-    if (length < DETOUR_BYTES_MIN || !this.drafts.has(id) || !this.store.isCold(id, offset, length))
-      return { room: at => bytes.subarray(at), wrote: () => {}, done }
-    return this.detour(piece, done)
-  }
-
-  /** Into memory that this process has not used yet bytes go by way of a buffer and the store's file, which saves a fault a page. */
-  private detour({ id, offset, length }: Piece, done: (failure: Failure | null) => void): Sink {
-    const buffer = this.buffers.pop() ?? new Uint8Array(DETOUR_BYTES)
-    let gathered = 0
+  /** Some bytes of it that have come, to be sent on. Null when there is no such draft. */
+  lend({ id, offset, length }: Piece): Lent | null {
+    const draft = this.drafts.get(id)
+    if (draft === undefined || offset + length > draft.sizeBytes) return null
+    draft.leaving++
+    let sealed: Lent | null = null
     return {
-      room: () => buffer.subarray(gathered),
+      read: (at, target) => {
+        if (this.drafts.get(id) === draft) {
+          this.store.readBack(id, offset + at, target, target.length)
+          return null
+        }
+        sealed ??= this.pins.lend({ id, offset, length })
+        if (sealed === null) throw new Error('the object is gone')
+        return sealed.read(at, target)
+      },
+      done: () => {
+        sealed?.done()
+        if (--draft.leaving > 0) return
+        draft.kept?.done()
+        if (draft.aborted) this.drop(id)
+      },
+    }
+  }
+
+  /** Where a piece of it goes. What the store does not take is told at the end, as a failure to get it. */
+  sink({ id, offset, length }: Piece, done: (failure: Failure | null) => void): Sink {
+    let buffer: Uint8Array | null = null
+    let gathered = 0
+    let failure: Failure | null = null
+    const write = (end: number): void => {
+      try {
+        this.store.write(id, offset + end - gathered, buffer as Uint8Array, gathered)
+      } catch (error) {
+        failure ??= { missing: false, why: `it cannot be written here: ${(error as Error).message}` }
+      }
+      gathered = 0
+    }
+    return {
+      room: () => {
+        buffer ??= this.buffers.pop() ?? new Uint8Array(BUFFER_BYTES)
+        return buffer.subarray(gathered)
+      },
       wrote: (at, count) => {
         gathered += count
-        if (gathered < buffer.length && at + count < length) return
-        this.store.fill(id, offset + at + count - gathered, buffer, gathered)
-        gathered = 0
+        if (gathered === BUFFER_BYTES || at + count === length) write(at + count)
       },
-      done: failure => {
-        this.buffers.push(buffer)
-        done(failure)
+      done: why => {
+        if (buffer !== null) this.buffers.push(buffer)
+        done(why ?? failure)
       },
     }
   }
@@ -105,13 +127,19 @@ export class Drafts {
     this.drafts.clear()
   }
 
-  private create(id: string, sizeBytes: number): ArrayBuffer {
+  private reserve(id: string, sizeBytes: number): void {
     try {
-      return this.store.create(id, sizeBytes, true)
+      this.store.reserve(id, sizeBytes, true)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ERR_EAGLERAY_OBJECT_STORE_FULL') throw error
-      return this.letGo() ? this.create(id, sizeBytes) : this.store.create(id, sizeBytes, false)
+      // Pins that are kept only in case may be what is in the way.
+      if (this.pins.endIdle()) this.reserve(id, sizeBytes)
+      else this.store.reserve(id, sizeBytes, false)
     }
+  }
+
+  private drop(id: string): void {
+    if (this.drafts.delete(id)) this.store.abort(id)
   }
 }
 

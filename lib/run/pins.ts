@@ -3,10 +3,10 @@
 // not read yet. One pin of each, however many need it; it stays a little longer, because pieces of one object leave one after the other.
 //
 // Pieces are read from the file where they lie, the store's own in shared memory or one on disk, and not through a mapping: this process
-// uses most objects once, and a fault a page costs more than the copy. The reading is done by threads, so that a disk holds up nobody.
+// uses most objects once, and a fault a page costs more than the copy. A disk is read by threads, so that it holds up nobody.
 
-import { closeSync, openSync, read } from 'node:fs'
-import type { Piece } from '../io/data/channel.js'
+import { closeSync, openSync, read, readSync } from 'node:fs'
+import type { Lent, Piece } from '../io/data/channel.js'
 import { type NativeFileRange, type NativeStore, ON_DISK } from '../native.js'
 
 /** How long a pin is kept that nobody needs (ms). */
@@ -27,8 +27,6 @@ const nothing = new Uint8Array(0)
 
 export class Pins {
   private readonly pins = new Map<string, Pin>()
-  /** For pieces, as long as anything is pinned. */
-  private buffers: Uint8Array[] = []
 
   constructor(private readonly store: NativeStore) {}
 
@@ -38,33 +36,16 @@ export class Pins {
     return this.acquire(id) !== null
   }
 
-  /**
-   * Some bytes of a sealed object, which stay as they are until `done` is called. Null when there is no such object or it is shorter;
-   * rejects when a disk fails.
-   */
-  async read({ id, offset, length }: Piece): Promise<{ bytes: Uint8Array; done: () => void } | null> {
+  /** Some bytes of a sealed object. Null when there is no such object or it is shorter. */
+  lend({ id, offset, length }: Piece): Lent | null {
     const pin = this.acquire(id)
     if (pin === null) return null
-    const { source } = pin
-    const released = (): void => this.release(id)
-    if (offset + length > source.byteLength) {
-      released()
+    const done = (): void => this.release(id)
+    if (offset + length > pin.source.byteLength) {
+      done()
       return null
     }
-    if (source instanceof ArrayBuffer) return { bytes: new Uint8Array(source, offset, length), done: released }
-    const buffer = this.buffer(length)
-    const done = (): void => {
-      this.buffers.push(buffer)
-      released()
-    }
-    try {
-      pin.file ??= openSync(source.path, 'r')
-      await readWhole(pin.file, buffer, length, source.fileOffset + offset)
-      return { bytes: buffer.subarray(0, length), done }
-    } catch (error) {
-      done()
-      throw error
-    }
+    return { read: (at, target) => readFrom(pin, offset + at, target), done }
   }
 
   /** Ends one `hold`. */
@@ -88,7 +69,7 @@ export class Pins {
     return idle.length > 0
   }
 
-  /** What is being read, by this process or by sockets, is let go afterwards. */
+  /** What is being read is let go afterwards. */
   close(): void {
     this.endIdle()
     for (const pin of this.pins.values()) pin.ending = true
@@ -108,32 +89,48 @@ export class Pins {
     return pin
   }
 
-  private buffer(length: number): Uint8Array {
-    const buffer = this.buffers.pop()
-    return buffer !== undefined && buffer.length >= length ? buffer : new Uint8Array(length)
-  }
-
   private end(id: string): void {
     const pin = this.pins.get(id)
     if (pin === undefined) return
     this.pins.delete(id)
-    if (this.pins.size === 0) this.buffers = []
     if (pin.timer !== null) clearTimeout(pin.timer)
     if (pin.file !== null) closeSync(pin.file)
     this.store.release(pin.source)
   }
 }
 
-function readWhole(file: number, target: Uint8Array, length: number, from: number): Promise<void> {
+function readFrom(pin: Pin, offset: number, target: Uint8Array): Promise<void> | null {
+  const { source } = pin
+  if (source instanceof ArrayBuffer) {
+    target.set(new Uint8Array(source, offset, target.length))
+    return null
+  }
+  pin.file ??= openSync(source.path, 'r')
+  const from = source.fileOffset + offset
+  return source.onDisk ? readDisk(pin.file, from, target) : readMemory(pin.file, from, target)
+}
+
+function readMemory(file: number, from: number, target: Uint8Array): null {
+  for (let have = 0; have < target.length; ) {
+    const count = readSync(file, target, have, target.length - have, from + have)
+    if (count === 0) throw endsEarly(target.length - have)
+    have += count
+  }
+  return null
+}
+
+function readDisk(file: number, from: number, target: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     const next = (have: number): void => {
-      if (have === length) return resolve()
-      read(file, target, have, length - have, from + have, (error, count) => {
+      if (have === target.length) return resolve()
+      read(file, target, have, target.length - have, from + have, (error, count) => {
         if (error !== null) return reject(error)
-        if (count === 0) return reject(new Error(`the file ends ${length - have} bytes early`))
+        if (count === 0) return reject(endsEarly(target.length - have))
         next(have + count)
       })
     }
     next(0)
   })
 }
+
+const endsEarly = (missing: number): Error => new Error(`the file ends ${missing} bytes early`)

@@ -7,7 +7,7 @@ import { type PullEffect, type PullEvent, Pulls } from '../core/node/pulls.js'
 import { type Presence, type ServeEffect, type ServeEvent, Serves, type Wanted } from '../core/node/serves.js'
 import { Strays } from '../core/node/strays.js'
 import { HEAD_ID, nodeOf, objectId, ownerOf } from '../ids.js'
-import type { DataChannel, DataListener, Question } from '../io/data/channel.js'
+import type { DataChannel, DataListener, Lent, Question } from '../io/data/channel.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
 import type { Control, Located, NodeId, PullWhy, View, WorkerId } from '../wire/messages.js'
@@ -57,7 +57,7 @@ export class Transfer implements DataListener {
     this.#nodeId = nodeOf(store.workerId)
     this.#pulls = new Pulls(this.#nodeId, Math.floor(store.stats().capacityBytes * limits.pullShare))
     this.#pins = new Pins(store)
-    this.#drafts = new Drafts(store, () => this.#pins.endIdle())
+    this.#drafts = new Drafts(store, this.#pins)
   }
 
   /** This node is one of several. */
@@ -250,37 +250,52 @@ export class Transfer implements DataListener {
     const out: ServeEffect[] = []
     this.#serves.handle(event, 0, out)
     for (const effect of out) {
-      if (effect.is === 'serve') void this.#send(effect.wanted)
+      if (effect.is === 'serve') this.#send(effect.wanted)
       else this.#take(effect.key)?.refuse(effect.why)
     }
   }
 
   /** Sends a piece; of an object on its way here, or of a whole one, in memory or on disk. */
-  async #send(wanted: Wanted): Promise<void> {
-    const { key, id } = wanted
+  #send(wanted: Wanted): void {
+    const { key } = wanted
     const question = this.#take(key)
     const served = (): void => this.#serve({ is: 'served', key })
     if (question === undefined) return served()
-    const lent = this.#drafts.lend(wanted)
-    if (lent !== null) {
-      return question.send(lent.bytes, () => {
+    const lent = this.#lend(wanted)
+    if (lent === null) {
+      question.refuse('missing')
+      return served()
+    }
+    const unreadable = (error: Error): never => {
+      this.#warn(wanted, error)
+      throw error
+    }
+    question.send({
+      read(at, target) {
+        try {
+          return lent.read(at, target)?.catch(unreadable) ?? null
+        } catch (error) {
+          return unreadable(error as Error)
+        }
+      },
+      done() {
         lent.done()
         served()
-      })
-    }
+      },
+    })
+  }
+
+  #lend(wanted: Wanted): Lent | null {
     try {
-      const piece = await this.#pins.read(wanted)
-      if (piece !== null) {
-        return question.send(piece.bytes, () => {
-          piece.done()
-          served()
-        })
-      }
+      return this.#drafts.lend(wanted) ?? this.#pins.lend(wanted)
     } catch (error) {
-      process.emitWarning(`eagleray: the object ${id} could not be read for node ${wanted.peer}: ${(error as Error).message}`)
+      this.#warn(wanted, error as Error)
+      return null
     }
-    question.refuse('missing')
-    served()
+  }
+
+  #warn({ id, peer }: Wanted, { message }: Error): void {
+    process.emitWarning(`eagleray: the object ${id} could not be read for node ${peer}: ${message}`)
   }
 
   #take(key: number): Question | undefined {

@@ -2,7 +2,8 @@
 // Objects on their way to and from other nodes: read where they lie, written piece by piece.
 
 import assert from 'node:assert/strict'
-import { closeSync, openSync, readSync, rmSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readSync, rmSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
 import { type NativeFileRange, type NativeStore, ON_DISK } from '#lib/native.js'
 import { collectUntil, idOf, Scene } from './support.js'
 
@@ -45,6 +46,7 @@ suite('objects that are sent on', () => {
     store.put(id(1), filled(7), 3 * MIB)
     const range = store.readView(id(1)) as NativeFileRange
     assert.deepEqual(bytesOf(range), filled(7))
+    assert.equal(range.onDisk, false)
     assert.equal(pins(), 1)
     store.delete(id(1))
     store.put(id(2), filled(8), 3 * MIB)
@@ -67,6 +69,7 @@ suite('objects that are sent on', () => {
 
   test('on disk it is a range of a file, and stays there', () => {
     const range = spill(1)
+    assert.equal(range.onDisk, true)
     const { restoredObjects, usedBytes } = store.stats()
     assert.deepEqual(bytesOf(range), filled(2))
     assert.equal(store.stats().restoredObjects, restoredObjects)
@@ -134,5 +137,28 @@ suite('objects that are sent on', () => {
     store.seal(id(1))
     const bytes = bytesOf(store.readView(id(1)) as NativeFileRange)
     for (let at = 0; at < 3; at++) assert.deepEqual(bytes.slice(at * MIB, (at + 1) * MIB), filled(at + 1, MIB))
+  })
+
+  test('what memory has no room for is reserved on disk, and written there', () => {
+    const length = 20 * MIB
+    store.reserve(id(1), length)
+    for (let at = 0; at < length; at += MIB) store.write(id(1), at, filled(at / MIB, MIB), MIB)
+    const back = new Uint8Array(MIB)
+    store.readBack(id(1), 5 * MIB, back, MIB)
+    assert.deepEqual(back, filled(5, MIB))
+    store.seal(id(1))
+    assert.equal(isOnDisk(1), true)
+    const bytes = bytesOf(store.readView(id(1)) as NativeFileRange)
+    for (let at = 0; at < length; at += MIB) assert.equal(Buffer.compare(bytes.subarray(at, at + MIB), filled(at / MIB, MIB)), 0)
+  })
+
+  test('a disk that fails is an error of whoever writes there, or reads back', () => {
+    store.reserve(id(1), 20 * MIB)
+    const disk = `${store.path}-disk`
+    for (const file of readdirSync(disk)) truncateSync(join(disk, file))
+    assert.throws(() => store.write(id(1), 19 * MIB, filled(1, MIB), MIB), { code: 'ERR_EAGLERAY_SYSTEM' })
+    assert.throws(() => store.readBack(id(1), 0, filled(1, MIB), MIB), { code: 'ERR_EAGLERAY_SYSTEM' })
+    store.abort(id(1))
+    assert.equal(store.check(), null)
   })
 })

@@ -68,24 +68,44 @@ suite('native store', () => {
     assert.deepEqual(new Uint8Array(store.view(id(1)) as ArrayBuffer), new Uint8Array(100_000).fill(5))
   })
 
-  test('what is being created can be filled piece by piece, and is cold until it has been used', () => {
-    const draft = new Uint8Array(store.create(id(1), 300_000))
-    assert.equal(store.isCold(id(1), 0, 300_000), true)
+  test('what is reserved is written piece by piece, and read back before it is sealed', () => {
+    store.reserve(id(1), 300_000)
     const bytes = new Uint8Array(200_000).map((_, i) => i)
-    store.fill(id(1), 100_000, bytes, 200_000)
-    store.fill(id(1), 10, bytes, 3)
-    assert.deepEqual([...draft.subarray(8, 14)], [0, 0, 0, 1, 2, 0])
-    assert.equal(Buffer.compare(draft.subarray(100_000), bytes), 0)
-    for (const [offset, length] of [
-      [200_000, 200_000],
-      [300_001, 0],
-    ] as const)
-      assert.throws(() => store.fill(id(1), offset, bytes, length), { code: 'ERR_EAGLERAY_INVALID_ARGUMENT' })
-    assert.throws(() => store.fill(id(1), 0, bytes, 200_001), { code: 'ERR_EAGLERAY_INVALID_ARGUMENT' })
-    assert.throws(() => store.fill(id(2), 0, bytes, 1), { code: 'ERR_EAGLERAY_OBJECT_NOT_FOUND' })
-    assert.throws(() => store.isCold(id(2), 0, 1), { code: 'ERR_EAGLERAY_OBJECT_NOT_FOUND' })
+    store.write(id(1), 100_000, bytes, 200_000)
+    store.write(id(1), 0, bytes, 100_000)
+    const back = new Uint8Array(200_000)
+    store.readBack(id(1), 100_000, back, 200_000)
+    assert.equal(Buffer.compare(back, bytes), 0)
+    for (const move of [store.write, store.readBack].map(each => each.bind(store))) {
+      for (const [offset, length] of [
+        [200_000, 200_000],
+        [300_001, 0],
+      ] as const)
+        assert.throws(() => move(id(1), offset, bytes, length), coded('ERR_EAGLERAY_INVALID_ARGUMENT'))
+      assert.throws(() => move(id(1), 0, bytes, 200_001), coded('ERR_EAGLERAY_INVALID_ARGUMENT'))
+      assert.throws(() => move(id(2), 0, bytes, 1), coded('ERR_EAGLERAY_OBJECT_NOT_FOUND'))
+    }
+    assert.equal(store.contains(id(1)), false)
     store.seal(id(1))
-    assert.throws(() => store.fill(id(1), 0, bytes, 1), { code: 'ERR_EAGLERAY_OBJECT_NOT_FOUND' })
+    const view = new Uint8Array(store.view(id(1)) as ArrayBuffer)
+    assert.equal(Buffer.compare(view.subarray(100_000), bytes), 0)
+    assert.equal(Buffer.compare(view.subarray(0, 100_000), bytes.subarray(0, 100_000)), 0)
+    assert.throws(() => store.write(id(1), 0, bytes, 1), coded('ERR_EAGLERAY_OBJECT_NOT_FOUND'))
+  })
+
+  test('what is created is written through its buffer alone', () => {
+    store.create(id(1), 10)
+    assert.throws(() => store.write(id(1), 0, new Uint8Array(1), 1), coded('ERR_EAGLERAY_OBJECT_NOT_FOUND'))
+    store.seal(id(1))
+  })
+
+  test('what is reserved and given up, or left when the store is closed, leaves nothing', () => {
+    const used = store.stats().usedBytes
+    store.reserve(id(1), 100_000)
+    assert.throws(() => store.reserve(id(1), 1), coded('ERR_EAGLERAY_OBJECT_EXISTS'))
+    store.abort(id(1))
+    assert.equal(store.stats().usedBytes, used)
+    assert.throws(() => store.readBack(id(1), 0, new Uint8Array(1), 1), coded('ERR_EAGLERAY_OBJECT_NOT_FOUND'))
   })
 
   test('abort detaches the buffer and gives the memory back', () => {

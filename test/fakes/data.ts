@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A data channel with no network: nodes know each other by address in one map, and bytes are copied in a later turn.
 
-import type { DataChannel, DataListener, DataPeer, Piece, Sink } from '#lib/io/data/channel.js'
+import type { DataChannel, DataListener, DataPeer, Lent, Piece, Sink } from '#lib/io/data/channel.js'
 import type { NodeId } from '#lib/wire/messages.js'
 
 interface Asked {
@@ -46,7 +46,7 @@ export class FakeChannel implements DataChannel {
       source.listener.onQuestion({
         ...piece,
         peer: this.nodeId,
-        send: (bytes, sent) => setImmediate(() => this.#arrive(asked, bytes, sent)),
+        send: lent => setImmediate(() => void this.#arrive(asked, piece.length, lent)),
         refuse: why => setImmediate(() => this.#end(asked, { missing: why === 'missing', why })),
       })
     })
@@ -65,17 +65,22 @@ export class FakeChannel implements DataChannel {
     }
   }
 
-  #arrive(asked: Asked, bytes: Uint8Array, sent: () => void): void {
-    if (this.#asked.has(asked)) {
-      for (let at = 0; at < bytes.length; ) {
-        const room = asked.sink.room(at)
-        const count = Math.min(room.length, bytes.length - at)
-        room.set(bytes.subarray(at, at + count))
-        asked.sink.wrote(at, count)
-        at += count
-      }
+  async #arrive(asked: Asked, length: number, lent: Lent): Promise<void> {
+    const bytes = new Uint8Array(length)
+    try {
+      await lent.read(0, bytes)
+    } catch {
+      return this.#end(asked, { missing: true, why: 'missing' })
+    } finally {
+      lent.done()
     }
-    sent()
+    for (let at = 0; at < length && this.#asked.has(asked); ) {
+      const room = asked.sink.room(at)
+      const count = Math.min(room.length, length - at)
+      room.set(bytes.subarray(at, at + count))
+      asked.sink.wrote(at, count)
+      at += count
+    }
     this.#end(asked, null)
   }
 

@@ -88,6 +88,35 @@ TEST_F(SpillTest, LargerThanTheStore) {
   expect_nothing(store);
 }
 
+TEST_F(SpillTest, WhatIsReservedIsWrittenByPiecesWhereverItLies) {
+  Store store = make_spilling();
+  const uint64_t sizes[] = {0, 1, 5000, 1 << 20, kHeap + (1 << 20) + 7};  // the last one on disk
+  for (uint64_t n = 0; n < std::size(sizes); n++) {
+    const Result<Reserved> reserved = store.reserve(id_of(n, 1), sizes[n], false);
+    ASSERT_TRUE(reserved.ok()) << reserved.status().describe();
+    EXPECT_EQ(reserved.value().data == nullptr, sizes[n] > kHeap);
+    const auto bytes = pattern(sizes[n], n + 1);
+    const auto* const first = reinterpret_cast<const std::byte*>(bytes.data());
+    std::vector<std::byte> back(sizes[n]);
+    constexpr uint64_t kPiece = 300'001;
+    // From the end to the start: pieces come in any order.
+    for (uint64_t piece = sizes[n] / kPiece + 1; piece-- > 0;) {
+      const uint64_t at = piece * kPiece, length = std::min(kPiece, sizes[n] - at);
+      ASSERT_TRUE(store.write(reserved.value(), at, {first + at, length}).ok());
+      ASSERT_TRUE(store.read_back(reserved.value(), at, {back.data() + at, length}).ok());
+    }
+    EXPECT_TRUE(std::equal(back.begin(), back.end(), first));
+    EXPECT_FALSE(store.contains(id_of(n, 1)));
+    ASSERT_TRUE(store.seal(id_of(n, 1)).ok());
+    expect_content(store, n, sizes[n]);
+  }
+  const Result<Reserved> given_up = store.reserve(id_of(9, 1), 2 * kHeap);
+  ASSERT_TRUE(given_up.ok());
+  EXPECT_TRUE(store.abort(id_of(9, 1)).ok());
+  for (uint64_t n = 0; n < std::size(sizes); n++) EXPECT_TRUE(store.remove(id_of(n, 1)).value());
+  expect_nothing(store);
+}
+
 TEST_F(SpillTest, ReadTellsThatItIsOnDisk) {
   Store store = make_spilling();
   for (uint64_t n = 0; n < 40; n++) ASSERT_TRUE(put(store, n, 200 << 10).ok());

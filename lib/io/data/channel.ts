@@ -35,11 +35,19 @@ export interface Sink {
   done(failure: Failure | null): void
 }
 
+/** The bytes of one piece, which stay as they are until `done`. */
+export interface Lent {
+  /** Copies what is at `at` of the piece into all of `target`: at once, null, or later where a disk is read. Throws, or rejects, when it cannot. */
+  read(at: number, target: Uint8Array): Promise<void> | null
+  /** Called once: nothing more is read. */
+  done(): void
+}
+
 /** A piece that a peer asks for: to be answered once. */
 export interface Question extends Piece {
   peer: NodeId
-  /** `sent` is called when the bytes have left, or never will; until then they stay as they are. */
-  send(bytes: Uint8Array, sent: () => void): void
+  /** Read as the connection takes it. What cannot be read from the start is as if it were refused as missing. */
+  send(lent: Lent): void
   refuse(why: 'missing' | 'busy'): void
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The asking end of a data connection. The socket reads straight into the memory a sink names, which is shared memory: the
-// kernel's copy out of the connection is the only one.
+// The asking end of a data connection. The socket reads straight into the memory a sink names.
 
 import { timingSafeEqual } from 'node:crypto'
 import { connect, type Socket } from 'node:net'

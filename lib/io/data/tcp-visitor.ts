@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The answering end of a data connection: who connected, what it asks for, and bytes on their way to it, straight from where
-// the object lies.
+// The answering end of a data connection: who connected, and what it asks for.
 
 import type { Socket } from 'node:net'
 import { limits } from '../../options.js'
 import type { NodeId } from '../../wire/messages.js'
 import type { Question, Timing } from './channel.js'
 import { ANSWER_BYTES, type DataKey, Greeter } from './handshake.js'
-import { ANSWER, QUESTION_BYTES, readQuestion, writeAnswerHead } from './tcp-frames.js'
+import { TcpAnswers } from './tcp-answers.js'
+import { ANSWER, QUESTION_BYTES, readQuestion } from './tcp-frames.js'
 
 export interface Host {
   asked(question: Question): void
@@ -22,8 +22,9 @@ export class TcpVisitor {
   private readonly greeter: Greeter
   private rest: Buffer = Buffer.alloc(0)
   private ended = false
-  /** Questions that are not answered, or whose answer has not left. */
+  /** Questions that are not answered. */
   private open = 0
+  private readonly answers: TcpAnswers
 
   constructor(
     private readonly socket: Socket,
@@ -33,6 +34,11 @@ export class TcpVisitor {
   ) {
     this.address = `${socket.remoteAddress}:${socket.remotePort}`
     this.greeter = new Greeter(key, timing.nodeId)
+    this.answers = new TcpAnswers(
+      socket,
+      () => this.open--,
+      why => this.end(why),
+    )
     socket.setTimeout(timing.handshakeMs, () => this.quiet())
     socket.on('error', () => this.end(null))
     socket.on('close', () => this.end(null))
@@ -45,13 +51,14 @@ export class TcpVisitor {
     if (this.ended) return
     this.ended = true
     this.socket.destroy()
+    this.answers.end()
     this.host.left(this, why)
   }
 
   private quiet(): void {
     if (this.peer === null) return this.end('it did not say who it is in time')
     // Idle connections are the business of who opened them; one that does not take what it asked for is ended.
-    if (this.open > 0 && this.socket.writableLength > 0) this.end(`it took nothing for ${this.timing.stallMs} ms`)
+    if (this.socket.writableLength > 0) this.end(`it took nothing for ${this.timing.stallMs} ms`)
   }
 
   private heard(bytes: Buffer): void {
@@ -82,22 +89,8 @@ export class TcpVisitor {
     this.host.asked({
       ...piece,
       peer: this.peer as NodeId,
-      send: (bytes, sent) => this.answer(request, ANSWER.bytes, bytes, sent),
-      refuse: why => this.answer(request, ANSWER[why], null, () => {}),
+      send: lent => this.answers.send(request, piece.length, lent),
+      refuse: why => this.answers.refuse(request, ANSWER[why]),
     })
-  }
-
-  private answer(request: number, status: number, bytes: Uint8Array | null, sent: () => void): void {
-    if (this.ended) return sent()
-    const left = (): void => {
-      this.open--
-      sent()
-    }
-    const head = writeAnswerHead(request, status, bytes?.length ?? 0)
-    if (bytes === null || bytes.length === 0) return void this.socket.write(head, left)
-    this.socket.cork()
-    this.socket.write(head)
-    this.socket.write(bytes, left)
-    this.socket.uncork()
   }
 }

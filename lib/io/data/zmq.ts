@@ -11,7 +11,7 @@ import { limits } from '../../options.js'
 import type { NodeId } from '../../wire/messages.js'
 import { advertisedEndpoint, endpoint } from '../endpoint.js'
 import { type Zmq, type ZmqContext, zmqContext } from '../zmq/context.js'
-import type { DataChannel, DataOptions, DataPeer, Failure, Piece, Sink } from './channel.js'
+import type { DataChannel, DataOptions, DataPeer, Failure, Lent, Piece, Sink } from './channel.js'
 import { ANSWER, ANSWER_HEAD_BYTES, QUESTION_BYTES, readAnswerHead, readQuestion, writeAnswerHead, writeQuestion } from './tcp-frames.js'
 
 const NAMES_BYTES = 10
@@ -49,8 +49,11 @@ interface Asked {
 interface Answer {
   /** Whose it is, if it is known; not sent once that has left: a socket may wait for ever to send to who is just leaving. */
   visitor: string | null
-  parts: (Buffer | Uint8Array)[]
-  sent: () => void
+  routingId: Buffer
+  request: number
+  length: number
+  /** What it answers with; else why not. */
+  lent: Lent | number
 }
 
 class ZmqDataChannel implements DataChannel {
@@ -95,7 +98,7 @@ class ZmqDataChannel implements DataChannel {
     this.#closed = true
     for (const source of [...this.#sources.values()]) source.end('this node ends')
     this.router.close()
-    for (const { sent } of this.#answers.splice(0)) sent()
+    for (const answer of this.#answers.splice(0)) giveBack(answer)
     this.shared.close()
   }
 
@@ -122,17 +125,14 @@ class ZmqDataChannel implements DataChannel {
     const isFair =
       meant === this.options.nodeId && piece.length <= limits.pieceBytes && Number.isSafeInteger(piece.offset) && piece.offset >= 0
     const visitor = isFair ? routingId.toString('latin1') : null
-    const answer = (status: number, bytes: Uint8Array | null, sent: () => void): void => {
-      const head = writeAnswerHead(request, status, bytes?.length ?? 0)
-      this.#answer({ visitor, parts: bytes === null ? [routingId, head] : [routingId, head, bytes], sent })
-    }
-    if (visitor === null) return answer(ANSWER.busy, null, () => {})
+    const answer = (lent: Lent | number): void => this.#answer({ visitor, routingId, request, length: piece.length, lent })
+    if (visitor === null) return answer(ANSWER.busy)
     this.#visitors.set(visitor, peer)
     this.options.listener.onQuestion({
       ...piece,
       peer,
-      send: (bytes, sent) => answer(ANSWER.bytes, bytes, sent),
-      refuse: why => answer(ANSWER[why], null, () => {}),
+      send: answer,
+      refuse: why => answer(ANSWER[why]),
     })
   }
 
@@ -143,7 +143,7 @@ class ZmqDataChannel implements DataChannel {
   }
 
   #answer(answer: Answer): void {
-    if (this.#closed) return answer.sent()
+    if (this.#closed) return giveBack(answer)
     this.#answers.push(answer)
     if (!this.#sending) void this.#send()
   }
@@ -151,21 +151,17 @@ class ZmqDataChannel implements DataChannel {
   async #send(): Promise<void> {
     this.#sending = true
     for (let answer = this.#answers.shift(); answer !== undefined; answer = this.#answers.shift()) {
-      const { visitor, parts, sent } = answer
+      const { visitor, routingId } = answer
       if (visitor !== null && !this.#visitors.has(visitor)) {
-        sent()
+        giveBack(answer)
         continue
       }
-      // ZeroMQ holds on to the memory of what it was given until it is on the wire, and does not say when: what leaves is a copy.
-      const [routingId, head, bytes] = parts
+      const parts = await partsOf(answer)
       try {
-        await this.router.send(
-          bytes === undefined ? [routingId as Buffer, head as Buffer] : [routingId as Buffer, head as Buffer, Buffer.from(bytes)],
-        )
+        await this.router.send([routingId, ...parts])
       } catch {
         // Who asked is gone, or this channel.
       }
-      sent()
     }
     this.#sending = false
   }
@@ -285,4 +281,22 @@ class Source {
     this.timer = setTimeout(() => this.end(`the peer sent nothing for ${stallMs} ms`), stallMs)
     this.timer.unref()
   }
+}
+
+/** The bytes are read into memory of their own: ZeroMQ holds on to what it was given until it is on the wire, and does not say when. */
+async function partsOf({ request, length, lent }: Answer): Promise<Buffer[]> {
+  if (typeof lent === 'number') return [writeAnswerHead(request, lent, 0)]
+  const bytes = Buffer.allocUnsafe(length)
+  try {
+    await lent.read(0, bytes)
+    return [writeAnswerHead(request, ANSWER.bytes, length), bytes]
+  } catch {
+    return [writeAnswerHead(request, ANSWER.missing, 0)]
+  } finally {
+    lent.done()
+  }
+}
+
+function giveBack({ lent }: Answer): void {
+  if (typeof lent !== 'number') lent.done()
 }

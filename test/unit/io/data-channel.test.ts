@@ -4,8 +4,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import type { DataChannel, DataListener, DataPeer, Failure, Piece, Question, Sink } from '#lib/io/data/channel.js'
+import type { DataChannel, DataListener, DataPeer, Failure, Lent, Piece, Question, Sink } from '#lib/io/data/channel.js'
+import { answerTo, dataKey, GREETING_BYTES } from '#lib/io/data/handshake.js'
 import { tcpChannel } from '#lib/io/data/tcp.js'
+import { writeQuestion } from '#lib/io/data/tcp-frames.js'
 import { zmqDataChannel } from '#lib/io/data/zmq.js'
 import { limits } from '#lib/options.js'
 import { FakeDataNetwork } from '../../fakes/data.js'
@@ -80,6 +82,14 @@ const piece = (offset: number, length: number): Piece => ({ id: ID, offset, leng
 const peer = (nodeId: string, channel: DataChannel): DataPeer => ({ nodeId, address: channel.address })
 const pattern = (length: number, seed: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + seed) & 255)
 
+const lend = (bytes: Uint8Array, done = () => {}): Lent => ({
+  read(at, target) {
+    target.set(bytes.subarray(at, at + target.length))
+    return null
+  },
+  done,
+})
+
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise(resolve => setImmediate(resolve))
 }
@@ -112,7 +122,7 @@ for (const [name, make] of kinds) {
       let left = 0
       ears.answer = question => {
         assert.deepEqual([question.peer, question.id, question.offset, question.length], [B, ID, 7, bytes.length])
-        question.send(bytes, () => left++)
+        question.send(lend(bytes, () => left++))
       }
       for (const roomMax of [Number.POSITIVE_INFINITY, 1000]) {
         const bucket = new Bucket(bytes.length, roomMax)
@@ -131,7 +141,7 @@ for (const [name, make] of kinds) {
       const buckets = Array.from({ length: 50 }, (_, i) => new Bucket(1000 + i))
       for (const [i, bucket] of buckets.entries()) asker.fetch(peer(A, source), piece(i, 1000 + i), bucket)
       await ears.until(() => ears.questions.length === buckets.length)
-      for (const question of ears.questions.reverse()) question.send(pattern(question.length, question.offset), () => {})
+      for (const question of ears.questions.reverse()) question.send(lend(pattern(question.length, question.offset)))
       for (const [i, bucket] of buckets.entries()) {
         assert.equal(await bucket.ended, null)
         assert.deepEqual(bucket.bytes, pattern(1000 + i, i))
@@ -147,7 +157,7 @@ for (const [name, make] of kinds) {
           ? question.refuse('missing')
           : question.offset === 1
             ? question.refuse('busy')
-            : question.send(pattern(10, 0), () => {})
+            : question.send(lend(pattern(10, 0)))
       const buckets = [0, 1, 2].map(offset => {
         const bucket = new Bucket(10)
         asker.fetch(peer(A, source), piece(offset, 10), bucket)
@@ -165,18 +175,66 @@ for (const [name, make] of kinds) {
       const source = await started(A, ears)
       const asker = await started(B)
       const bytes = new Uint8Array(limits.pieceBytes).fill(7)
-      ears.answer = question => question.send(bytes, () => {})
+      ears.answer = question => question.send(lend(bytes))
       const bucket = new Bucket(bytes.length)
       asker.fetch(peer(A, source), piece(0, bytes.length), bucket)
       assert.equal(await bucket.ended, null)
       assert.equal(Buffer.compare(bucket.bytes, bytes), 0)
     })
 
+    test('bytes that a disk gives later', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B)
+      const bytes = pattern(2 * MB + 1, 3)
+      ears.answer = question => {
+        const lent = lend(bytes)
+        question.send({
+          ...lent,
+          read: (at, target) => new Promise(resolve => setImmediate(() => resolve(lent.read(at, target) ?? undefined))),
+        })
+      }
+      const bucket = new Bucket(bytes.length)
+      asker.fetch(peer(A, source), piece(0, bytes.length), bucket)
+      assert.equal(await bucket.ended, null)
+      assert.equal(Buffer.compare(bucket.bytes, bytes), 0)
+    })
+
+    test('bytes that cannot be read are missing, are given back, and other pieces go on', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B)
+      const failure = new Error('the disk failed')
+      const reads = [
+        () => {
+          throw failure
+        },
+        () => Promise.reject(failure),
+      ]
+      let given = 0
+      ears.answer = question => {
+        const read = reads[question.offset]
+        const lent = lend(pattern(10, 0), () => given++)
+        question.send(read === undefined ? lent : { ...lent, read })
+      }
+      const buckets = [0, 1, 2].map(offset => {
+        const bucket = new Bucket(10)
+        asker.fetch(peer(A, source), piece(offset, 10), bucket)
+        return bucket
+      })
+      const ends = await Promise.all(buckets.map(each => each.ended))
+      assert.deepEqual(
+        ends.map(each => each?.missing),
+        [true, true, undefined],
+      )
+      await until(() => given === 3)
+    })
+
     test('an empty piece', async () => {
       const ears = new Ears()
       const source = await started(A, ears)
       const asker = await started(B)
-      ears.answer = question => question.send(new Uint8Array(0), () => {})
+      ears.answer = question => question.send(lend(new Uint8Array(0)))
       const bucket = new Bucket(0)
       asker.fetch(peer(A, source), piece(0, 0), bucket)
       assert.equal(await bucket.ended, null)
@@ -185,8 +243,8 @@ for (const [name, make] of kinds) {
     test('both ways between one pair, and from several at once', async () => {
       const [earsA, earsB] = [new Ears(), new Ears()]
       const [a, b, c] = [await started(A, earsA), await started(B, earsB), await started(C)]
-      earsA.answer = question => question.send(pattern(question.length, 1), () => {})
-      earsB.answer = question => question.send(pattern(question.length, 2), () => {})
+      earsA.answer = question => question.send(lend(pattern(question.length, 1)))
+      earsB.answer = question => question.send(lend(pattern(question.length, 2)))
       const fetch = (from: DataChannel, to: DataPeer): Bucket => {
         const bucket = new Bucket(MB)
         from.fetch(to, piece(0, MB), bucket)
@@ -216,7 +274,7 @@ for (const [name, make] of kinds) {
       asker.close()
       await ears.until(() => ears.gone.includes(B))
       // An answer to nobody does no harm, and is said to have left.
-      await new Promise<void>(resolve => ears.questions[1]?.send(new Uint8Array(10), resolve))
+      await new Promise<void>(resolve => ears.questions[1]?.send(lend(new Uint8Array(10), resolve)))
     })
 
     test('a peer that is dead fails at once', async () => {
@@ -321,6 +379,55 @@ suite('data channel: TCP against those who do not keep to it', () => {
       assert.equal((await bucket.ended)?.missing, false)
       server?.close()
     }
+  })
+
+  test('a source that cannot read on in the middle ends the connection, and all is given back', async () => {
+    const asked = new Ears()
+    const source = await tcpChannel({ nodeId: B, token: 'secret', listener: asked })
+    const length = 2 * MB
+    let given = 0
+    asked.answer = question => {
+      const lent = lend(new Uint8Array(length), () => given++)
+      const read = (at: number, target: Uint8Array) => (at === 0 ? lent.read(at, target) : Promise.reject(new Error('the disk failed')))
+      question.send({ ...lent, read })
+    }
+    const buckets = [new Bucket(length), new Bucket(length)]
+    for (const bucket of buckets) channel.fetch(peer(B, source), piece(0, length), bucket)
+    for (const { ended } of buckets) assert.equal((await ended)?.missing, false)
+    await until(() => given === asked.questions.length)
+    assert.match(asked.refused[0] ?? '', /the disk failed/)
+    source.close()
+  })
+
+  test('who takes nothing of what it asked for is disconnected, and little is read for it meanwhile', async () => {
+    let reads = 0
+    let given = 0
+    ears.answer = question => {
+      const lent = lend(new Uint8Array(limits.pieceBytes), () => given++)
+      question.send({
+        ...lent,
+        read(at, target) {
+          reads++
+          return lent.read(at, target)
+        },
+      })
+    }
+    const socket = await visit()
+    const greeting = Buffer.alloc(GREETING_BYTES)
+    for (let have = 0; have < GREETING_BYTES; ) {
+      const [bytes] = (await once(socket, 'data')) as [Buffer]
+      have += bytes.copy(greeting, have)
+    }
+    socket.pause()
+    const handshake = answerTo(greeting, dataKey('secret'), B, A) as { answer: Buffer }
+    socket.write(handshake.answer)
+    const pieces = 32
+    for (let i = 0; i < pieces; i++) socket.write(writeQuestion(i + 1, piece(i, limits.pieceBytes)))
+    await ears.until(() => ears.refused.length > 0)
+    assert.match(ears.refused[0] ?? '', /it took nothing for 50 ms/)
+    await until(() => given === ears.questions.length)
+    assert.ok(ears.questions.length === pieces && reads > 0 && reads < 100, `${ears.questions.length} questions, ${reads} reads`)
+    socket.destroy()
   })
 
   test('a source that stops in the middle is given up', async () => {

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { STATE } from '#lib/core/owner/entry.js'
 import { HEAD_ID, objectId } from '#lib/ids.js'
+import type { Lent } from '#lib/io/data/channel.js'
 import { limits } from '#lib/options.js'
 import { FakeStores, OWNER, type StoresOptions } from '../../fakes/stores.js'
 
@@ -99,9 +100,9 @@ suite('transfer of objects', () => {
     const bytes = pattern(5 * limits.pieceBytes, 7)
     const entry = cluster.put(a, bytes)
     cluster.want(b, entry)
-    const [sent, slow] = await new Promise<[Uint8Array, () => void]>(resolve => {
+    const slow = await new Promise<Lent>(resolve => {
       const piece = { id: cluster.id(entry), offset: 0, length: limits.pieceBytes }
-      b.transfer.onQuestion({ ...piece, peer: 'ffffffffff', send: (...of) => resolve(of), refuse: why => assert.fail(why) })
+      b.transfer.onQuestion({ ...piece, peer: 'ffffffffff', send: resolve, refuse: why => assert.fail(why) })
     })
     assert.equal(b.store.contains(cluster.id(entry)), false, 'a part of it was sent before all of it was there')
     assert.equal(await cluster.answer(b, entry), null)
@@ -109,8 +110,10 @@ suite('transfer of objects', () => {
     cluster.unwant(b, entry)
     cluster.drop(entry)
     while (b.store.contains(cluster.id(entry))) await new Promise(resolve => setImmediate(resolve))
+    const sent = new Uint8Array(limits.pieceBytes)
+    assert.equal(slow.read(0, sent), null)
     assert.ok(isSame(sent, bytes.subarray(0, limits.pieceBytes)))
-    slow()
+    slow.done()
   })
 
   test('several copies are read at once; a source that dies in the middle is replaced', async () => {

@@ -82,6 +82,11 @@ export class ClassQueue {
     return tasks
   }
 
+  /** Nothing of the class is queued, leased or asked for. */
+  get isIdle(): boolean {
+    return this.length + this.lanes.length + this.wants.total === 0
+  }
+
   /** Workers it could use beyond those it has: one for each task that runs behind another or has no lane. */
   get want(): number {
     let want = this.length

@@ -204,7 +204,9 @@ export class Leases {
   }
 
   flush(out: Effect[]): void {
-    for (const queue of this.classes.values()) {
+    for (const [key, queue] of this.classes) {
+      // A program may have as many classes as it makes placement groups.
+      if (queue.isIdle) this.classes.delete(key)
       const want = Math.min(limits.wantMax, queue.want)
       const wanted = queue.wants.total
       if (want === wanted || (want !== 0 && want < 2 * wanted)) continue

@@ -76,10 +76,15 @@ export class References {
     if (entry !== undefined) return entry
     entry = new Entry(owner, seq, isActor)
     table.set(seq, entry)
-    if (isActor && this.isDead(owner)) {
+    const isDead = this.isDead(owner)
+    if (isActor && isDead) {
       entry.state = STATE.failed
       entry.error = this.deathOf(owner)
-    } else if (!this.toUnborrow.get(owner)?.delete(seq)) push(this.toBorrow, owner, seq)
+      return entry
+    }
+    const isBorrowed = this.toUnborrow.get(owner)?.delete(seq) ?? false
+    // What a dead owner had is asked for again: the daemon was never asked for what was here already, and tells each entry only once.
+    if (!isBorrowed || isDead) push(this.toBorrow, owner, seq)
     return entry
   }
 
@@ -188,6 +193,8 @@ export class References {
 
   /** A peer borrows objects of ours. Gives those that are gone. */
   lend(to: WorkerId, seqs: number[]): number[] {
+    // Of one whose end was told, such as a driver that has said that its job is over, nothing will say so when it holds them no more.
+    if (this.isDead(to)) return seqs
     const missing: number[] = []
     let set = this.lentTo.get(to)
     if (set === undefined) this.lentTo.set(to, (set = new Set()))

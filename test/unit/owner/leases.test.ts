@@ -217,6 +217,23 @@ suite('leases', () => {
     assert.equal(fake.owner.deadline(), null)
   })
 
+  test('of a class that nothing is wanted of any more nothing is kept, and a late grant of it goes back', () => {
+    const fake = new FakeOwner()
+    const tasks = Array.from({ length: 50 }, (_, i) => fake.submit({ class: classOf(`group ${i}`) }))
+    fake.flush()
+    assert.equal(fake.owner.leases.classes.size, 50)
+    for (const task of tasks) fake.act({ is: 'cancel', entry: task.entries[0]!, force: false, recursive: false })
+    fake.flush()
+    assert.equal(fake.owner.leases.classes.size, 50, 'nodes are still to hear of it')
+    fake.flush()
+    assert.equal(fake.owner.leases.classes.size, 0)
+    const lease = fake.grant(A, 'group 7')
+    assert.deepEqual(
+      fake.sent('leaseReturn').map(each => each.leaseId),
+      [lease],
+    )
+  })
+
   test('a lane that lost its last task to another starts its idle time then', () => {
     const fake = new FakeOwner()
     const [task] = many(fake, 1)

@@ -57,6 +57,16 @@ suite('references', () => {
     }
   })
 
+  test('a process whose end was told borrows nothing any more', () => {
+    const fake = new FakeOwner()
+    const entry = fake.put()
+    fake.die(A)
+    fake.from(A, { is: 'borrow', ack: 7, seqs: [entry.seq] })
+    assert.deepEqual(fake.sent('borrowed', A), [{ is: 'borrowed', ack: 7, missing: [entry.seq] }])
+    fake.unref(entry)
+    assert.ok(fake.owner.atRest)
+  })
+
   test('the refs inside a value live as long as it does', () => {
     const fake = new FakeOwner()
     const inner = fake.put()
@@ -223,6 +233,21 @@ suite('references', () => {
     fake.die(A)
     assert.equal(entry.plain, 3)
     assert.equal(entry.error, null)
+  })
+
+  test('a ref that is met again just after the last was dropped hears what has become of an object of the dead', () => {
+    const fake = new FakeOwner()
+    const [inline, stored] = [fake.meet(A, 1), fake.meet(A, 2)]
+    fake.act({ is: 'value', from: A, seq: 1, outcome: { form: 'plain', value: 3 } })
+    fake.act({ is: 'value', from: A, seq: 2, outcome: { form: 'stored', sizeBytes: 9 } })
+    fake.die(A)
+    fake.adopted([stored])
+    fake.unref(inline, stored)
+    const [lost, kept] = [fake.meet(A, 1), fake.meet(A, 2)]
+    fake.adopted([kept])
+    assert.ok(lost.error instanceof OwnerDiedError)
+    assert.equal(kept.state, STATE.stored)
+    assert.deepEqual(fake.sent('disown'), [])
   })
 
   test('the death of an owner ends the wait for its answers', () => {

@@ -95,8 +95,12 @@ export class ActorTable {
   }
 
   dropAlias(actor: Actor, actorId: string): void {
+    const creator = actor.aliases.get(actorId) as WorkerId
     actor.aliases.delete(actorId)
     this.#aliases.delete(actorId)
+    if (hasPart(actor, creator)) return
+    const all = this.#byCreator.get(creator)
+    if (all?.delete(actor) && all.size === 0) this.#byCreator.delete(creator)
   }
 
   seat(actor: Actor, workerId: WorkerId): void {
@@ -163,6 +167,8 @@ export class ActorTable {
     assert(bytes === this.#argumentBytes, 'the bytes of arguments are miscounted')
     assert(classes.size === this.#functions.size, 'code is kept that no living actor has, or lost that one has')
     for (const actor of this.#byName.values()) assert(actor.phase !== 'dead', 'a dead actor holds a name')
+    for (const [creator, actors] of this.#byCreator)
+      for (const actor of actors) assert(hasPart(actor, creator), 'an actor is kept for a process that has no handle of its own making')
     for (const actor of this.#aliases.values()) assert(this.#byId.get(actor.spec.actorId) === actor, 'an alias of a forgotten actor')
   }
 
@@ -183,6 +189,11 @@ export class ActorTable {
     this.#byId.delete(actorId)
     out.push({ is: 'persist', table: 'actors', key: actorId, row: null })
   }
+}
+
+/** It created it, or meant it when it would have created one. */
+function hasPart({ creator, aliases }: Actor, process: WorkerId): boolean {
+  return creator === process || [...aliases.values()].includes(process)
 }
 
 function nameKey(namespace: string, name: string): string {

@@ -85,6 +85,8 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
   #lookedAt: Millis = 0
   /** Something may have changed since the last beat. */
   #isDirty = false
+  /** It was drained, and has said so. */
+  #isDrained = false
 
   constructor(membership: Membership) {
     this.#membership = membership
@@ -163,7 +165,9 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
         return this.#nodeDied(message, out)
       case 'fenced':
         this.#state = 'fenced'
-        out.push({ is: 'fenced', why: message.why })
+        // A head that was killed let it go, and could not say so any more.
+        if (this.#isDrained) out.push({ is: 'headToNode', event: { is: 'leave' } })
+        else out.push({ is: 'fenced', why: message.why })
     }
   }
 
@@ -206,6 +210,7 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
   }
 
   #toHead(event: NodeToHead, out: HeadLinkEffect[]): void {
+    if (event.is === 'drained') this.#isDrained = true
     if (event.is === 'placed') this.#known.add(event.workerId)
     if (event.is === 'processDied') {
       this.#outbox.processGone(event.workerId)

@@ -225,7 +225,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
   }
 
   #hello(from: WorkerId, hello: Hello, now: Millis, out: NodeEffect[]): void {
-    const wrong = refusal(hello, this.#options.token)
+    const wrong = refusal(hello, this.#options.token, this.#residents.isLeaving)
     if (wrong !== null) return void out.push({ is: 'send', to: from, message: { is: 'refused', ...wrong } })
     if (hello.kind === 'driver') {
       this.#drivers.arrived(from, hello.job as JobSpec)

@@ -12,12 +12,14 @@ export function guestMaySay(from: WorkerId, is: Control['is']): boolean {
   return GUEST_MESSAGES.has(is) || (DAEMON_MESSAGES.has(is) && slotOf(from) === 0)
 }
 
-/** Why that process may not belong to the node; null when it may. */
-export function refusal(hello: Hello, token: string): { message: string; code: string } | null {
+/** Why that process may not belong to the node; null when it may. `isLeaving`: the node is drained and about to end. */
+export function refusal(hello: Hello, token: string, isLeaving: boolean): { message: string; code: string } | null {
   if (hello.token !== token) return { message: 'the token is not that of this session', code: 'ERR_EAGLERAY_AUTHENTICATION' }
   const code = 'ERR_EAGLERAY_CLUSTER_CONNECTION'
   if (hello.protocol === PROTOCOL_VERSION) {
-    return hello.kind === 'driver' && hello.job === null ? { message: 'a driver that says nothing of its job', code } : null
+    if (hello.kind !== 'driver') return null
+    if (isLeaving) return { message: 'this node was drained and leaves its cluster: attach through another node', code }
+    return hello.job === null ? { message: 'a driver that says nothing of its job', code } : null
   }
   const message = `this process speaks protocol ${hello.protocol}, the node speaks ${PROTOCOL_VERSION}: use one version of eagleray`
   return { message, code }

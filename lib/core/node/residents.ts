@@ -59,6 +59,11 @@ export class Residents {
     for (const { actor } of [...this.#requests.all()]) if (actor !== null) this.#giveBack(actor, out)
   }
 
+  /** It has said that it is empty: nobody may come any more. */
+  get isLeaving(): boolean {
+    return this.#toldEmpty
+  }
+
   /** Once, when it drains and is empty. `drivers`: those attached here. */
   tellEmpty(drivers: number, out: NodeEffect[]): void {
     if (!this.#isDraining || this.#toldEmpty || drivers > 0) return

@@ -250,6 +250,25 @@ suite('nodes of a cluster', () => {
     assert.equal(rows(world, a, driver, 'nodes').find(row => row.nodeId === B)?.deathCause, 'it was drained')
   })
 
+  test('a node that has said that it is empty takes no driver any more, and leaves also where the head could not say so', () => {
+    const { world, a, b, driver } = two()
+    a.from(driver, { is: 'drainNode', request: 7, nodeId: B })
+    world.settle()
+    assert.equal(b.ended, 'it was drained')
+    const late = b.driver(9)
+    assert.match(b.last('refused', late)?.message ?? '', /this node was drained and leaves its cluster/)
+    const c = world.add('cccccccccc')
+    world.pass(1_000)
+    a.from(driver, { is: 'drainNode', request: 8, nodeId: c.nodeId })
+    for (let steps = 0; rows(world, a, driver, 'nodes').find(row => row.nodeId === c.nodeId)?.alive !== false; steps++)
+      assert.ok(steps < 100)
+    c.ended = null
+    world.killHead()
+    world.startHead()
+    world.pass(1_000)
+    assert.deepEqual([c.ended, c.fenced], ['it was drained', null])
+  })
+
   test('an actor asked about before it is created: its creator’s node says whether it still may be', () => {
     const { world, a, b, driver } = two()
     const other = b.driver()

@@ -2,17 +2,24 @@
 // An actor in a simulated process, as lib/run/actor-host.ts has it: one call at a time in the order of arrival, each
 // answered once every borrow with others than its caller is known.
 
+import type { Outcome } from '#lib/core/owner/outcome.js'
+import type { TaskReply } from '#lib/core/owner/tasks.js'
+import { ObjectStoreFullError } from '#lib/errors.js'
+import { objectId } from '#lib/ids.js'
 import { NO_CLAIM } from '#lib/wire/frames.js'
 import type { ActorStart, WorkerId } from '#lib/wire/messages.js'
 import { CallOrder } from './checkers/calls.js'
 import { encodeError, Thrown } from './errors.js'
-import type { CallFrame } from './frames.js'
-import type { SimProcess } from './process.js'
-import { answerOf } from './program.js'
+import type { CallFrame, Encoded } from './frames.js'
+import { sizeOf } from './object-store.js'
+import type { Ref, SimProcess } from './process.js'
+import { answerOf, type Value } from './program.js'
+import { whenRoom } from './room.js'
 
 export class SimActor {
   readonly queue: { from: WorkerId; frame: CallFrame }[] = []
   stopping = false
+  readonly actorId: string
   /** Ends its process when it has run its next call, before it answers. */
   doom: (() => void) | null = null
   #n = 0
@@ -26,6 +33,7 @@ export class SimActor {
     start: ActorStart,
   ) {
     const { spec, incarnation } = start
+    this.actorId = spec.actorId
     this.#forgets = spec.maxRestarts !== 0
     process.world.actorStarts(process.id, start)
     process.control(process.world.node, { is: 'actorStarted', actorId: spec.actorId, incarnation, error: null })
@@ -46,7 +54,7 @@ export class SimActor {
   step(): void {
     const { process } = this
     const { from, frame } = this.queue.shift() as { from: WorkerId; frame: CallFrame }
-    const problem = this.#order.problem(from, frame.task)
+    const problem = frame.isRemade ? null : this.#order.problem(from, frame.task)
     if (problem !== null) process.world.faulty(problem)
     process.world.callRuns(from, frame)
     if (this.doom !== null) return this.doom()
@@ -55,19 +63,41 @@ export class SimActor {
     if (!this.#forgets) this.#n = n
     this.#answering = true
     process.whenBorrowsAreKnown(from, () => {
-      this.#answering = false
-      const reply = { is: 'reply', from: process.id, claim: NO_CLAIM, task: frame.task, retry: false } as const
-      if (throws) {
-        const error = encodeError(new Thrown('thrown by the call'))
-        process.send(from, { ...reply, status: 'error', results: [{ form: 'failed', error }], contained: null })
-      } else {
-        const entries = value.refs.map(ref => ref.entry)
-        if (entries.length > 0) process.owner.references.holdForCaller(from, frame.task, entries)
-        const encoded = process.encode({ n, refs: value.refs })
-        const contained = encoded.refs.length > 0 ? [encoded.refs] : null
-        process.send(from, { ...reply, status: 'ok', results: [{ form: 'plain', value: encoded }], contained })
-      }
-      process.discardAll()
+      if (throws) this.#failed(from, frame, new Thrown('thrown by the call'))
+      else this.#answered(from, frame, { n, refs: value.refs })
     })
+  }
+
+  #answered(from: WorkerId, frame: CallFrame, value: Value<Ref>): void {
+    const { process } = this
+    const { world } = process
+    if (!world.actorsStore || !world.chance(0.4)) return this.#ok(from, frame, value, encoded => ({ form: 'plain', value: encoded }))
+    const id = objectId(from, frame.task)
+    whenRoom(process, hasRoom => {
+      if (!hasRoom) return this.#failed(from, frame, new ObjectStoreFullError('there was no room for the result of a call'))
+      this.#ok(from, frame, value, encoded => {
+        world.store.put(id, encoded)
+        return { form: 'stored', sizeBytes: sizeOf(id) }
+      })
+    })
+  }
+
+  #ok(from: WorkerId, frame: CallFrame, value: Value<Ref>, outcomeOf: (encoded: Encoded) => Outcome): void {
+    const { process } = this
+    const entries = value.refs.map(ref => ref.entry)
+    if (entries.length > 0) process.owner.references.holdForCaller(from, frame.task, entries)
+    const encoded = process.encode(value)
+    this.#reply(from, frame, 'ok', outcomeOf(encoded), encoded.refs.length > 0 ? [encoded.refs] : null)
+  }
+
+  #failed(from: WorkerId, frame: CallFrame, error: Error): void {
+    this.#reply(from, frame, 'error', { form: 'failed', error: encodeError(error) }, null)
+  }
+
+  #reply(from: WorkerId, { task }: CallFrame, status: 'ok' | 'error', result: Outcome, contained: TaskReply['contained']): void {
+    const { process } = this
+    this.#answering = false
+    process.send(from, { is: 'reply', from: process.id, claim: NO_CLAIM, task, retry: false, status, results: [result], contained })
+    process.discardAll()
   }
 }

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { runCourse } from './cluster/course.js'
-import { keptSeeds } from './seeds/kept.js'
+import { keptSeeds, MUCH_VANISHES, NODES_DIE } from './seeds/kept.js'
 
 const { SIM_SEED, SIM_NODES, SIM_SET = '{}' } = process.env
 const FROM = Number(process.env.SIM_FROM ?? 1)
@@ -31,7 +31,7 @@ suite('a simulated cluster', function () {
     return
   }
 
-  for (const [seed, what] of keptSeeds) test(`seed ${seed}, which failed once: ${what}`, () => void run(seed))
+  for (const [seed, what, settings] of keptSeeds) test(`seed ${seed}, which failed once: ${what}`, () => void run(seed, settings ?? more))
 
   test('a seed is one course of events', () => {
     const seeds = Array.from({ length: 10 }, (_, i) => FROM + i)
@@ -48,13 +48,10 @@ suite('a simulated cluster', function () {
     console.log(`      ${steps} steps`)
   })
 
-  const loads: [string, Parameters<typeof runCourse>[1]][] = [
-    [
-      'where much vanishes',
-      { losses: 30, lost: 'made', nodes: 3, cpus: 1, depth: 4, cancels: false, workerKills: 0, nodeKills: 0, headKills: 0 },
-    ],
-    ['where nodes die', { nodes: 4, depth: 4, nodeKills: 2 }],
-  ]
+  const loads = [
+    ['where much vanishes', MUCH_VANISHES],
+    ['where nodes die', NODES_DIE],
+  ] as const
   for (const [what, settings] of loads)
     test(`${SEEDS / 4} seeds from ${FROM}, ${what}`, () => {
       for (let seed = FROM; seed < FROM + SEEDS / 4; seed++) run(seed, { ...settings, ...more })

@@ -32,7 +32,7 @@ export class SimDriver {
   }
 
   *#main(seed: number, depth: number): Steps {
-    return yield* this.#tree(this.process.submit({ seed, depth, args: [] }))
+    return yield* this.#tree(this.process.submit({ seed, depth, retries: -1, args: [] }))
   }
 
   *#tree(ref: Ref): Steps {

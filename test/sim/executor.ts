@@ -13,6 +13,7 @@ import { CLAIM, type Encoded, type TaskFrame } from './frames.js'
 import { sizeOf } from './object-store.js'
 import type { Ref, SimProcess } from './process.js'
 import { type Body, body, type Value } from './program.js'
+import { whenRoom } from './room.js'
 
 interface Running {
   from: WorkerId
@@ -126,7 +127,7 @@ export class SimExecutor {
     const { from, frame } = running
     const args = loaded.map(each => process.decode(each))
     const steps = body<Ref>(process, frame.seed, frame.depth, args)
-    process.world.begins(objectId(from, frame.task), process.id, frame.group)
+    process.world.begins(from, frame, process.id)
     running.steps = steps
     this.advance(() => steps.next())
   }
@@ -185,21 +186,15 @@ export class SimExecutor {
       this.#reply(from, frame, 'cancelled', [], [])
       return this.#ended()
     }
-    if (process.world.chance(0.4)) this.#store(running, value, process.world.now + limits.roomWaitMs)
-    else this.#ok(running, value, encoded => ({ form: 'plain', value: encoded }))
-  }
-
-  /** Tries until there is room, or the time is over. */
-  #store(running: Running, value: Value<Ref>, until: number): void {
-    const { world, id: self } = this.process
-    if (!world.store.isFull) {
-      const id = objectId(running.from, running.frame.task)
+    if (!process.world.chance(0.4)) return this.#ok(running, value, encoded => ({ form: 'plain', value: encoded }))
+    const id = objectId(from, frame.task)
+    whenRoom(process, hasRoom => {
+      if (!hasRoom) return this.#failed(running, new ObjectStoreFullError('there was no room for a result'))
       this.#ok(running, value, encoded => {
-        world.store.put(id, encoded)
+        process.world.store.put(id, encoded)
         return { form: 'stored', sizeBytes: sizeOf(id) }
       })
-    } else if (world.now < until) world.later(self, limits.roomRetryMs, () => this.#store(running, value, until))
-    else this.#failed(running, new ObjectStoreFullError('there was no room for a result'))
+    })
   }
 
   #ok({ from, frame }: Running, value: Value<Ref>, outcomeOf: (encoded: Encoded) => Outcome): void {

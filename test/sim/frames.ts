@@ -5,6 +5,7 @@ import type { ContainedRef, Outcome } from '#lib/core/owner/outcome.js'
 import type { TaskReply } from '#lib/core/owner/tasks.js'
 import type { ActorStart, Control, WorkerId } from '#lib/wire/messages.js'
 import type { ObjectStore } from './object-store.js'
+import type { SimProcess } from './process.js'
 
 export interface Encoded {
   n: number
@@ -27,6 +28,8 @@ export interface TaskFrame {
   task: number
   seed: number
   depth: number
+  /** How often it may be run again; -1: without limit. */
+  retries: number
   args: SentArgument[]
   group: InGroup | null
 }
@@ -36,6 +39,8 @@ export interface CallFrame {
   task: number
   /** How often it may be made again; -1: without limit. */
   retries: number
+  /** What it made was lost: it may come after later ones. */
+  isRemade: boolean
   value: Encoded
 }
 
@@ -69,16 +74,22 @@ export interface Surroundings {
   readonly makesActors: boolean
   /** Whether some of them start again when their process ends. */
   readonly restarts: boolean
+  /** Whether some tasks may be run again only so often. */
+  readonly retries: boolean
+  /** Whether some answers of actors go to the store. */
+  readonly actorsStore: boolean
+  /** Its job is over, and it will hear of that. */
+  isEnding(process: SimProcess): boolean
   /** That must not have happened. */
   faulty(what: string): void
   /** A task of that id was cancelled before it began: its body may never run. */
   neverRuns(task: string): void
-  /** The body of that task begins in that process. */
-  begins(task: string, process: WorkerId, group: InGroup | null): void
+  /** The body of that task of `caller` begins in that process. */
+  begins(caller: WorkerId, frame: TaskFrame, process: WorkerId): void
   /** An object of that id was put: no task makes it. */
   isPut(id: string): void
-  /** Somebody sees that failure. */
-  failed(text: string): void
+  /** That process sees that failure. */
+  failed(text: string, process: SimProcess): void
   /** An actor starts in that process. */
   actorStarts(process: WorkerId, start: ActorStart): void
   /** It runs that call. */

@@ -22,7 +22,11 @@ export class ObjectStore {
   /** Memory and disk are full of what is none of the cluster's. */
   isFull = false
 
-  constructor(private readonly capacity: number = Number.POSITIVE_INFINITY) {}
+  constructor(
+    private readonly capacity: number = Number.POSITIVE_INFINITY,
+    /** Nothing is left here of that object. */
+    private readonly dropped: (id: string) => void = () => {},
+  ) {}
 
   has(id: string): boolean {
     return this.#objects.has(id)
@@ -53,6 +57,7 @@ export class ObjectStore {
     if (stored === undefined) return
     this.#objects.delete(id)
     if (!stored.onDisk) this.#inMemory--
+    this.dropped(id)
   }
 
   /** It goes only by `delete` from now on. */
@@ -74,6 +79,7 @@ export class ObjectStore {
     if (!this.#drafts.delete(id)) return
     this.#inMemory--
     if (encoded !== null) this.put(id, encoded, true)
+    else this.dropped(id)
   }
 
   pin(id: string): void {

@@ -13,14 +13,14 @@ import { ObjectStoreFullError } from '#lib/errors.js'
 import { nodeOf, objectId } from '#lib/ids.js'
 import { NO_CLAIM } from '#lib/wire/frames.js'
 import type {
-  Amounts,
+  ActorSpec,
   Control,
-  GroupStrategy,
   JobSpec,
   NodeDied,
   NodeId,
   PullWhy,
   SchedulingClass,
+  Where,
   WorkerDied,
   WorkerId,
 } from '#lib/wire/messages.js'
@@ -31,7 +31,7 @@ import { impatience } from './checkers/patience.js'
 import { decodeError, encodeError, textOf } from './errors.js'
 import { SimExecutor } from './executor.js'
 import { SimFetches } from './fetches.js'
-import { CLAIM, type Encoded, type Frame, type InGroup, type SentArgument, type Surroundings } from './frames.js'
+import { CLAIM, type Encoded, type Frame, type InGroup, type SentArgument, type Surroundings, type TaskFrame } from './frames.js'
 import { sizeOf } from './object-store.js'
 import type { ActorKind, Child, Context, Value } from './program.js'
 
@@ -40,6 +40,10 @@ export class Ref {
   constructor(readonly entry: Entry) {
     entry.local++
   }
+}
+
+interface SimKind extends ActorKind {
+  mayEnd: boolean
 }
 
 export class SimProcess implements Context<Ref> {
@@ -61,7 +65,7 @@ export class SimProcess implements Context<Ref> {
   #acting = false
   readonly #settled = new Map<Entry, (() => void)[]>()
   /** By handle. */
-  readonly #kinds = new WeakMap<Entry, ActorKind>()
+  readonly #kinds = new WeakMap<Entry, SimKind>()
   #acked: (() => void)[] = []
 
   constructor(
@@ -88,7 +92,7 @@ export class SimProcess implements Context<Ref> {
     return this.#ref(entry)
   }
 
-  submit({ seed, depth, args }: Child<Ref>, group: InGroup | null = null): Ref {
+  submit({ seed, depth, retries, args }: Child<Ref>, group: InGroup | null = null): Ref {
     const held: Entry[] = []
     const pieces: Argument[] = args.map(each => {
       if ('ref' in each) {
@@ -100,7 +104,7 @@ export class SimProcess implements Context<Ref> {
       return new TextEncoder().encode(JSON.stringify(this.encode(each.value)))
     })
     for (const entry of held) entry.holds++
-    const code = { hash: JSON.stringify({ seed, depth }), bytes: new Uint8Array(0), name: 'f' }
+    const code = { hash: JSON.stringify({ seed, depth, retries }), bytes: new Uint8Array(0), name: 'f' }
     const task = new Task(
       this.owner.nextSeq(1),
       'f',
@@ -109,7 +113,7 @@ export class SimProcess implements Context<Ref> {
       pieces,
       args.length,
       1,
-      -1,
+      retries,
       false,
       held,
       this.executor.running,
@@ -144,36 +148,20 @@ export class SimProcess implements Context<Ref> {
     return this.world.restarts
   }
 
-  create({ maxRestarts, maxTaskRetries }: ActorKind, named: { name?: string; getIfExists?: boolean; detached?: boolean } = {}): Ref {
+  get retries(): boolean {
+    return this.world.retries
+  }
+
+  create({ maxRestarts, maxTaskRetries }: ActorKind, more: Partial<ActorSpec> = {}): Ref {
     const actorId = objectId(this.id, this.owner.nextSeq(1))
     const actor = this.owner.actor(actorId, true, 'A', true)
     actor.watched = true
-    this.#kinds.set(actor.entry as Entry, { maxRestarts, maxTaskRetries })
-    const spec = actorSpec(actorId, { job: this.job as JobSpec, maxRestarts, maxTaskRetries, ...named })
+    // One in a group ends with it, whatever its calls may.
+    this.#kinds.set(actor.entry as Entry, { maxRestarts, maxTaskRetries, mayEnd: more.where !== undefined })
+    const spec = actorSpec(actorId, { job: this.job as JobSpec, maxRestarts, maxTaskRetries, ...more })
     this.control(this.world.node, { is: 'actorCreate', spec })
     this.control(this.world.node, { is: 'actorWatch', actorId })
     return this.#ref(actor.entry as Entry)
-  }
-
-  /** Makes an actor of that name, or means the one that has it, calls it a few times and waits for nothing. */
-  christen(name: string, getIfExists: boolean): void {
-    const handle = this.create({ maxRestarts: 0, maxTaskRetries: 0 }, { name, getIfExists })
-    for (let i = 1; i <= 3; i++) this.drop(this.call(handle, { n: i, refs: [] }))
-    this.drop(handle)
-    this.dirty = true
-  }
-
-  /** A placement group of this process. */
-  gather(strategy: GroupStrategy, bundles: Amounts[]): string {
-    const groupId = objectId(this.id, this.owner.nextSeq(1))
-    const { jobId, namespace } = this.job as JobSpec
-    const spec = { groupId, name: null, namespace, strategy, bundles, detached: false, jobId }
-    this.control(this.world.node, { is: 'groupCreate', spec })
-    return groupId
-  }
-
-  ungather(groupId: string): void {
-    this.control(this.world.node, { is: 'groupRemove', groupId })
   }
 
   call(handle: Ref, value: Value<Ref>): Ref {
@@ -181,19 +169,20 @@ export class SimProcess implements Context<Ref> {
     const held = [...value.refs.map(ref => ref.entry), handle.entry]
     for (const entry of held) entry.holds++
     const args = new TextEncoder().encode(JSON.stringify(this.encode(value)))
-    const { maxRestarts, maxTaskRetries: retries } = this.#kinds.get(handle.entry) as ActorKind
+    const { maxRestarts, maxTaskRetries: retries, mayEnd } = this.#kinds.get(handle.entry) as SimKind
     // The number of a method says how often its calls may be made again.
     const call = new ActorCall(this.owner.nextSeq(1), actor, 'A.f', retries, args, 1, 1, retries, held, this.executor.running)
     this.owner.handle({ is: 'call', call, pendingMax: -1 }, this.world.now, this.#out)
     const ref = this.#ref(call.entries[0] as Entry)
-    if (maxRestarts + retries === -2) this.#mustAnswer(ref.entry)
+    if (maxRestarts + retries === -2 && !mayEnd) this.#mustAnswer(ref.entry)
     this.#carryOut()
     return ref
   }
 
   #mustAnswer(entry: Entry): void {
     this.#whenSettled(entry, () => {
-      const wrong = entry.state === STATE.failed ? impatience(`call ${entry.seq} of ${this.id}`, errorOf(entry).message) : null
+      const failed = entry.state === STATE.failed && !this.world.isEnding(this)
+      const wrong = failed ? impatience(`call ${entry.seq} of ${this.id}`, errorOf(entry).message) : null
       if (wrong !== null) this.world.faulty(wrong)
     })
   }
@@ -247,7 +236,7 @@ export class SimProcess implements Context<Ref> {
   }
 
   #seen(error: Error): Error {
-    this.world.failed(textOf(error))
+    this.world.failed(textOf(error), this)
     return error
   }
 
@@ -319,8 +308,11 @@ export class SimProcess implements Context<Ref> {
       this.#workFor(frame.message.spec.job)
       // A head that was restarted says so again.
       this.actor ??= new SimActor(this, frame.message)
-    } else if (frame.message.is === 'actorStop') (this.actor as SimActor).stopping = true
-    else if (frame.message.is === 'retire') this.executor.retiring = true
+    } else if (frame.message.is === 'actorStop') {
+      // That it is one, a head that was restarted may not have said.
+      if (this.actor === null) this.executor.retiring = true
+      else this.actor.stopping = true
+    } else if (frame.message.is === 'retire') this.executor.retiring = true
     else if (frame.message.is === 'workerDied') this.#workerDied(frame.message)
     else if (frame.message.is === 'nodeDied') this.#nodeDied(frame.message)
     else if (frame.message.is === 'pulled') this.fetches.pulled(frame.message.id)
@@ -340,8 +332,7 @@ export class SimProcess implements Context<Ref> {
   #class(group: InGroup | null): SchedulingClass {
     const job = this.job as JobSpec
     if (group === null) return { ...CPU, key: `cpu ${job.jobId}`, job }
-    const where = { strategy: { is: 'group', ...group, capture: false }, labels: {} } as const
-    return { ...CPU, key: `cpu ${job.jobId} ${group.groupId} ${group.bundle}`, job, where }
+    return { ...CPU, key: `cpu ${job.jobId} ${group.groupId} ${group.bundle}`, job, where: within(group) }
   }
 
   #cancelling(entry: Entry | undefined): void {
@@ -403,7 +394,8 @@ export class SimProcess implements Context<Ref> {
     if (effect.is === 'dispatch') this.#dispatch(effect.task, effect.lane)
     else if (effect.is === 'call') {
       const value = JSON.parse(new TextDecoder().decode(effect.call.args as Uint8Array)) as Encoded
-      this.send(effect.to, { is: 'call', task: effect.call.seq, retries: effect.call.method, value })
+      const { seq: task, method: retries, remaking } = effect.call
+      this.send(effect.to, { is: 'call', task, retries, isRemade: remaking !== null, value })
     } else if (effect.is === 'send') this.control(effect.to, effect.message)
     else if (effect.is === 'value') this.send(effect.to, { is: 'value', seq: effect.entry.seq, outcome: sentOutcome(effect.entry) })
     else if (effect.is === 'revoke') {
@@ -447,7 +439,7 @@ export class SimProcess implements Context<Ref> {
       if (argument instanceof Uint8Array) return { inline: JSON.parse(new TextDecoder().decode(argument)) as Encoded }
       return argument.state === STATE.stored ? { stored: this.#idOf(argument) } : { inline: argument.plain as Encoded }
     })
-    const { seed, depth } = JSON.parse(task.code.hash) as { seed: number; depth: number }
+    const { seed, depth, retries } = JSON.parse(task.code.hash) as Pick<TaskFrame, 'seed' | 'depth' | 'retries'>
     this.send(lane.workerId, {
       is: 'task',
       claim: task.claim,
@@ -455,10 +447,15 @@ export class SimProcess implements Context<Ref> {
       task: task.seq,
       seed,
       depth,
+      retries,
       args,
       group: groupOf(task),
     })
   }
+}
+
+export function within(group: InGroup): Where {
+  return { strategy: { is: 'group', ...group, capture: false }, labels: {} }
 }
 
 function groupOf({ scheduling: { where } }: Task): InGroup | null {

@@ -14,6 +14,8 @@ export interface Value<R> {
 export interface Child<R> {
   seed: number
   depth: number
+  /** How often it may be run again; -1: without limit. */
+  retries: number
   /** A ref at top level stands for its value. */
   args: ({ value: Value<R> } | { ref: R })[]
 }
@@ -39,6 +41,8 @@ export interface Context<R> {
   readonly actors: boolean
   /** Whether some of them start again when their process ends. */
   readonly restarts: boolean
+  /** Whether some tasks may be run again only so often. */
+  readonly retries: boolean
   /** A handle of a new actor, to be dropped like a ref. */
   create(kind: ActorKind): R
   /** Answered by what `answerOf` says of all its calls so far, or of this one where it may lose its state, with the same refs. */
@@ -52,6 +56,7 @@ const MIX = 0x9e3779b1
 const WHIM = 0x0ca9ce15
 const CAST = 0x0ac70125
 const FATE = 0x0fa7e125
+const MERCY = 0x03e7c125
 
 export function* body<R>(context: Context<R>, seed: number, depth: number, args: Value<R>[]): Body<R> {
   const random = new Random(seed)
@@ -126,7 +131,12 @@ function child<R>(context: Context<R>, random: Random, depth: number, hand: R[])
     if (hand.length > 0 && random.chance(0.5)) args.push({ ref: random.pick(hand) })
     else args.push({ value: { n: random.int(100), refs: random.some(hand, 0.4).map(ref => context.again(ref)) } })
   }
-  return { seed: random.int(1 << 30), depth: depth - 1, args }
+  const seed = random.int(1 << 30)
+  return { seed, depth: depth - 1, retries: context.retries ? retriesOf(new Random(seed ^ MERCY)) : -1, args }
+}
+
+function retriesOf(random: Random): number {
+  return random.chance(0.5) ? -1 : random.pick([0, 1, 3])
 }
 
 /** What everything that a result leads to comes out as: `null` for what failed. */
@@ -137,7 +147,7 @@ type Plain = { value: Value<Plain> | null; state?: number | null }
 
 /** The result of a program run straight through, each task where it is submitted. */
 export function sequential(seed: number, depth: number, cast: Cast): Tree {
-  return treeOf(run({ seed, depth, args: [] }, cast))
+  return treeOf(run({ seed, depth, retries: -1, args: [] }, cast))
 }
 
 export type Cast = Pick<Context<unknown>, 'actors' | 'restarts'>
@@ -155,6 +165,7 @@ function run({ seed, depth, args }: Child<Plain>, { actors, restarts }: Cast): P
     cancel: () => {},
     actors,
     restarts,
+    retries: false,
     create: ({ maxRestarts }) => ({ value: null, state: maxRestarts === 0 ? 0 : null }),
     call: (actor, value) => {
       const { n, throws } = answerOf(actor.state ?? 0, value.n)

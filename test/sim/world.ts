@@ -7,6 +7,7 @@ import { Head } from '#lib/core/head/head.js'
 import { Daemon, type DaemonEffect, type DaemonEvent } from '#lib/core/node/daemon.js'
 import { Node } from '#lib/core/node/node.js'
 import { toAmounts } from '#lib/core/resources.js'
+import { objectId } from '#lib/ids.js'
 import { Orphans } from '#lib/run/orphans.js'
 import { type ActorStart, type Control, PROTOCOL_VERSION, type WorkerId } from '#lib/wire/messages.js'
 import { jobOf, NODE_ID, TOKEN, workerIdOf } from '../fakes/cluster.js'
@@ -16,7 +17,7 @@ import { Incarnations } from './checkers/incarnations.js'
 import type { Observed, ObservedNode } from './checkers/observed.js'
 import { SimDriver } from './driver.js'
 import { encodeError } from './errors.js'
-import type { CallFrame, Frame, Surroundings } from './frames.js'
+import type { CallFrame, Frame, Surroundings, TaskFrame } from './frames.js'
 import { ObjectStore, sizeOf } from './object-store.js'
 import { SimProcess } from './process.js'
 import { Random } from './random.js'
@@ -61,6 +62,7 @@ export class World implements Surroundings, Observed {
   readonly #neverRun = new Set<string>()
   #kernelKills = 0
   readonly #memory: Random
+  readonly retries: boolean
   /** How readily things happen; in each course of events some of them are slow. */
   readonly pace: { flush: number; run: number; collect: number }
   readonly #random: Random
@@ -80,6 +82,7 @@ export class World implements Surroundings, Observed {
   ) {
     this.#random = new Random(seed ^ 0x5eed)
     this.#memory = new Random(seed ^ 0x3e3)
+    this.retries = new Random(seed ^ 0x4e7).chance(0.3)
     const speed = () => this.#random.pick([3, 1, 1, 0.05])
     this.pace = { flush: speed(), run: speed(), collect: speed() }
     this.total = { CPU: options.cpus }
@@ -165,6 +168,12 @@ export class World implements Surroundings, Observed {
     return this.options.restarts
   }
 
+  readonly actorsStore = false
+
+  isEnding(): boolean {
+    return false
+  }
+
   actorStarts(process: WorkerId, start: ActorStart): void {
     this.#incarnations.starts(process, start)
   }
@@ -185,8 +194,11 @@ export class World implements Surroundings, Observed {
     this.#neverRun.add(task)
   }
 
-  begins(task: string): void {
-    if (this.#neverRun.has(task)) this.faults.push(`the task ${task} ran after it was cancelled`)
+  begins(caller: WorkerId, { task, retries }: TaskFrame): void {
+    const id = objectId(caller, task)
+    if (this.#neverRun.has(id)) this.faults.push(`the task ${id} ran after it was cancelled`)
+    // Those that the kernel ended are run again beyond that.
+    if (this.#kernelKills === 0) this.#executions.runs(caller, task, retries)
   }
 
   missing(what: string): void {

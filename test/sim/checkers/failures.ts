@@ -21,9 +21,14 @@ const UNMAKEABLE = [
   'is lost: nobody held it any more. It was put',
   'was freed before this process could borrow it',
   'was freed before this node had a copy',
+  // Whose user allowed no more.
+  'A.f is a call on an actor, with no maxTaskRetries left',
+  'the retries of f are used up',
+  // It went with its last handle.
+  'the actor of A.f is gone',
 ]
 const PUT = 'It was put, so nothing can make it again'
-const REMOVED = 'PlacementGroupRemovedError: '
+const REMOVED = ['PlacementGroupRemovedError: ', 'died with its placement group: ']
 const FULL = 'ObjectStoreFullError: '
 /** Copies of which the owner knows, on nodes that live and are reached, can be read. */
 const NEVER = ['its owner knows of copies, but none could be read']
@@ -35,7 +40,7 @@ export function isOfProgram(text: string): boolean {
 
 /** Its group was removed. */
 export function isOfGroup(text: string): boolean {
-  return text.includes(REMOVED)
+  return REMOVED.some(each => text.includes(each))
 }
 
 /** What is wrong with somebody seeing that failure, as words; null when nothing is. */
@@ -43,7 +48,7 @@ export function failureProblem(text: string, { killed, cancels, full, groups, lo
   const has = (words: readonly string[]): boolean => words.some(each => text.includes(each))
   if (has(NEVER)) return `failures: ${text}`
   if (killed || cancels || isOfProgram(text)) return null
-  if (groups && has([REMOVED])) return null
+  if (groups && has(REMOVED)) return null
   if (full && has([FULL])) return null
   if (lost && has(UNMAKEABLE)) return null
   if (lostPuts && has([PUT])) return null

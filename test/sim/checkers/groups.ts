@@ -3,7 +3,7 @@
 // have; a task that was sent into a group runs in a bundle of it; and of groups that were removed nothing is left.
 
 import type { Bundle } from '#lib/core/node/bundles.js'
-import type { WorkerId } from '#lib/wire/messages.js'
+import type { ActorStart, WorkerId } from '#lib/wire/messages.js'
 import type { InGroup } from '../frames.js'
 import type { Observed, ObservedNode } from './observed.js'
 
@@ -41,6 +41,21 @@ export function checkPlace({ name, machine }: ObservedNode, worker: WorkerId, gr
   const { groupId, bundle } = group
   if (inside !== undefined && inside.groupId === groupId && (bundle < 0 || bundle === inside.index)) return null
   return `groups: ${worker} on ${name} is in ${inside === undefined ? 'no group' : `bundle ${inside.index} of ${inside.groupId}`}, and what it runs was sent to bundle ${bundle} of ${groupId}`
+}
+
+/** Whether the actor that starts there is where it was to be; where its group is not there just now, nobody can tell. */
+export function checkSeat(world: Observed, { name, machine }: ObservedNode, { spec: { actorId, where, held } }: ActorStart): string | null {
+  if (where?.strategy.is !== 'group') return null
+  const { groupId, bundle } = where.strategy
+  const group = [...world.groups()].find(({ placementGroupId }) => placementGroupId === groupId)
+  if (group?.state !== 'created') return null
+  const seats = group.nodeIds.flatMap((nodeId, index) => (nodeId === name && (bundle < 0 || bundle === index) ? [index] : []))
+  if (seats.length === 0) return `groups: actor ${actorId} of bundle ${bundle} of ${groupId} starts on ${name}, which has none of it`
+  const bundles = [...machine.bundles.all()].filter(each => each.groupId === groupId && seats.includes(each.index))
+  const isFull = Object.entries(held).every(([resource, amount]) =>
+    bundles.some(({ holding, ledger }) => (ledger.available[resource] ?? 0) <= (holding.amounts[resource] ?? 0) - amount),
+  )
+  return isFull ? null : `groups: actor ${actorId} on ${name} holds nothing of its bundle ${bundle} of ${groupId}`
 }
 
 /** Groups that live, and bundles that are set aside anywhere, as words. */

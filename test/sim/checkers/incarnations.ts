@@ -14,6 +14,8 @@ export class Incarnations {
   ) {}
 
   starts(process: WorkerId, { spec: { actorId, maxRestarts }, incarnation }: ActorStart): void {
+    // It was stopped while its node was declared dead, and has not heard of that.
+    if (this.isGone(process)) return
     let processes = this.#processes.get(actorId)
     if (processes === undefined) this.#processes.set(actorId, (processes = []))
     const what = `start ${incarnation} of actor ${actorId} in ${process}`

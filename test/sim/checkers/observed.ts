@@ -29,6 +29,8 @@ export interface Observed {
   readonly isSwept: boolean
   /** An object vanished: what is made again finds of others what was freed since, and is told so. */
   readonly isLossy: boolean
+  /** Whether its job is over, so that it may go at any moment with what it owns. */
+  isEnding(process: SimProcess): boolean
   /** Processes that live. */
   living(): Iterable<SimProcess>
   process(id: WorkerId): SimProcess | undefined

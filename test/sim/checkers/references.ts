@@ -11,6 +11,7 @@ import type { Observed } from './observed.js'
 export function checkReachable(world: Observed): void {
   if (world.killed > 0 || world.isLossy) return
   for (const process of world.living()) {
+    if (world.isEnding(process)) continue
     for (const ref of [...process.refs, ...process.garbage]) present(world, process, ref.entry, 'a ref')
     for (const table of process.owner.references.borrowed.values())
       for (const entry of table.values()) present(world, process, entry, 'a borrow')

@@ -4,16 +4,19 @@
 import type { Actor } from '#lib/core/head/actor.js'
 import type { Machine } from '#lib/core/machine.js'
 import { nodeOf } from '#lib/ids.js'
-import type { NodeId, WorkerId } from '#lib/wire/messages.js'
+import type { JobSpec, NodeId, WorkerId } from '#lib/wire/messages.js'
 import { Executions } from '../checkers/executions.js'
 import { Incarnations } from '../checkers/incarnations.js'
+import { Moves } from '../checkers/moves.js'
 import type { Observed, ObservedGroup, ObservedNode } from '../checkers/observed.js'
+import { Restarts } from '../checkers/restarts.js'
 import { Runs } from '../checkers/runs.js'
 import { SimDriver } from '../driver.js'
 import type { SimProcess } from '../process.js'
 import { Random } from '../random.js'
 import { Agenda } from './agenda.js'
 import { DataNetwork } from './data.js'
+import { leave } from './endings.js'
 import { SimHead } from './head.js'
 import type { Skew } from './life.js'
 import { Losses } from './losses.js'
@@ -23,6 +26,9 @@ import { Network } from './network.js'
 import { SimNode } from './node.js'
 import type { Settings } from './settings.js'
 import { Visits } from './visits.js'
+
+/** Why a node is gone that has left as it was asked to. */
+const DRAINED = 'it was drained'
 
 export class SimCluster implements Observed {
   readonly agenda = new Agenda()
@@ -39,6 +45,12 @@ export class SimCluster implements Observed {
   readonly visits = new Visits(this)
   readonly executions = new Executions(this.faults)
   readonly incarnations = new Incarnations(this.faults, process => this.#isGone(process))
+  readonly restarts = new Restarts(this.faults, (actorId, incarnation) => this.#wasOnDeadNode(actorId, incarnation))
+  readonly moves = new Moves(this.faults)
+  /** Nodes that were to be drained. */
+  readonly draining = new Set<NodeId>()
+  /** Jobs whose driver has ended by itself: nobody of the others may notice. */
+  readonly #endedJobs = new Set<string>()
   killed = 0
   readonly isSwept = true
   #epochs = 0
@@ -66,12 +78,30 @@ export class SimCluster implements Observed {
   }
 
   /** From then on what was there may be gone, though the node may live and not know it. */
-  declaredDead(nodeId: NodeId): void {
-    if (this.byId.get(nodeId)?.life.alive) this.killed++
+  declaredDead(nodeId: NodeId, why: string): void {
+    if (this.byId.get(nodeId)?.life.alive && why !== DRAINED) this.killed++
+  }
+
+  /** A daemon ends by itself. */
+  ended(node: SimNode, reason: string): void {
+    if (reason === DRAINED) leave(this, node)
+    else this.faulty(`the session ended: ${reason}`)
+  }
+
+  /** The job of that driver is over. */
+  jobEnds({ job }: SimProcess): void {
+    this.#endedJobs.add((job as JobSpec).jobId)
+  }
+
+  /** With its job, or with its node, which was drained: it may go at any moment, and with it what it owns. */
+  isEnding({ job, id }: SimProcess): boolean {
+    if (job !== null && this.#endedJobs.has(job.jobId)) return true
+    return this.draining.has(nodeOf(id)) && !this.head.machine.nodes.isAlive(nodeOf(id))
   }
 
   /** It was declared dead, and heard of it: it ends, and comes back as another. */
-  fenced(node: SimNode): void {
+  fenced(node: SimNode, why: string): void {
+    if (why.endsWith(DRAINED)) this.faulty(`drain: node ${node.nodeId} was drained, and comes back as another`)
     node.crash()
     this.agenda.after(this.random.around(20), () => this.join())
   }
@@ -135,6 +165,14 @@ export class SimCluster implements Observed {
 
   #isGone(process: WorkerId): boolean {
     return this.process(process) === undefined || !this.head.machine.nodes.isAlive(nodeOf(process))
+  }
+
+  #wasOnDeadNode(actorId: string, incarnation: number): boolean {
+    return [...this.byId.values()].some(
+      node =>
+        !this.head.machine.nodes.isAlive(node.nodeId) &&
+        node.seats().some(seat => seat.actorId === actorId && seat.incarnation === incarnation),
+    )
   }
 
   #drive(node: SimNode, seed: number): void {

@@ -30,10 +30,14 @@ export class DataNetwork {
   fetch(asker: SimNode, from: NodeId, piece: Piece, then: (answer: Answer) => void): void {
     const { network, random, settings, byId } = this.cluster
     const delay = (): number => random.around(settings.linkDelay)
+    const { moves } = this.cluster
+    moves.asked(asker.nodeId, piece.id, piece.offset)
     let answered = false
     const answer = (what: Answer): void => {
-      if (!answered) then(what)
+      if (answered) return
       answered = true
+      if (typeof what === 'string') moves.failed(asker.nodeId, piece.id, piece.offset)
+      then(what)
     }
     const broke = (): void => asker.life.after(random.around(SILENCE_MS), () => answer('the connection broke'))
     asker.life.after(delay(), () => {

@@ -2,12 +2,14 @@
 // What goes wrong, when: drawn from the seed before anything happens. After the last of it the cluster heals.
 
 import { nodeOf } from '#lib/ids.js'
-import type { SimActor } from '../actor.js'
 import { Random } from '../random.js'
+import { killActor, killToRestart, stalk } from './actor-kills.js'
 import type { SimCluster } from './cluster.js'
+import { drain, endDriver, openNodes } from './endings.js'
 import { gather } from './groups.js'
 import { planLosses } from './losses.js'
 import type { SimNode } from './node.js'
+import { race } from './races.js'
 import { HEAD_NODE } from './relay.js'
 
 /** How long things go wrong, in simulated milliseconds. */
@@ -29,11 +31,31 @@ export function plan(cluster: SimCluster, random: Random): void {
   planLosses(cluster, enter)
   const choices = new Random(cluster.seed ^ 0x6709)
   enter(settings.groups, () => gather(cluster, choices))
-  agenda.at(TROUBLE_MS, () => cluster.network.heal())
+  agenda.at(TROUBLE_MS, () => {
+    cluster.network.heal()
+    if (settings.drains > 0 && openNodes(cluster).length === 0) cluster.join()
+  })
   // Apart, as in the settings.
   const lives = new Random(cluster.seed ^ 0x11fe)
-  for (let i = 0; i < settings.actorKills; i++) agenda.at(lives.next() * lives.next() * TROUBLE_MS, () => killActor(cluster, lives))
+  for (let i = 0; i < settings.actorKills; i++)
+    agenda.at(lives.next() * lives.next() * TROUBLE_MS, () => killActor(cluster, lives, TROUBLE_MS))
   for (let i = 0; i < settings.visits; i++) agenda.at(lives.next() * TROUBLE_MS, () => cluster.visits.visit(lives))
+  planMore(cluster)
+}
+
+/** What came later to the simulator: apart, so that all else goes on as it did. */
+function planMore(cluster: SimCluster): void {
+  const { settings, agenda, seed } = cluster
+  const random = new Random(seed ^ 0x40e5)
+  const enter = (count: number, go: (i: number) => void) => {
+    for (let i = 0; i < count; i++) agenda.at(random.next() * TROUBLE_MS, () => go(i))
+  }
+  enter(settings.restartKills, () => killToRestart(cluster, random, TROUBLE_MS))
+  enter(settings.stalks, () => stalk(cluster, random, TROUBLE_MS))
+  enter(settings.races, i => race(cluster, random, `race ${i}`))
+  enter(settings.ends, () => endDriver(cluster, random))
+  enter(settings.drains, () => drain(cluster, random))
+  enter(settings.freezes, () => freeze(cluster, random))
 }
 
 function living(cluster: SimCluster): SimNode[] {
@@ -45,13 +67,20 @@ function someNode(cluster: SimCluster, random: Random): SimNode | undefined {
   return nodes.length > 0 ? random.pick(nodes) : undefined
 }
 
-/** Not wrong at all, but the more programs want a name at once, the more can be. */
+/** Makes an actor of that name, or means the one that has it, calls it a few times and waits for nothing: not wrong at all, but the more programs want a name at once, the more can be. */
 function christen({ drivers }: SimCluster, random: Random): void {
   const { node, driver } = random.pick(drivers)
   const hosted = node.processes.get(driver.process.id)
   if (hosted === undefined || !hosted.life.alive) return
   hosted.life.after(0, () => {
-    driver.process.christen(random.pick(['ada', 'grace']), random.chance(0.7))
+    const { process } = driver
+    const handle = process.create(
+      { maxRestarts: 0, maxTaskRetries: 0 },
+      { name: random.pick(['ada', 'grace']), getIfExists: random.chance(0.7) },
+    )
+    for (let i = 1; i <= 3; i++) process.drop(process.call(handle, { n: i, refs: [] }))
+    process.drop(handle)
+    process.dirty = true
     hosted.pulse.look()
   })
 }
@@ -60,19 +89,7 @@ function killWorker(cluster: SimCluster, random: Random): void {
   const workers = [...cluster.living()].filter(process => !process.isDriver)
   if (workers.length === 0) return
   const { id } = random.pick(workers)
-  cluster.byId.get(nodeOf(id))?.end(id, true)
-}
-
-/** As soon as there is one: at once, or when it has run a call and not answered. */
-function killActor(cluster: SimCluster, random: Random): void {
-  const { agenda } = cluster
-  const actors = [...cluster.living()].filter(({ actor }) => actor !== null && actor.doom === null)
-  if (actors.length > 0) {
-    const { id, actor } = random.pick(actors)
-    const end = () => cluster.byId.get(nodeOf(id))?.end(id, true)
-    if (random.chance(0.5)) end()
-    else (actor as SimActor).doom = end
-  } else if (agenda.now < TROUBLE_MS) agenda.after(random.around(3), () => killActor(cluster, random))
+  cluster.byId.get(nodeOf(id))?.end(id, 'killed')
 }
 
 function killHead({ head, agenda }: SimCluster, random: Random): void {
@@ -95,9 +112,17 @@ function breakLink(cluster: SimCluster, random: Random): void {
   if (peers.length > 0) node?.relay.links.broken(random.pick(peers))
 }
 
-/** A whole node, or one of its processes; or the head. */
 function pause(cluster: SimCluster, random: Random): void {
-  const ms = random.around(random.chance(0.1) ? 2 * cluster.settings.nodeDeadAfterMs : 50)
+  stop(cluster, random, random.around(random.chance(0.1) ? 2 * cluster.settings.nodeDeadAfterMs : 50))
+}
+
+/** Neither dead nor answering, for longer than a node may be silent. */
+function freeze(cluster: SimCluster, random: Random): void {
+  stop(cluster, random, cluster.settings.nodeDeadAfterMs * (1.2 + 3 * random.next()))
+}
+
+/** A whole node, or one of its processes; or the head. */
+function stop(cluster: SimCluster, random: Random, ms: number): void {
   if (random.chance(0.2)) return cluster.head.life.pause(ms)
   const node = someNode(cluster, random)
   if (node === undefined) return

@@ -5,9 +5,10 @@
 import { Member, type MemberEffect, type MemberEvent } from '#lib/core/node/member.js'
 import { Node } from '#lib/core/node/node.js'
 import { toAmounts } from '#lib/core/resources.js'
-import { HEAD_ID, nodeOf } from '#lib/ids.js'
+import { HEAD_ID, nodeOf, objectId } from '#lib/ids.js'
 import { Orphans, type OrphansHost } from '#lib/run/orphans.js'
 import {
+  type ActorSeat,
   type ActorStart,
   type Control,
   type NodeDied,
@@ -17,10 +18,10 @@ import {
   type WorkerId,
 } from '#lib/wire/messages.js'
 import { TOKEN } from '../../fakes/cluster.js'
-import { checkPlace } from '../checkers/groups.js'
+import { checkPlace, checkSeat } from '../checkers/groups.js'
 import type { ObservedNode } from '../checkers/observed.js'
 import { encodeError } from '../errors.js'
-import type { CallFrame, Frame, InGroup, Surroundings } from '../frames.js'
+import type { CallFrame, Frame, Surroundings, TaskFrame } from '../frames.js'
 import { ObjectStore, sizeOf } from '../object-store.js'
 import { SimProcess } from '../process.js'
 import { Children, type Exit } from './children.js'
@@ -56,6 +57,8 @@ export class SimNode implements Surroundings, RelayHost {
   readonly #rings: Rings
   readonly #claims = new Map<string, Int32Array>()
   readonly orphans: Orphans
+  /** By chance, and the daemon has not heard of it. */
+  readonly #killed = new Set<WorkerId>()
   #nextSlot = 1
   #tickAt = Number.POSITIVE_INFINITY
 
@@ -65,7 +68,7 @@ export class SimNode implements Surroundings, RelayHost {
   ) {
     const { settings, random } = cluster
     this.node = processIdOf(nodeId, 0)
-    this.store = new ObjectStore(settings.storeCapacity)
+    this.store = new ObjectStore(settings.storeCapacity, id => cluster.moves.dropped(nodeId, id))
     this.orphans = new Orphans(this.#orphansHost())
     this.transfer = new SimTransfer(this)
     this.life = new Life(cluster.agenda, cluster.skew())
@@ -146,28 +149,49 @@ export class SimNode implements Surroundings, RelayHost {
   /** The machine is no more, with all that runs on it. */
   crash(): void {
     this.cluster.killed += this.processes.size
+    for (const { actorId, incarnation } of this.seats()) this.cluster.restarts.died(actorId, incarnation, false)
+    this.vanish()
+  }
+
+  /** As `crash`, and nobody minds. */
+  vanish(): void {
     for (const { life } of this.processes.values()) life.alive = false
     this.processes.clear()
     this.life.alive = false
     this.cluster.network.detach(this.nodeId, this.relay.links, true)
   }
 
-  /** The process of that id is no more. */
-  end(workerId: WorkerId, killed: boolean): void {
+  /** Actors that have a process here. */
+  seats(): ActorSeat[] {
+    return this.member.node.lives().actors
+  }
+
+  /** The process of that id is no more: it was killed, or ended by its daemon, or left. */
+  end(workerId: WorkerId, how: 'killed' | 'decreed' | 'left'): void {
     const hosted = this.processes.get(workerId)
     if (hosted === undefined) return
-    if (killed) this.cluster.killed++
+    const killed = how !== 'left'
+    // With its job, which is over.
+    if (how === 'killed' || (how === 'decreed' && !this.cluster.isEnding(hosted.process))) this.cluster.killed++
+    if (killed) this.#died(workerId, how === 'decreed')
+    if (how === 'killed') this.#killed.add(workerId)
     hosted.life.alive = false
     this.processes.delete(workerId)
     this.#rings.end(workerId)
     this.#children.ended(workerId, killed)
   }
 
+  /** The actor that has its process there, if one has. */
+  #died(workerId: WorkerId, decreed: boolean): void {
+    const seat = this.seats().find(each => each.workerId === workerId)
+    if (seat !== undefined) this.cluster.restarts.died(seat.actorId, seat.incarnation, decreed)
+  }
+
   /** A driver ends without a word: its daemon finds that out a while later. */
   close(workerId: WorkerId): void {
     const hosted = this.processes.get(workerId)
     if (hosted === undefined) return
-    this.cluster.killed++
+    this.cluster.jobEnds(hosted.process)
     hosted.life.alive = false
     this.processes.delete(workerId)
     this.#rings.end(workerId)
@@ -232,7 +256,7 @@ export class SimNode implements Surroundings, RelayHost {
   }
 
   leave(process: WorkerId): void {
-    this.end(process, false)
+    this.end(process, 'left')
   }
 
   get makesActors(): boolean {
@@ -247,8 +271,23 @@ export class SimNode implements Surroundings, RelayHost {
     return this.cluster.settings.restarts
   }
 
+  get retries(): boolean {
+    return this.cluster.settings.retries
+  }
+
+  get actorsStore(): boolean {
+    return this.cluster.settings.actorsStore
+  }
+
+  isEnding(process: SimProcess): boolean {
+    return this.cluster.isEnding(process)
+  }
+
   actorStarts(process: WorkerId, start: ActorStart): void {
     this.cluster.incarnations.starts(process, start)
+    this.cluster.restarts.starts(start)
+    const problem = checkSeat(this.cluster, this, start)
+    if (problem !== null) this.faulty(problem)
   }
 
   callRuns(caller: WorkerId, { task, retries }: CallFrame): void {
@@ -263,18 +302,19 @@ export class SimNode implements Surroundings, RelayHost {
     this.cluster.runs.never(task)
   }
 
-  begins(task: string, process: WorkerId, group: InGroup | null): void {
+  begins(caller: WorkerId, { task, retries, group }: TaskFrame, process: WorkerId): void {
     const problem = checkPlace(this, process, group)
     if (problem !== null) this.faulty(problem)
-    this.cluster.runs.begins(task)
+    this.cluster.runs.begins(objectId(caller, task))
+    this.cluster.executions.runs(caller, task, retries)
   }
 
   isPut(id: string): void {
     this.cluster.losses.puts.add(id)
   }
 
-  failed(text: string): void {
-    this.cluster.losses.failed(text)
+  failed(text: string, process: SimProcess): void {
+    if (!this.cluster.isEnding(process)) this.cluster.losses.failed(text)
   }
 
   missing(what: string): void {
@@ -328,8 +368,10 @@ export class SimNode implements Surroundings, RelayHost {
       this.orphans.died(effect.workerId)
       this.relay.processDied(effect.workerId, effect.death)
     } else if (effect.is === 'reap') this.#reap(effect.workerId)
-    else if (effect.is === 'end') this.faulty(`the session ended: ${effect.reason}`)
-    else if (effect.is === 'fenced') this.cluster.fenced(this)
+    else if (effect.is === 'end') this.cluster.ended(this, effect.reason)
+    // It hears so, and ends.
+    else if (effect.is === 'jobOver') this.life.after(this.cluster.random.around(5), () => this.close(effect.driver))
+    else if (effect.is === 'fenced') this.cluster.fenced(this, effect.why)
     else if (effect.is === 'cluster') this.#overheard(effect.message)
   }
 
@@ -347,11 +389,13 @@ export class SimNode implements Surroundings, RelayHost {
 
   #kill(key: string): void {
     const workerId = this.#children.kill(key)
-    if (workerId !== null) this.end(workerId, true)
+    if (workerId !== null) this.end(workerId, 'decreed')
   }
 
   #exited({ key, workerId, killed }: Exit): void {
     if (workerId !== null) this.drain(workerId, this.node)
+    // It may have got an actor since it was dead.
+    if (workerId !== null && this.#killed.delete(workerId)) this.#died(workerId, false)
     const how = { exitCode: killed ? null : 0, signal: killed ? 'SIGKILL' : null, stderrTail: '', kernelKills: 0 }
     this.handle({ is: 'workerExited', key, ...how })
   }
@@ -377,6 +421,7 @@ export class SimNode implements Surroundings, RelayHost {
       // Bad news is handled after everything that came before it, on whichever ring.
       const news: Control | null = frame.is === 'control' ? frame.message : null
       if (news?.is === 'workerDied') this.drain(news.workerId, to)
+      if (news?.is === 'refused') return this.close(to)
       if (news?.is === 'actorState') this.cluster.visits.detached.told(news.view)
       hosted.process.receive(from, frame)
       this.#happened(hosted.process)

@@ -70,7 +70,7 @@ export class SimRelay {
   nodeDied(nodeId: NodeId, why: string): void {
     if (this.#dead.has(nodeId)) return
     this.#dead.set(nodeId, why)
-    this.cluster.declaredDead(nodeId)
+    this.cluster.declaredDead(nodeId, why)
     this.links.forget(nodeId)
     this.#outboxes.delete(nodeId)
     for (const nodes of this.#talkedTo.values()) nodes.delete(nodeId)

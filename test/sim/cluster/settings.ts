@@ -16,6 +16,10 @@ export interface Settings {
   actors: boolean
   /** Some of the actors that programs make start again when their process ends. */
   restarts: boolean
+  /** Some answers of actors go to the store. */
+  actorsStore: boolean
+  /** Some tasks may be run again only so often. */
+  retries: boolean
   /** Actors that drivers make with one of a few names. */
   names: number
   /** How often each kind of thing goes wrong, in all. */
@@ -24,6 +28,18 @@ export interface Settings {
   visits: number
   /** Processes of actors among them. */
   actorKills: number
+  /** Actors that are killed to be restarted, as `kill(actor, { noRestart: false })` does. */
+  restartKills: number
+  /** Actors whose process is killed each time they start. */
+  stalks: number
+  /** Names that several processes, on nodes of their own, get or create at once. */
+  races: number
+  /** Drivers that end in the midst of their program. */
+  ends: number
+  /** Nodes that are drained. */
+  drains: number
+  /** Processes, nodes and the head that stop for longer than a node may be silent. */
+  freezes: number
   nodeKills: number
   joins: number
   headKills: number
@@ -65,6 +81,8 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
   // Apart, so that all else of a seed is what it was before there was this.
   const lives = new Random(seed ^ 0x11fe)
   const restarts = lives.chance(0.5)
+  const later = new Random(seed ^ 0x1a7e)
+  const rarely = (probability: number, most: number): number => (later.chance(probability) ? 1 + later.int(most) : 0)
   const nodes = random.chance(0.02) ? 10 + random.int(20) : 1 + random.int(5)
   return {
     nodes,
@@ -77,6 +95,14 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
     names: few(0.3, 6),
     workerKills: few(0.3, 3),
     actorKills: restarts && lives.chance(0.7) ? 1 + lives.int(6) : 0,
+    retries: later.chance(0.3),
+    actorsStore: later.chance(0.5),
+    restartKills: rarely(0.15, 3),
+    stalks: restarts ? rarely(0.2, 2) : 0,
+    races: rarely(0.1, 2),
+    ends: rarely(0.12, 1),
+    drains: rarely(0.1, 1),
+    freezes: rarely(0.06, 1),
     visits: lives.chance(0.25) ? 1 + lives.int(6) : 0,
     nodeKills: few(0.25, 2),
     joins: few(0.25, 2),

@@ -8,6 +8,7 @@ import { Detached } from '../checkers/detached.js'
 import type { Ref, SimProcess } from '../process.js'
 import type { Random } from '../random.js'
 import type { SimCluster } from './cluster.js'
+import { openNodes } from './endings.js'
 import type { SimNode } from './node.js'
 
 const NAMES = ['hopper', 'knuth']
@@ -72,7 +73,7 @@ export class Visits {
   }
 
   #someNode(random: Random): SimNode | undefined {
-    const nodes = [...this.cluster.byId.values()].filter(({ life }) => life.alive)
+    const nodes = openNodes(this.cluster)
     return nodes.length > 0 ? random.pick(nodes) : undefined
   }
 }

@@ -13,7 +13,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { init, shutdown, state } from 'eagleray'
+import { explain, get, getRuntimeContext, init, nodeAffinity, remote, shutdown, state } from 'eagleray'
 import { Cluster } from 'eagleray/testing'
 import { marked, waitFor } from '../e2e/support.js'
 import { Random } from '../sim/random.js'
@@ -66,6 +66,8 @@ function memoryOf(pid: number | null): number {
   }
 }
 
+const here = remote((): string => getRuntimeContext().nodeId)
+
 /** What the cluster says of itself, for who looks for the cause of a failure. */
 async function situation(): Promise<string> {
   const lists = { nodes: state.listNodes, workers: state.listWorkers, groups: state.listPlacementGroups, jobs: state.listJobs }
@@ -73,12 +75,19 @@ async function situation(): Promise<string> {
     `${name}:\n${(await rows).map(row => `  ${JSON.stringify(row)}`).join('\n')}`
   const living = async () => (await state.listActors()).filter(each => !/dead/i.test(each.state))
   const pending = async () => (await state.listTasks()).filter(each => !/finished|failed/i.test(each.state))
+  // Which of the living nodes does anything when it is asked to.
+  const reached = async () => {
+    const living = (await state.listNodes()).filter(each => each.alive)
+    const asked = living.map(({ nodeId }) => here.options({ numCpus: 0, schedulingStrategy: nodeAffinity({ nodeId }) }).remote())
+    return Promise.all(asked.map(ref => get(ref, { timeoutMs: 5_000 }).catch(async error => `${error}; ${(await explain(ref)).reason}`)))
+  }
   const all = Promise.all([
+    shown('reached', reached),
     ...Object.entries(lists).map(([name, list]) => shown(name, list)),
     shown('actors', living),
     shown('tasks', pending),
   ])
-  return (await Promise.race([all, new Promise<string[]>(resolve => setTimeout(resolve, 10_000, ['the cluster does not answer']))])).join(
+  return (await Promise.race([all, new Promise<string[]>(resolve => setTimeout(resolve, 20_000, ['the cluster does not answer']))])).join(
     '\n',
   )
 }

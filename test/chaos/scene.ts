@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a piece of work knows of its surroundings, and how it checks what it gets.
 
+import { NodeDiedError } from 'eagleray'
 import type { Random } from '../sim/random.js'
 
 export interface Scene {
@@ -38,6 +39,17 @@ export async function orError<T, K extends ErrorClass[]>(promise: Promise<T>, ..
     if (kinds.some(kind => error instanceof kind)) return error as InstanceType<K[number]>
     throw error
   }
+}
+
+/** As `orError`, of an error that says which death is to blame; one that names none of those that happen here is thrown. */
+export async function orKilled<T, K extends ErrorClass[]>(promise: Promise<T>, ...kinds: K): Promise<T | InstanceType<K[number]>> {
+  const answer = await orError(promise, ...kinds)
+  if (answer instanceof Error && !isKill(answer)) throw answer
+  return answer
+}
+
+function isKill(error: Error): boolean {
+  return error instanceof NodeDiedError || /signal SIGKILL/.test(error.message) || (error.cause instanceof Error && isKill(error.cause))
 }
 
 /** The sum of `i * seed` over i below `length`. */

@@ -16,7 +16,7 @@ import {
   remote,
   TaskError,
 } from 'eagleray'
-import { expect, orError, type Scene, unique } from '../scene.js'
+import { expect, orError, orKilled, type Scene, unique } from '../scene.js'
 
 export const NAMESPACE = 'chaos'
 
@@ -73,7 +73,7 @@ export async function restarting(scene: Scene): Promise<void> {
 /** The actor of a task, which ends with the worker if not before. */
 export async function ofTasks({ random }: Scene): Promise<void> {
   const by = random.int(100)
-  const sum = await orError(get(withActor.remote(by)), TaskError)
+  const sum = await orKilled(get(withActor.remote(by)), TaskError)
   if (!(sum instanceof TaskError)) expect('the sum of the actor of a task', sum, 3 * by)
   else if (!(sum.cause instanceof ActorDiedError)) throw sum
 }
@@ -83,7 +83,7 @@ export async function mortal(): Promise<void> {
   const actor: ActorHandle<Counter> = Mortal.remote()
   let dead = false
   for (let i = 1; i <= 20; i++) {
-    const sum = await orError(get(actor.add.remote(1)), ActorDiedError)
+    const sum = await orKilled(get(actor.add.remote(1)), ActorDiedError)
     if (dead && !(sum instanceof Error)) throw new Error('an actor that had died answered')
     if (sum instanceof Error) dead = true
     else expect('an actor that is not restarted', sum, i)

@@ -12,7 +12,7 @@ import {
   remote,
   removePlacementGroup,
 } from 'eagleray'
-import { expect, orError, type Scene } from '../scene.js'
+import { expect, orError, orKilled, type Scene } from '../scene.js'
 
 const where = remote((n: number): { n: number; nodeId: string } => ({ n, nodeId: getRuntimeContext().nodeId }), { maxRetries: -1 })
 
@@ -36,7 +36,7 @@ export async function groups({ random, weather }: Scene): Promise<void> {
   const together = answers[0]?.nodeId === answers[1]?.nodeId
   if (strategy === 'STRICT_SPREAD' && together && weather.nodesLost === nodesLost)
     throw new Error('two bundles that must be apart were on one node')
-  const first = await orError(get(cell.next.remote()), ActorError)
+  const first = await orKilled(get(cell.next.remote()), ActorError)
   if (!(first instanceof ActorError)) expect('an actor in a bundle', first, 1)
   removePlacementGroup(group)
   // What is submitted before the news is there may run still.

@@ -3,7 +3,7 @@
 // actors, and left behind by owners that die.
 
 import { ActorError, type ActorHandle, get, kill, ObjectLostError, type ObjectRef, put, remote } from 'eagleray'
-import { expect, orError, type Scene, sumOf } from '../scene.js'
+import { expect, orError, orKilled, type Scene, sumOf } from '../scene.js'
 
 const LARGE = 200_000
 const HUGE = 400_000
@@ -77,10 +77,10 @@ export async function spilling({ random }: Scene): Promise<void> {
 export async function held({ random }: Scene): Promise<void> {
   const seed = 1 + random.int(9)
   const holder: ActorHandle<Holder> = RemoteHolder.remote()
-  const kept = await orError(get(holder.keep.remote([put(new Float64Array(LARGE).fill(seed)), fill.remote(LARGE, seed)])), ActorError)
+  const kept = await orKilled(get(holder.keep.remote([put(new Float64Array(LARGE).fill(seed)), fill.remote(LARGE, seed)])), ActorError)
   if (kept instanceof ActorError) return
   for (let i = 0; i < 3; i++) {
-    const sum = await orError(get(holder.sum.remote()), ActorError)
+    const sum = await orKilled(get(holder.sum.remote()), ActorError)
     if (sum instanceof ActorError) return
     expect('what an actor holds', sum, LARGE * seed + sumOf(LARGE, seed))
   }
@@ -91,7 +91,7 @@ export async function orphaned({ random, weather }: Scene): Promise<void> {
   const { nodesLost } = weather
   const seed = 1 + random.int(9)
   const maker: ActorHandle<Maker> = RemoteMaker.remote()
-  const box = await orError(get(maker.make.remote(LARGE, seed)), ActorError)
+  const box = await orKilled(get(maker.make.remote(LARGE, seed)), ActorError)
   if (box instanceof ActorError) return
   kill(maker)
   if (random.chance(0.5)) await orError(get(maker.make.remote(1, 1)), ActorError)

@@ -4,7 +4,7 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cancel, get, getRuntimeContext, NodeDiedError, remote, TaskCancelledError, TaskError, WorkerCrashedError, wait } from 'eagleray'
-import { expect, orError, type Scene, unique } from '../scene.js'
+import { expect, orError, orKilled, type Scene, unique } from '../scene.js'
 
 class NotYet extends Error {}
 
@@ -69,7 +69,7 @@ export async function failing({ random }: Scene): Promise<void> {
 /** Without retries a task runs once at most, and its end says whether it did. */
 export async function once(scene: Scene): Promise<void> {
   const paths = Array.from({ length: 4 }, () => join(scene.folder, unique(scene)))
-  const answers = await Promise.all(paths.map(path => orError(get(note.remote(path)), WorkerCrashedError, NodeDiedError)))
+  const answers = await Promise.all(paths.map(path => orKilled(get(note.remote(path)), WorkerCrashedError, NodeDiedError)))
   answers.forEach((answer, i) => {
     const path = paths[i] as string
     const runs = existsSync(path) ? readFileSync(path).length : 0

@@ -9,7 +9,7 @@ import { ActorUnschedulableError, type EaglerayError, RuntimeEnvError } from '..
 import { nodeOf, ownerOf } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { ActorSpec, ActorView, Death, NodeId, WorkerId } from '../../wire/messages.js'
-import type { Millis } from '../machine.js'
+import { type Millis, soonest } from '../machine.js'
 import type { Placed } from '../node/events.js'
 import { groupOf } from '../node/group-work.js'
 import { type Actor, viewOf, viewOfNone } from './actor.js'
@@ -262,12 +262,8 @@ export class Actors {
   }
 
   deadline(): Millis | null {
-    let next = this.#placing.deadline()
-    for (const { restartAt, ending } of this.#timed) {
-      const at = restartAt ?? ending?.killAt ?? null
-      if (at !== null && (next === null || at < next)) next = at
-    }
-    return next
+    const timed = [...this.#timed].map(({ restartAt, ending }) => restartAt ?? ending?.killAt ?? null)
+    return soonest([this.#placing.deadline(), ...timed])
   }
 
   restore(tables: Tables, now: Millis): void {

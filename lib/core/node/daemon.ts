@@ -5,7 +5,7 @@
 
 import type { HeadEffect, HeadEvent } from '../head/events.js'
 import type { Head } from '../head/head.js'
-import type { Machine, Millis } from '../machine.js'
+import { type Machine, type Millis, soonest } from '../machine.js'
 import type { NodeEffect, NodeEvent } from './events.js'
 import type { Node } from './node.js'
 
@@ -46,8 +46,7 @@ export class Daemon implements Machine<DaemonEvent, DaemonEffect> {
   }
 
   deadline(): Millis | null {
-    const [node, head] = [this.node.deadline(), this.head.deadline()]
-    return node === null ? head : head === null ? node : Math.min(node, head)
+    return soonest([this.node.deadline(), this.head.deadline()])
   }
 
   invariants(): void {

@@ -4,7 +4,7 @@
 
 import type { EaglerayError } from '../../errors.js'
 import type { Control, NodeDied, NodeView, View } from '../../wire/messages.js'
-import type { Machine, Millis } from '../machine.js'
+import { type Machine, type Millis, soonest } from '../machine.js'
 import { type DaemonEffect, type DaemonEvent, HEAD_QUERIES } from './daemon.js'
 import type { HeadToNode, NodeEffect } from './events.js'
 import { HeadLink, type HeadLinkEffect, type HeadLinkEvent } from './head-link.js'
@@ -70,8 +70,7 @@ export class Member implements Machine<MemberEvent, MemberEffect> {
   }
 
   deadline(): Millis | null {
-    const [node, link] = [this.node.deadline(), this.#link.deadline()]
-    return node === null ? link : link === null ? node : Math.min(node, link)
+    return soonest([this.node.deadline(), this.#link.deadline()])
   }
 
   invariants(): void {

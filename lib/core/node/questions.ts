@@ -6,7 +6,7 @@
 import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { NodeId, WorkerId } from '../../wire/messages.js'
-import type { Millis } from '../machine.js'
+import { type Millis, soonest } from '../machine.js'
 import type { NodeEffect } from './events.js'
 
 type What = 'tasks' | 'objects' | 'workers' | 'explain'
@@ -73,9 +73,7 @@ export class Questions {
   }
 
   deadline(): Millis | null {
-    let next: Millis | null = null
-    for (const { until } of this.#open.values()) if (next === null || until < next) next = until
-    return next
+    return soonest([...this.#open.values()].map(({ until }) => until))
   }
 
   #settle(number: number, { to, request, what, missing, rows }: Question, out: NodeEffect[]): void {

@@ -4,7 +4,7 @@
 
 import { limits } from '../../options.js'
 import type { ActorSeat, Amounts, Death, Demand, WorkerId } from '../../wire/messages.js'
-import type { Millis } from '../machine.js'
+import { type Millis, soonest } from '../machine.js'
 import type { ClusterView } from './cluster-view.js'
 import type { NodeEffect, Place } from './events.js'
 import type { Leases } from './leases.js'
@@ -83,11 +83,9 @@ export class Residents {
 
   deadline(): Millis | null {
     if (this.#cluster.alone) return null
-    let next: Millis | null = null
-    for (const { actor, waitingSince } of this.#requests.all()) {
-      if (actor !== null && (next === null || waitingSince < next)) next = waitingSince
-    }
-    return next === null ? null : next + limits.placeWaitMs
+    const due: Millis[] = []
+    for (const { actor, waitingSince } of this.#requests.all()) if (actor !== null) due.push(waitingSince + limits.placeWaitMs)
+    return soonest(due)
   }
 
   seats(): ActorSeat[] {

@@ -143,6 +143,7 @@ suite('jobs on a node', () => {
   test('warnings go to the driver whose task it is', () => {
     const cluster = serving()
     cluster.want(A, { CPU: 100 }, 1, { job: jobOf(A) })
+    cluster.pass(limits.infeasibleWarnAfterMs)
     assert.equal(cluster.all('warning', A).length, 1)
     assert.equal(cluster.all('warning', B).length, 0)
   })

@@ -27,7 +27,7 @@ export function killActor(cluster: SimCluster, random: Random, until: Until): vo
 export function stalk(cluster: SimCluster, random: Random, until: Until): void {
   const { agenda } = cluster
   const victims = [...cluster.actors()].filter(({ phase, spec }) => phase !== 'dead' && spec.maxRestarts !== 0)
-  const limited = victims.filter(({ spec }) => spec.maxRestarts > 0)
+  const limited = victims.filter(({ spec }) => spec.maxRestarts > 0 || spec.maxTaskRetries > 0)
   if (victims.length === 0) {
     if (agenda.now < until) agenda.after(random.around(3), () => stalk(cluster, random, until))
     return
@@ -36,7 +36,7 @@ export function stalk(cluster: SimCluster, random: Random, until: Until): void {
   const again = (struck: number, last: WorkerId | null): void => {
     const process = [...cluster.living()].find(({ actor, id }) => actor?.actorId === actorId && id !== last)
     const isOver = [...cluster.actors()].every(({ phase, spec }) => spec.actorId !== actorId || phase === 'dead')
-    if (process !== undefined) strike(cluster, process, random.chance(0.5))
+    if (process !== undefined) strike(cluster, process, random.chance(0.8))
     const count = process === undefined ? struck : struck + 1
     if (!isOver && count < STRIKES) agenda.after(random.around(LOOK_MS), () => again(count, process?.id ?? last))
   }

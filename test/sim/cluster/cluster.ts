@@ -18,6 +18,7 @@ import { Agenda } from './agenda.js'
 import { DataNetwork } from './data.js'
 import { leave } from './endings.js'
 import { SimHead } from './head.js'
+import { Hounds } from './hounds.js'
 import type { Skew } from './life.js'
 import { Losses } from './losses.js'
 import { nodeIdOf } from './names.js'
@@ -43,6 +44,7 @@ export class SimCluster implements Observed {
   readonly runs = new Runs(this.faults)
   readonly losses = new Losses(this)
   readonly visits = new Visits(this)
+  readonly hounds: Hounds
   readonly executions = new Executions(this.faults)
   readonly incarnations = new Incarnations(this.faults, process => this.#isGone(process))
   readonly restarts = new Restarts(this.faults, (actorId, incarnation) => this.#wasOnDeadNode(actorId, incarnation))
@@ -62,6 +64,7 @@ export class SimCluster implements Observed {
     seeds: readonly number[],
   ) {
     this.random = new Random(seed ^ 0x5eed)
+    this.hounds = new Hounds(this, new Random(seed ^ 0x40d5))
     this.network = new Network(this.agenda, this.random, settings)
     this.head = new SimHead(this)
     for (let i = 0; i < settings.nodes; i++) this.join()

@@ -22,7 +22,7 @@ const REST_BY_MS = 300_000
 /** Larger programs find no more, and take long. */
 const TREE_MAX = 400
 /** What concerns all of the cluster is looked at after so many steps; each machine looks at itself after every one. */
-const CHECK_EVERY = 3
+const CHECK_EVERY = 4
 /** Tables are looked at with one seed of so many: it takes long. */
 const TABLES_EVERY = 50
 /** What is kept for a time is kept for less than this, in simulated milliseconds. */

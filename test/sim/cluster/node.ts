@@ -307,6 +307,7 @@ export class SimNode implements Surroundings, RelayHost {
     if (problem !== null) this.faulty(problem)
     this.cluster.runs.begins(objectId(caller, task))
     this.cluster.executions.runs(caller, task, retries)
+    this.cluster.hounds.begins(objectId(caller, task), retries, () => this.end(process, 'killed'))
   }
 
   isPut(id: string): void {

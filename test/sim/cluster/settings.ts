@@ -30,6 +30,8 @@ export interface Settings {
   actorKills: number
   /** Actors that are killed to be restarted, as `kill(actor, { noRestart: false })` does. */
   restartKills: number
+  /** Tasks that may be run again only so often, and whose worker is killed each time they begin. */
+  hounds: number
   /** Actors whose process is killed each time they start. */
   stalks: number
   /** Names that several processes, on nodes of their own, get or create at once. */
@@ -103,6 +105,7 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
     ends: rarely(0.12, 1),
     drains: rarely(0.1, 1),
     freezes: rarely(0.06, 1),
+    hounds: rarely(0.15, 2),
     visits: lives.chance(0.25) ? 1 + lives.int(6) : 0,
     nodeKills: few(0.25, 2),
     joins: few(0.25, 2),

@@ -127,7 +127,8 @@ export class Link<Packet extends Sized> implements Machine<LinkEvent<Packet>, Li
   #heard(frame: LinkFrame<Packet>, now: Millis, out: LinkEffect<Packet>[]): void {
     if (frame.kind === 'hello' || frame.kind === 'welcome') return this.#greeted(frame, now, out)
     if (frame.kind === 'stranger') {
-      if (frame.to === this.epoch && !this.#greeting) this.#greet(now, out)
+      // The hello of the peer may have ended the repeating of ours, which was lost: then this is how it is noticed.
+      if (frame.to === this.epoch && (!this.#greeting || this.#helloAt === null)) this.#greet(now, out)
       return
     }
     if (frame.from !== this.#peerEpoch || frame.to !== this.epoch) {

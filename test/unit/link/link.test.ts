@@ -202,6 +202,28 @@ suite('link', () => {
     assert.deepEqual(pair.heard[1], [0])
   })
 
+  test('a hello that was lost is said again when who answers calls us a stranger, though the peer had said hello meanwhile', () => {
+    const [out, now] = [[] as LinkEffect<Uint8Array>[], 0]
+    const link = new Link<Uint8Array>(1)
+    const frame = (kind: 'hello' | 'stranger', to: number) => ({
+      kind,
+      from: kind === 'hello' ? 2 : 0,
+      to,
+      received: 0,
+      number: 0,
+      packet: null,
+    })
+    const hellos = (): number => out.filter(effect => effect.is === 'transmit' && effect.frame.kind === 'hello').length
+    link.handle({ is: 'path', up: true, why: '' }, now, out)
+    link.handle({ is: 'heard', frame: frame('hello', 0) }, now, out)
+    assert.equal(hellos(), 1)
+    link.handle({ is: 'heard', frame: frame('stranger', 1) }, now, out)
+    assert.equal(hellos(), 2)
+    link.handle({ is: 'heard', frame: frame('stranger', 1) }, now, out)
+    assert.equal(hellos(), 2, 'it is repeated anyway')
+    link.invariants()
+  })
+
   test('property: whatever is lost, repeated, reordered or cut, each packet arrives once and in order', () => {
     const end = fc.constantFrom(0, 1)
     const step = fc.oneof(

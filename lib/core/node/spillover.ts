@@ -12,6 +12,7 @@ import type { Amounts, WorkerId } from '../../wire/messages.js'
 import type { Millis } from '../machine.js'
 import type { NodeState } from '../policy/node-state.js'
 import { feasibleNodes, pickMany } from '../policy/pick.js'
+import { seedOf } from '../policy/random.js'
 import { fits, subtract } from '../resources.js'
 import type { Bundles } from './bundles.js'
 import type { ClusterView } from './cluster-view.js'
@@ -35,11 +36,13 @@ export class Spillover {
   readonly #ledger: Ledger
   readonly #bundles: Bundles
   readonly #groups: GroupWork
-  #turn = 0
+  /** Another one on each node: or all would choose the same nodes in the same order. */
+  #turn: number
   #deadline: Millis = Number.POSITIVE_INFINITY
 
   constructor({ cluster, requests, ledger, bundles, groups }: SpilloverParts) {
     this.#cluster = cluster
+    this.#turn = seedOf(cluster.own.nodeId)
     this.#requests = requests
     this.#ledger = ledger
     this.#bundles = bundles

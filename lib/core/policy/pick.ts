@@ -117,7 +117,10 @@ class Packing {
     this.#local = local
     this.#turn = turn
     this.#top = Math.max(1, Math.floor(feasible.length * TOP_SHARE))
-    this.#sorted = candidates(feasible, need)
+    // Equals in another order each time: who asks from elsewhere at the same time begins with others.
+    const all = candidates(feasible, need)
+    const at = all.length === 0 ? 0 : mix(turn) % all.length
+    this.#sorted = [...all.slice(at), ...all.slice(0, at)]
     for (const each of this.#sorted) each.score = this.#scoreOf(each)
     this.#sorted.sort((a, b) => a.score - b.score)
   }

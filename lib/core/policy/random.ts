@@ -8,3 +8,10 @@ export function mix(n: number): number {
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
   return (h ^ (h >>> 16)) >>> 0
 }
+
+/** A number to begin counting from that is another one for each name. */
+export function seedOf(name: string): number {
+  let h = 0
+  for (let i = 0; i < name.length; i++) h = mix(h ^ name.charCodeAt(i))
+  return h
+}

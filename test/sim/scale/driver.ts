@@ -98,7 +98,8 @@ export class ScaleDriver implements Process {
   #tick(): void {
     this.world.agenda.after(TICK_MS, () => {
       this.#act({ is: 'tick' })
-      if (this.endedAt === null) this.#tick()
+      // Leases that nothing is left for go back after a while, as those of a program that goes on with something else do.
+      if (this.endedAt === null || this.owner.deadline() !== null) this.#tick()
     })
   }
 }

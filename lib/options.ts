@@ -35,6 +35,8 @@ export const limits = {
   nodeWatchMs: 250,
   /** How long a busy lease may be kept once others wait (ms), so that no owner starves another. */
   leaseQuantumMs: 100,
+  /** How long a node believes what an owner said of how many leases it has (ms): until then it is asked for none by who has as many. */
+  heldKnownMs: 1_000,
   /** Bytes queued for an actor whose ring is full, before `.remote()` of its methods is refused. Beyond a second's worth of small calls. */
   peerQueueBytesMax: 1 << 30,
   /** Default retries of a task whose worker died (Ray: 3). */
@@ -56,6 +58,10 @@ export const limits = {
   groupViewsKept: 1_000,
   /** How long a node lets what others want wait before it sends it back, where another has room (ms). */
   guestWaitMs: 250,
+  /** After how long it sends back what nobody there can be asked to give up a worker for (ms), so that it may wait where somebody holds more than his share. */
+  guestRestMs: 400,
+  /** How long it is gathered what is to wait at other nodes, and how long what came back waits at most before it is sent again (ms): `guestRestMs`, then twice as long each time, while that gains nothing. */
+  spreadMs: [20, 30_000],
   /** How long what a node sent to another is taken off what that one was said to have free (ms): until its next beat and the head's next view. */
   sentShowsAfterMs: 300,
   /** Lines of stderr kept of each worker for the error that tells of its death. */

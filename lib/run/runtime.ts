@@ -257,7 +257,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
 
   /** Ends this process, once others no longer need what it owns and all it has to say is said. */
   leave(attempt = 0): void {
-    this.act({ is: 'message', from: this.self, message: { is: 'reclaim' } })
+    this.act({ is: 'leaving' })
     if (this.owner.needed) {
       // Often it is only garbage that needs it: first its own, then that of others, who have no other reason to collect.
       if (attempt === 0) this.pressure.collect()

@@ -160,6 +160,8 @@ export interface Want {
   is: 'want'
   class: SchedulingClass
   count: number
+  /** Leases that the owner has, of all nodes and all classes; 0 while it has none of this class. */
+  held: number
   taskName: string
 }
 /** Gives a lease back. `retire`: the worker must not be used again. */
@@ -167,6 +169,16 @@ export interface LeaseReturn {
   is: 'leaseReturn'
   leaseId: number
   retire: boolean
+}
+/**
+ * The answer to a `reclaim`: so many leases of the class come back as soon as what runs on them has ended; the owner has `held` beside those.
+ * None, where it has no more than who waits. No answer: none has had its turn, or this owner has given enough for now.
+ */
+export interface Yields {
+  is: 'yields'
+  classKey: string
+  count: number
+  held: number
 }
 /** The task on this lease waits in get or wait: its CPU may serve others. */
 export interface Blocked {
@@ -292,9 +304,17 @@ export interface EnvBroken {
   field: string
   message: string
 }
-/** Others wait for resources: give idle leases back now, and busy ones once they have had their turn. */
+/**
+ * Somebody who holds `held` leases waits for so many leases of this class (the last figure counts, 0: for none any more): give idle ones
+ * back now, and busy ones once they have had their turn, but only while you hold clearly more (`yields` says), and not too many at once.
+ * `must`: in any case.
+ */
 export interface Reclaim {
   is: 'reclaim'
+  classKey: string
+  count: number
+  held: number
+  must: boolean
 }
 export interface Resumed {
   is: 'resumed'
@@ -411,6 +431,7 @@ export type Control =
   | EnvFailed
   | Want
   | LeaseReturn
+  | Yields
   | Blocked
   | Unblock
   | Goodbye

@@ -110,6 +110,7 @@ suite('the node daemon', () => {
         near: null,
       },
       count: 1,
+      held: 0,
       taskName: 't',
     })
     await driver?.await('grant')

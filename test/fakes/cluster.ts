@@ -180,10 +180,10 @@ export class FakeCluster {
     owner: WorkerId,
     resources: Record<string, number>,
     count = 1,
-    more: { freshWorker?: boolean; name?: string; environment?: Environment; job?: JobSpec } = {},
+    more: { freshWorker?: boolean; name?: string; environment?: Environment; job?: JobSpec; held?: number } = {},
   ): void {
     const wanted = { ...classOf(resources, more.freshWorker, more.environment), ...(more.job && { job: more.job }) }
-    this.from(owner, { is: 'want', class: wanted, count, taskName: more.name ?? 'task' })
+    this.from(owner, { is: 'want', class: wanted, count, held: more.held ?? 0, taskName: more.name ?? 'task' })
   }
 
   giveBack(grant: MessageOf<'grant'>, owner = this.driver, retire = false): void {

@@ -346,7 +346,7 @@ export class SimProcess implements Context<Ref> {
     const { actor, executor } = this
     if (!(executor.retiring || actor?.stopping) || !executor.idle || actor?.idle === false) return
     if (this.garbage.length > 0 || !this.owner.atRest) return
-    this.act({ is: 'message', from: this.id, message: { is: 'reclaim' } })
+    this.act({ is: 'leaving' })
     this.world.leave(this.id)
   }
 

@@ -67,7 +67,9 @@ export class ClusterView {
   /** That much was sent there, or, for a negative count, came back. */
   sent(nodeId: NodeId, need: Amounts, count: number, now: Millis): void {
     const amounts = Object.fromEntries(Object.entries(need).map(([name, amount]) => [name, amount * count]))
-    this.#sent.push({ nodeId, amounts, until: now + limits.sentShowsAfterMs })
+    // Of many nodes the head tells less often.
+    const late = limits.viewEveryMs * Math.max(0, (this.#others.size + 1) / limits.viewNodesPerInterval - 1)
+    this.#sent.push({ nodeId, amounts, until: now + limits.sentShowsAfterMs + late })
   }
 
   /** Every node, itself first. */

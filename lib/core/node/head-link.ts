@@ -236,7 +236,7 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     const load = this.#membership.load()
     this.#isDirty = false
     this.#lookedAt = now
-    if (now < this.#lastBeat + this.#idleMs && !isNews(this.#told, load)) return
+    if (now < this.#lastBeat + this.#idleMs && !isNews(this.#told, load, this.#membership.node.total)) return
     this.#told = load
     this.#lastBeat = now
     out.push({ is: 'sendHead', message: { is: 'beat', ...load } })
@@ -266,23 +266,25 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
   }
 }
 
+/** By how much of the total what is left for others changes before they hear at once, if some of it was left and is left. */
+const NEWS_SHARE = 1 / 8
+
 /**
  * Whether others should hear at once. Of what somebody waits for here nothing is left for them, however its amounts go up and down while
  * leases change hands: that can wait for the next sign of life.
  */
-function isNews(told: Load | null, load: Load): boolean {
+function isNews(told: Load | null, load: Load, total: Amounts): boolean {
   if (told === null) return true
-  const awaited = awaitedIn(load)
-  const before = awaitedIn(told)
-  if (awaited.size !== before.size || [...awaited].some(name => !before.has(name))) return true
-  const names = new Set([...Object.keys(told.available), ...Object.keys(load.available)])
-  return [...names].some(name => !awaited.has(name) && (told.available[name] ?? 0) !== (load.available[name] ?? 0))
+  const [before, after] = [leftForOthers(told), leftForOthers(load)]
+  return Object.keys({ ...before, ...after }).some(name => {
+    const [from, to] = [before[name] ?? 0, after[name] ?? 0]
+    return from !== to && ((from === 0) !== (to === 0) || Math.abs(from - to) >= NEWS_SHARE * (total[name] ?? 0))
+  })
 }
 
-/** Resources that something here waits for because there is too little of them. */
-function awaitedIn({ demand, available }: Load): Set<string> {
-  const awaited = new Set<string>()
-  for (const { resources } of demand)
-    for (const name in resources) if ((available[name] ?? 0) < (resources[name] as number)) awaited.add(name)
-  return awaited
+/** What is available, less what something here waits for because there is too little of it. */
+function leftForOthers({ demand, available }: Load): Amounts {
+  const left = { ...available }
+  for (const { resources } of demand) for (const name in resources) if ((available[name] ?? 0) < (resources[name] as number)) left[name] = 0
+  return left
 }

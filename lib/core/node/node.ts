@@ -14,6 +14,7 @@ import {
   type JobSpec,
   type NodeId,
   type Unblock,
+  type Want,
   type WorkerId,
 } from '../../wire/messages.js'
 import { assert } from '../assert.js'
@@ -35,7 +36,7 @@ import { MemoryMonitor, type MemoryNews } from './memory.js'
 import { Pools } from './pools.js'
 import { Questions } from './questions.js'
 import { guestMaySay, refusal } from './refusals.js'
-import { HEAD, newRequest, Requests } from './requests.js'
+import { HEAD, newRequest, Requests, requestOf } from './requests.js'
 import { Residents } from './residents.js'
 import { Scheduler } from './scheduler.js'
 import { Spillover } from './spillover.js'
@@ -156,6 +157,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     this.#workers.invariants()
     this.leases.invariants()
     this.#drivers.invariants()
+    this.#scheduler.invariants()
     const holdings: Holding[] = [...this.leases.all()].map(lease => lease.holding)
     for (const worker of this.#workers.all()) {
       if (worker.actor !== null) holdings.push(worker.actor.holding)
@@ -201,6 +203,8 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
         return this.#want(from, message, now, out)
       case 'leaseReturn':
         return this.#leaseReturn(from, message.leaseId, message.retire, now, out)
+      case 'yields':
+        return this.#scheduler.yields(from, message, now, out)
       case 'blocked':
       case 'unblock':
         return this.#wait(from, message, now, out)
@@ -256,20 +260,12 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
     return { is: 'welcome', nodeId, sessionDir, nodeIp, resources: total, labels }
   }
 
-  #want(from: WorkerId, want: Extract<Control, { is: 'want' }>, now: Millis, out: NodeEffect[]): void {
-    const known = this.#requests.get(from, want.class.key)
-    if (want.count <= 0) this.#requests.remove(from, want.class.key)
-    else if (known !== undefined) {
-      known.isNew ||= want.count > known.count
-      known.count = want.count
-      known.name = want.taskName
-    } else {
-      const { key, resources, freshWorker, environment, job, where } = want.class
-      const request = newRequest(key, from, want.taskName, resources, resources, job, now, {
-        ...{ freshWorker, environment, where, class: want.class, count: want.count },
-      })
+  #want(from: WorkerId, want: Want, now: Millis, out: NodeEffect[]): void {
+    this.#scheduler.wants(from, want, now)
+    if (!this.#requests.wantedAgain(from, want, now)) {
+      const request = requestOf(from, want, now)
       this.#requests.add(request)
-      this.#environments.require(environment, out)
+      this.#environments.require(request.environment, out)
       this.#impossible.judge(request, now, out)
     }
     this.#scheduler.pass(now, out)
@@ -402,6 +398,7 @@ export class Node implements Machine<NodeEvent, NodeEffect> {
 
   #ownerGone(gone: WorkerId, out: NodeEffect[]): void {
     this.#requests.removeOwner(gone)
+    this.#scheduler.ownerGone(gone)
     for (const lease of this.leases.ownedBy(gone)) this.#endWorker(lease.workerId, 'the owner of its task died', out)
   }
 

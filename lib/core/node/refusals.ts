@@ -5,7 +5,7 @@ import { slotOf } from '../../ids.js'
 import { type Control, type Environment, type Hello, PROTOCOL_VERSION, type WorkerId } from '../../wire/messages.js'
 
 /** What processes of other nodes may say, and what their daemons alone. */
-const GUEST_MESSAGES: ReadonlySet<Control['is']> = new Set(['want', 'leaseReturn', 'killWorker'])
+const GUEST_MESSAGES: ReadonlySet<Control['is']> = new Set(['want', 'leaseReturn', 'yields', 'killWorker'])
 const DAEMON_MESSAGES: ReadonlySet<Control['is']> = new Set(['query', 'answer', 'workerDied'])
 
 export function guestMaySay(from: WorkerId, is: Control['is']): boolean {

@@ -5,6 +5,7 @@
 import { limits } from '../../options.js'
 import type { ActorSeat, Amounts, Death, Demand, WorkerId } from '../../wire/messages.js'
 import { type Millis, soonest } from '../machine.js'
+import { subtract } from '../resources.js'
 import type { ClusterView } from './cluster-view.js'
 import type { NodeEffect, Place } from './events.js'
 import type { Leases } from './leases.js'
@@ -111,7 +112,11 @@ export class Residents {
       if (demand.length === limits.demandsTold) break
       demand.push({ resources: need, count })
     }
-    return { available: { ...this.#ledger.available }, demand }
+    const available = { ...this.#ledger.available }
+    // What waits for nothing but a worker that starts has its resources.
+    for (const { need, expected, class: scheduling, where } of this.#requests.all())
+      if (scheduling !== null && where?.strategy.is !== 'group') for (let n = expected; n > 0; n--) subtract(available, need)
+    return { available, demand }
   }
 
   #giveBack({ actorId, incarnation }: { actorId: string; incarnation: number }, out: NodeEffect[]): void {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who gets a worker next. One pass after every event: tasks that could go on but for their CPU come first, then requests
 // in turns between owners, those of tasks that wait for their children before the rest (finish what was begun, or nested
-// tasks multiply processes), but not more than a few times in a row. What is left makes owners return leases.
+// tasks multiply processes), but not more than a few times in a row. For what is left owners are asked to return leases.
 //
 // Invariants: nothing is granted that is not there; what a request waits for is only resources, or a worker that starts.
 
-import { limits } from '../../options.js'
-import type { WorkerId } from '../../wire/messages.js'
+import type { Want, WorkerId, Yields } from '../../wire/messages.js'
+import { holdsMore } from '../fair.js'
 import type { Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
 import type { Pool } from './bundles.js'
@@ -16,6 +16,8 @@ import type { NodeEffect } from './events.js'
 import type { Lease, Leases } from './leases.js'
 import type { Ledger } from './ledger.js'
 import type { Pools } from './pools.js'
+import type { Waiting } from './reclaim-plan.js'
+import { Reclaims } from './reclaims.js'
 import { HEAD, type Request, type Requests } from './requests.js'
 import { SoftCap } from './soft-cap.js'
 import type { Spillover } from './spillover.js'
@@ -43,8 +45,8 @@ export class Scheduler {
   readonly #environments: Environments
   readonly #spillover: Spillover
   readonly #cap: SoftCap
-  /** When each owner may next be asked for its leases; empty while nothing waits. */
-  readonly #askAgainAt = new Map<WorkerId, Millis>()
+  /** Asks owners for leases that others wait for. */
+  readonly #reclaims: Reclaims
   #urgentInARow = 0
   #deadline: Millis = Number.POSITIVE_INFINITY
 
@@ -56,6 +58,7 @@ export class Scheduler {
     this.#workers = workers
     this.#requests = requests
     this.#environments = environments
+    this.#reclaims = new Reclaims(leases)
     this.#cap = new SoftCap(fromAmounts(cluster.own.total).CPU ?? 0)
   }
 
@@ -79,7 +82,29 @@ export class Scheduler {
   end(lease: Lease): void {
     if (isCpuless(lease.class.resources) && lease.phase === 'running') this.#cap.ended(lease.class.key)
     this.#leases.end(lease)
+    this.#reclaims.ended(lease)
+    this.#requests.gaveBack(lease.owner, lease.class.key)
     lease.holding.ledger.give(lease.holding)
+  }
+
+  /** An owner says how many leases it has when it wants more. One that wants none may have some that it does not use. */
+  wants(owner: WorkerId, { count, held }: Want, now: Millis): void {
+    if (count === 0) this.#reclaims.forget(owner)
+    else if (held > 0) this.#reclaims.holds(owner, held, now)
+  }
+
+  /** An owner says what comes back. */
+  yields(owner: WorkerId, message: Yields, now: Millis, out: NodeEffect[]): void {
+    this.#reclaims.yields(owner, message, now)
+    this.pass(now, out)
+  }
+
+  ownerGone(owner: WorkerId): void {
+    this.#reclaims.ownerGone(owner)
+  }
+
+  invariants(): void {
+    this.#reclaims.invariants()
   }
 
   block(lease: Lease): void {
@@ -127,7 +152,7 @@ export class Scheduler {
     const short = new Map<string, Shortage>()
     for (;;) {
       const next = this.#next(now)
-      if (next === null) return short
+      if (next === null) break
       const { request, pool } = next
       this.#pools.reserve(pool, request.need)
       const worker = this.#workers.take(request, request.actor === null ? 'leased' : 'actor')
@@ -141,6 +166,43 @@ export class Scheduler {
         this.#serve(request, pool, worker, now, out)
       }
     }
+    this.#prepare(short)
+    return short
+  }
+
+  /**
+   * Adds the workers for which leases are about to come back, where theirs will not do: a process may have to be started, and until it has that
+   * CPU would be idle.
+   */
+  #prepare(short: Map<string, Shortage>): void {
+    let promised = 0
+    const coming = new Map<string, number>()
+    for (const [scheduling, count] of this.#reclaims.promised()) {
+      promised += count
+      const key = this.#usersOf(scheduling)
+      if (!scheduling.freshWorker) coming.set(key, (coming.get(key) ?? 0) + count)
+    }
+    if (promised === 0) return
+    // Who has least is served first.
+    for (const request of [...this.#requests.all()].sort((a, b) => a.held - b.held)) {
+      if (request.notHere || !this.#environments.isReady(request.environment)) continue
+      const count = Math.min(promised, request.count - request.expected)
+      promised -= count
+      const key = this.#usersOf(request)
+      const there = request.freshWorker ? 0 : Math.min(count, coming.get(key) ?? 0)
+      coming.set(key, (coming.get(key) ?? 0) - there)
+      const missing = count - there - this.#workers.idleFor(request)
+      if (missing <= 0) continue
+      const make = this.#workers.makeFor(request)
+      const known = short.get(make.key)
+      if (known === undefined) short.set(make.key, { make, count: missing })
+      else known.count += missing
+    }
+  }
+
+  /** Requests for which this is equal are served by the same workers. */
+  #usersOf(work: Pick<Request, 'environment' | 'job'>): string {
+    return `${work.job.jobId} ${this.#workers.makeFor(work).key}`
   }
 
   #next(now: Millis): Next | null {
@@ -148,15 +210,17 @@ export class Scheduler {
     let urgent: Next | null = null
     for (const [owner, mine] of this.#requests.owners()) {
       const isUrgent = owner !== HEAD && this.#leases.of(owner)?.phase === 'blocked'
-      if (isUrgent ? urgent !== null : other !== null) continue
+      const before: Next | null = isUrgent ? urgent : other
       for (const request of mine.values()) {
+        // Whose turn it is, unless another has clearly less.
+        if (before !== null && !holdsMore(before.request.held, request.held)) continue
         const pool = this.#poolFor(request, now)
         if (pool === null) continue
         if (isUrgent) urgent = { request, pool }
         else other = { request, pool }
         break
       }
-      if (urgent !== null && (other !== null || this.#urgentInARow < URGENT_IN_A_ROW)) break
+      if (urgent !== null && this.#urgentInARow < URGENT_IN_A_ROW) break
     }
     if (urgent === null || (other !== null && this.#urgentInARow >= URGENT_IN_A_ROW)) {
       if (other !== null) this.#urgentInARow = 0
@@ -201,43 +265,22 @@ export class Scheduler {
     out.push({ is: 'send', to: request.owner, message })
   }
 
-  /** Asks owners whose leases hold what others lack, at once when that begins and then once a quantum. */
+  /** What owners are asked for because it lacks here: as much as that, of who has most. */
   #reclaim(now: Millis, out: NodeEffect[]): void {
     const waiting: Waiting[] = []
     for (const request of this.#ready()) {
       if (request.notHere || request.expected >= request.count) continue
       const lacking = this.#pools.lacking(request)
-      if (lacking.size > 0) waiting.push({ request, lacking })
+      if (lacking.size > 0) waiting.push({ request, count: request.count, lacking, must: this.#mustHave(request) })
     }
-    if (waiting.length === 0 && this.#leases.resuming.size === 0) return this.#askAgainAt.clear()
-    for (const [owner, leases] of this.#leases.owners()) {
-      if (!this.#holdsWhatOthersLack(owner, leases, waiting)) continue
-      const at = this.#askAgainAt.get(owner)
-      if (at === undefined || now >= at) {
-        out.push({ is: 'send', to: owner, message: { is: 'reclaim' } })
-        this.#askAgainAt.set(owner, now + limits.leaseQuantumMs)
-      }
-      this.#deadline = Math.min(this.#deadline, this.#askAgainAt.get(owner) as Millis)
-    }
+    this.#reclaims.pass(waiting, now, out)
+    this.#deadline = Math.min(this.#deadline, this.#reclaims.deadline ?? Number.POSITIVE_INFINITY)
   }
 
-  /** Whether a task waits for its CPU of that ledger. */
-  #resumes(ledger: Ledger): boolean {
-    for (const { holding } of this.#leases.resuming) if (holding.ledger === ledger) return true
-    return false
-  }
-
-  #holdsWhatOthersLack(owner: WorkerId, leases: Set<Lease>, waiting: readonly Waiting[]): boolean {
-    for (const lease of leases) {
-      if (lease.phase !== 'running') continue
-      const held = lease.class.resources
-      if ((held.CPU ?? 0) > 0 && this.#resumes(lease.holding.ledger)) return true
-      for (const { request, lacking } of waiting) {
-        if (request.owner === owner && request.key === lease.class.key) continue
-        if (lacking.get(lease.holding.ledger)?.some(name => (held[name] ?? 0) > 0)) return true
-      }
-    }
-    return false
+  /** Not so what others want that waits at other nodes too: of many nodes each would take one away from the same owner. */
+  #mustHave({ owner, actor, where, held }: Request): boolean {
+    if (actor !== null || this.#leases.of(owner)?.phase === 'blocked') return true
+    return held === 0 && (!this.#spillover.isForeign(owner) || where?.strategy.is === 'node')
   }
 }
 
@@ -245,11 +288,6 @@ export class Scheduler {
 interface Next {
   readonly request: Request
   readonly pool: Pool
-}
-
-interface Waiting {
-  readonly request: Request
-  readonly lacking: ReadonlyMap<Ledger, string[]>
 }
 
 function isCpuless(resources: Record<string, number>): boolean {

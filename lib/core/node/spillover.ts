@@ -9,10 +9,11 @@
 import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
 import type { Amounts, WorkerId } from '../../wire/messages.js'
+import { differs } from '../fair.js'
 import type { Millis } from '../machine.js'
 import type { NodeState } from '../policy/node-state.js'
 import { feasibleNodes, pickMany } from '../policy/pick.js'
-import { seedOf } from '../policy/random.js'
+import { mix, seedOf } from '../policy/random.js'
 import { fits, subtract } from '../resources.js'
 import type { Bundles } from './bundles.js'
 import type { ClusterView } from './cluster-view.js'
@@ -89,13 +90,30 @@ export class Spillover {
     for (const [node, count] of choice.counts) if (node !== here) spill.to(node, count)
     take(need, choice.counts.get(here) ?? 0, left)
     const waitsHere = !request.notHere && own.state === 'alive' && choice.feasible.includes(here)
-    if (choice.left > 0 && !waitsHere)
-      spill.round(
-        choice.feasible.filter(node => node !== here),
-        choice.left,
-        this.#turn,
-      )
+    const elsewhere = choice.feasible.filter(node => node !== here)
+    if (choice.left > 0 && !waitsHere) spill.round(elsewhere, choice.left, this.#turn)
+    else if (choice.left > 0) this.#spread(request, choice.left - take(need, choice.left, { ...own.total }), elsewhere, spill, now)
     this.#send(request, spill, now, out)
+  }
+
+  /**
+   * More than this node can ever serve at once waits where it may be served as well. What comes back goes again, to others, at longer and
+   * longer intervals while that gains nothing.
+   */
+  #spread(request: Request, excess: number, elsewhere: readonly NodeState[], spill: Spill, now: Millis): void {
+    if (excess === 0 || elsewhere.length === 0) return
+    const { guestRestMs, spreadMs } = limits
+    request.spread ??= { held: request.held, at: now, every: spreadMs[0] }
+    const { held, at, every } = request.spread
+    const gained = differs(request.held, held)
+    const due = at + (gained ? Math.min(every, guestRestMs) : every)
+    if (now < due) {
+      this.#deadline = Math.min(this.#deadline, due)
+      return
+    }
+    const next = gained || every < guestRestMs ? guestRestMs : Math.min(2 * every, spreadMs[1])
+    request.spread = { held: request.held, at: now, every: next }
+    spill.round(elsewhere, excess, this.#turn)
   }
 
   #inGroup(request: Request, now: Millis, out: NodeEffect[]): void {
@@ -137,15 +155,31 @@ export class Spillover {
     const staying = closed ? 0 : take(request.need, request.count, left)
     const count = request.count - staying
     if (count === 0) return
-    const at = closed ? now : request.waitingSince + limits.guestWaitMs
-    if (now < at) this.#deadline = Math.min(this.#deadline, at)
-    else if (!closed && !this.#hasRoomElsewhere(request, now)) this.#deadline = Math.min(this.#deadline, now + limits.guestWaitMs)
-    else this.#refuse(request, count, out)
+    const since = Math.max(request.waitingSince, request.settledSince)
+    const at = closed ? now : since + limits.guestWaitMs
+    if (closed) return this.#refuse(request, count, out)
+    if (now < at) {
+      this.#deadline = Math.min(this.#deadline, at)
+      return
+    }
+    // What has waited here in vain is tried elsewhere, where somebody may hold more; but for one, so that what gets free here is used at once.
+    const restless = since + limits.guestRestMs
+    const refused = request.hopeless && count > 1 && now >= restless ? count - 1 : this.#roomElsewhere(request, count, now)
+    if (refused > 0) this.#refuse(request, refused, out)
+    if (refused < count) this.#deadline = Math.min(this.#deadline, now + limits.guestWaitMs)
   }
 
-  #hasRoomElsewhere(request: Request, now: Millis): boolean {
-    const feasible = feasibleNodes(demandOf(request), this.#cluster.states(now))
-    return feasible.some(node => node !== this.#cluster.own && fits(request.need, node.available))
+  /** For how many of it, of that count, other nodes have room, which counts as taken then. */
+  #roomElsewhere(request: Request, count: number, now: Millis): number {
+    let room = 0
+    for (const node of feasibleNodes(demandOf(request), this.#cluster.states(now))) {
+      if (node === this.#cluster.own) continue
+      const times = take(request.need, count - room, { ...node.available })
+      if (times > 0) this.#cluster.sent(node.nodeId, request.need, times, now)
+      room += times
+      if (room === count) break
+    }
+    return room
   }
 }
 
@@ -189,6 +223,7 @@ class Spill {
   /** One to each in turn: they wait there. */
   round(nodes: readonly NodeState[], count: number, turn: number): void {
     if (nodes.length === 0) return
-    for (let i = 0; i < count; i++) this.to(nodes[(turn + i) % nodes.length] as NodeState, 1)
+    const from = mix(turn)
+    for (let i = 0; i < count; i++) this.to(nodes[(from + i) % nodes.length] as NodeState, 1)
   }
 }

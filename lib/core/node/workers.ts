@@ -169,6 +169,13 @@ export class Workers {
     return worker
   }
 
+  /** How many idle workers would do for it. */
+  idleFor({ freshWorker, job, ...request }: Pick<Request, 'freshWorker' | 'environment' | 'job'>): number {
+    const { key } = this.makeFor({ job, ...request })
+    const serves = (worker: Worker): boolean => worker.job === null || worker.job.jobId === job.jobId
+    return this.#idle.filter(worker => worker.make === key && !(freshWorker && worker.used) && serves(worker)).length
+  }
+
   /** That job is over: its idle workers go, others once they are idle, unless what outlives the job needs them. */
   jobEnded(jobId: string, out: NodeEffect[]): void {
     for (const worker of [...this.#byKey.values()]) {

@@ -2,6 +2,7 @@
 // The tasks of one scheduling class that are ready and have no worker yet, first in first out, and the lanes leased for it.
 
 import type { SchedulingClass, WorkerId } from '../../wire/messages.js'
+import { assert } from '../assert.js'
 import type { Lane } from './lane.js'
 import type { Task } from './task.js'
 import { Wants } from './wants.js'
@@ -14,6 +15,8 @@ export class ClassQueue {
   readonly isShallow: boolean
   /** What no lane has room for, since one was looked for: any task, or one that runs only once. Null: some may have. */
   full: 'any' | 'once' | null = null
+  /** Leases that are to go back to a daemon, of the first that end what they run; it has asked for them. */
+  private readonly owed = new Map<WorkerId, number>()
   private tasks: Task[] = []
   private head = 0
 
@@ -92,5 +95,37 @@ export class ClassQueue {
     let want = this.length
     for (const lane of this.lanes) want += lane.outstanding > 1 ? lane.outstanding - 1 : 0
     return want
+  }
+
+  /** Leases on which tasks can go on. */
+  get held(): number {
+    let held = 0
+    for (const { blocked } of this.lanes) if (!blocked) held++
+    return held
+  }
+
+  owedTo(daemon: WorkerId): number {
+    return this.owed.get(daemon) ?? 0
+  }
+
+  get owedInAll(): number {
+    let all = 0
+    for (const count of this.owed.values()) all += count
+    return all
+  }
+
+  /** Once nothing is owed to it, the lanes that were to be given back go on. */
+  owe(daemon: WorkerId, count: number): void {
+    if (count > 0) return void this.owed.set(daemon, count)
+    if (!this.owed.delete(daemon)) return
+    for (const lane of this.lanes) if (lane.daemon === daemon) lane.returning = false
+    this.full = null
+  }
+
+  invariants(): void {
+    this.wants.invariants()
+    for (const { returning, daemon } of this.lanes)
+      assert(!returning || this.owed.has(daemon), 'a lane is given back that nobody has asked for')
+    for (const count of this.owed.values()) assert(count > 0, 'a daemon is owed no lease')
   }
 }

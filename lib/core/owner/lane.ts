@@ -31,7 +31,7 @@ export class Lane {
   announced = false
   /** The task on it waits: nothing more is sent until it answers. */
   blocked = false
-  /** To be given back as soon as nothing is outstanding. */
+  /** To be given back as soon as nothing is outstanding, if its daemon is owed one still. */
   returning = false
   outstanding = 0
   /** Of the outstanding tasks, those the worker was asked to give back. */

@@ -8,7 +8,7 @@
 
 import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { Grant, NodeId, SchedulingClass, Spill, WantRefused, WorkerId } from '../../wire/messages.js'
+import type { Grant, NodeId, Reclaim, SchedulingClass, Spill, WantRefused, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 import { ClassQueue } from './class-queue.js'
@@ -16,6 +16,7 @@ import type { Effect } from './effects.js'
 import type { Entry } from './entry.js'
 import { Lane } from './lane.js'
 import { Locality } from './locality.js'
+import { Share } from './share.js'
 import { TASK, type Task } from './task.js'
 
 export class Leases {
@@ -25,6 +26,7 @@ export class Leases {
   isReady: (task: Task, now: Millis, out: Effect[]) => boolean = () => true
 
   private readonly locality: Locality
+  private readonly share = new Share()
 
   constructor(private readonly node: WorkerId) {
     this.locality = new Locality(nodeOf(node))
@@ -110,7 +112,11 @@ export class Leases {
     if (lane.queue !== null) lane.queue.full = null
     if (lane.outstanding === 0) lane.idleSince = now
     if (!task.cancelled) this.requeue(task, now, out)
-    if (lane.outstanding === 0 && lane.returning) this.giveBack(lane, out)
+    if (lane.outstanding === 0 && lane.returning && lane.queue !== null) {
+      const { queue } = lane
+      this.giveBack(lane, out)
+      this.pump(queue, now, out)
+    }
   }
 
   /** The worker that may still be in the body of the task that makes `entry`; null when none is. */
@@ -150,18 +156,62 @@ export class Leases {
   }
 
   /**
-   * Others wait on that node (null: on all): idle leases go back, and busy ones that have had their turn as soon as what runs
-   * has ended.
+   * Others wait on that node: as many leases go back as they lack and this owner has more than they. Idle ones at once; of those that have
+   * had their turn, the first on which what runs has ended.
    */
-  reclaim(daemon: WorkerId | null, now: Millis, out: Effect[]): void {
-    for (const lane of this.lanes.values()) {
-      if (lane.leaseId === 0 || (daemon !== null && lane.daemon !== daemon)) continue
-      if (lane.outstanding === 0) this.giveBack(lane, out)
-      else if (now - lane.grantedAt >= limits.leaseQuantumMs && !lane.returning) {
-        lane.returning = true
-        this.takeBack(lane, lane.newestFirst(), out)
+  reclaim(daemon: WorkerId, { classKey, count, held, must }: Reclaim, now: Millis, out: Effect[]): void {
+    const queue = this.classes.get(classKey)
+    if (queue === undefined) return
+    const lanes = queue.lanes.filter(lane => lane.daemon === daemon)
+    let lacking = count
+    for (const lane of lanes) {
+      if (lacking === 0 || lane.outstanding > 0) continue
+      lacking--
+      this.giveBack(lane, out)
+    }
+    const owed = queue.owedTo(daemon)
+    if (lacking <= owed) queue.owe(daemon, lacking)
+    else {
+      const ripe = lanes.filter(lane => lane.leaseId !== 0 && now - lane.grantedAt >= limits.leaseQuantumMs)
+      const most = Math.min(lacking, ripe.length) - owed
+      const mine = this.held - this.owed
+      const given = most <= 0 ? 0 : this.share.toGive(most, { held, must }, mine, now)
+      if (given === null) {
+        queue.owe(daemon, 0)
+        out.push({ is: 'send', to: daemon, message: { is: 'yields', classKey, count: 0, held: mine } })
+      } else if (given > 0) {
+        queue.owe(daemon, owed + given)
+        out.push({ is: 'send', to: daemon, message: { is: 'yields', classKey, count: owed + given, held: mine - given } })
+        // All of them, since nobody knows which ends first; the others go on then.
+        for (const lane of ripe) this.prepareReturn(lane, out)
       }
     }
+    this.pump(queue, now, out)
+  }
+
+  private prepareReturn(lane: Lane, out: Effect[]): void {
+    if (lane.leaseId === 0 || lane.returning) return
+    lane.returning = true
+    this.takeBack(lane, lane.newestFirst(), out)
+  }
+
+  /** This process is about to end. */
+  giveBackIdle(out: Effect[]): void {
+    for (const lane of this.lanes.values()) if (lane.leaseId !== 0 && lane.outstanding === 0) this.giveBack(lane, out)
+  }
+
+  /** Leases on which tasks can go on, of all classes. */
+  private get held(): number {
+    let held = 0
+    for (const queue of this.classes.values()) held += queue.held
+    return held
+  }
+
+  /** Those that are to go back. */
+  private get owed(): number {
+    let owed = 0
+    for (const queue of this.classes.values()) owed += queue.owedInAll
+    return owed
   }
 
   /**
@@ -209,8 +259,13 @@ export class Leases {
       if (queue.isIdle) this.classes.delete(key)
       const want = Math.min(limits.wantMax, queue.want)
       const wanted = queue.wants.total
-      if (want === wanted || (want !== 0 && want < 2 * wanted)) continue
-      queue.wants.set(want, queue.taskName, out)
+      if (want === 0 && wanted === 0) continue
+      const held = queue.held === 0 ? 0 : this.held
+      if (want !== wanted && (want === 0 || want >= 2 * wanted)) queue.wants.set(want, held, queue.taskName, out)
+      else {
+        queue.wants.holds(held, queue.taskName, out)
+        if (queue.scheduling.where === null) queue.wants.again(want, queue.taskName, out)
+      }
     }
   }
 
@@ -232,7 +287,7 @@ export class Leases {
 
   invariants(): void {
     for (const queue of this.classes.values()) {
-      queue.wants.invariants()
+      queue.invariants()
       const task = queue.peek()
       if (task !== undefined && queue.isFullFor(task))
         assert(this.best(queue, queue.lanes, task) === null, 'a full class has a lane with room')
@@ -304,6 +359,7 @@ export class Leases {
     const lanes = lane.queue?.lanes
     const at = lanes?.indexOf(lane) ?? -1
     if (at >= 0) lanes?.splice(at, 1)
+    lane.queue?.owe(lane.daemon, lane.queue.owedTo(lane.daemon) - 1)
     lane.queue = null
     lane.leaseId = 0
   }

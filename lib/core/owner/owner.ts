@@ -38,6 +38,8 @@ export type OwnerEvent =
   | { is: 'nodeDied'; nodeId: NodeId; why: string }
   /** No copy is left of an object of this process that was in the store. */
   | { is: 'lost'; entry: Entry; why: string }
+  /** This process ends once nobody needs it: what it has and does not use goes back. */
+  | { is: 'leaving' }
   /** Everything of this turn has been handled: send what has gathered. */
   | { is: 'flush' }
   | { is: 'tick' }
@@ -144,6 +146,9 @@ export class Owner implements Machine<OwnerEvent, Effect> {
       case 'lost':
         this.recovery.lost(event.entry, event.why, now, out)
         break
+      case 'leaving':
+        this.leases.giveBackIdle(out)
+        break
       case 'flush':
         this.flush(out)
         break
@@ -214,7 +219,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
       case 'grant':
         return this.leases.granted(from, message, now, out)
       case 'reclaim':
-        return this.leases.reclaim(from === this.self ? null : from, now, out)
+        return this.leases.reclaim(from, message, now, out)
       case 'spill':
         return this.leases.spilled(message, out)
       case 'wantRefused':

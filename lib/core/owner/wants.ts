@@ -7,6 +7,7 @@
 import { nodeOf } from '../../ids.js'
 import type { NodeId, SchedulingClass, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
+import { differs } from '../fair.js'
 import type { Effect } from './effects.js'
 
 export class Wants {
@@ -14,6 +15,10 @@ export class Wants {
   #own = 0
   #away: Map<WorkerId, number> | null = null
   #total = 0
+  /** What others granted since it was last looked how many are wanted. */
+  readonly #served = new Map<WorkerId, number>()
+  /** How many leases the owner had when it asked last. */
+  #held = 0
 
   constructor(
     private readonly scheduling: SchedulingClass,
@@ -24,9 +29,11 @@ export class Wants {
     return this.#total
   }
 
-  /** Asks for so many in all; 0 withdraws all. */
-  set(count: number, taskName: string, out: Effect[]): void {
+  /** Asks for so many in all, having so many leases; 0 withdraws all. */
+  set(count: number, held: number, taskName: string, out: Effect[]): void {
+    this.#held = held
     const elsewhere = this.#total - this.#own
+    this.#served.clear()
     if (count === 0) {
       for (const daemon of this.#away?.keys() ?? []) this.#ask(daemon, 0, taskName, out)
       this.#away = null
@@ -39,11 +46,36 @@ export class Wants {
     }
   }
 
+  /** Says how many leases it has, where that has changed much: those who have fewer are served first. */
+  holds(held: number, taskName: string, out: Effect[]): void {
+    if (!differs(held, this.#held)) return
+    this.#held = held
+    if (this.#own > 0) this.#ask(this.node, this.#own, taskName, out)
+    for (const [daemon, count] of this.#away ?? []) this.#ask(daemon, count, taskName, out)
+  }
+
   granted(daemon: WorkerId): void {
     if (daemon === this.node) {
       if (this.#own > 0) this.#total--
       this.#own = Math.max(0, this.#own - 1)
-    } else this.#takeOff(daemon, 1)
+    } else if (this.#takeOff(daemon, 1) === 1) this.#served.set(daemon, (this.#served.get(daemon) ?? 0) + 1)
+    if (this.#total === 0) this.#served.clear()
+  }
+
+  /**
+   * Asks those who granted some and keep others waiting for as many again, up to so many in all: where others wait too one is served as
+   * often as one waits there, and who waited at some nodes only would have no part of what is held at the rest.
+   */
+  again(want: number, taskName: string, out: Effect[]): void {
+    for (const [daemon, granted] of this.#served) {
+      const there = this.#away?.get(daemon) ?? 0
+      const more = Math.min(granted, want - this.#total)
+      if (there === 0 || more <= 0) continue
+      this.#away?.set(daemon, there + more)
+      this.#total += more
+      this.#ask(daemon, there + more, taskName, out)
+    }
+    this.#served.clear()
   }
 
   /** The own node names others for some of them. */
@@ -75,7 +107,7 @@ export class Wants {
   /** Nothing is asked of anybody any more, and the own node knows. */
   forget(out: Effect[]): void {
     this.#own = 0
-    this.set(0, '', out)
+    this.set(0, 0, '', out)
   }
 
   invariants(): void {
@@ -101,6 +133,6 @@ export class Wants {
   }
 
   #ask(to: WorkerId, count: number, taskName: string, out: Effect[]): void {
-    out.push({ is: 'send', to, message: { is: 'want', class: this.scheduling, count, taskName } })
+    out.push({ is: 'send', to, message: { is: 'want', class: this.scheduling, count, held: this.#held, taskName } })
   }
 }

@@ -15,9 +15,10 @@ const scale = Object.fromEntries(Object.entries(values).map(([name, value]) => [
 const startedAt = performance.now()
 console.log(`${scale.tasks} tasks of ${scale.taskMs} ms from ${scale.drivers} drivers on ${scale.nodes} nodes with ${scale.cpus} CPUs each`)
 const figures = runScale(scale, text => console.log(`  ${text}`))
-const { makespanMs, idealMs, atHead, atHeadWork, asked } = figures
+const { makespanMs, idealMs, firstMs, atHead, atHeadWork, asked, granted } = figures
 console.log(`makespan ${makespanMs.toFixed(0)} ms, ideal ${idealMs} ms: ${(makespanMs / idealMs).toFixed(3)} times`)
 console.log(
   `messages a task: ${atHead.toFixed(5)} at the head (${atHeadWork.toFixed(5)} without signs of life), ${asked.toFixed(5)} to nodes`,
 )
+console.log(`leases a task: ${granted.toFixed(5)}; the first program ended after ${firstMs.toFixed(0)} ms`)
 console.log(`took ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)

@@ -40,6 +40,9 @@ export interface TaskFrame {
   task: number
 }
 
+/** By which owners find workers, and give them up. */
+const BETWEEN_OWNERS_AND_NODES: ReadonlySet<Control['is']> = new Set(['want', 'leaseReturn', 'yields'])
+
 export interface Process {
   receive(from: WorkerId, what: Sent): void
 }
@@ -61,8 +64,9 @@ export class ScaleWorld {
   /** Tasks that have run. */
   ran = 0
   readonly claims = new Claims()
-  /** Those by which nodes and owners found workers. */
+  /** Those by which nodes and owners found workers; and leases granted. */
   asked = 0
+  granted = 0
   readonly #places = new Map<NodeId, Place>()
   readonly #processes = new Map<WorkerId, Process>()
   #headTickAt = Number.POSITIVE_INFINITY
@@ -87,27 +91,30 @@ export class ScaleWorld {
     const places = [...this.#places.values()]
     for (let i = 0; i < drivers; i++) {
       const place = places[Math.floor((i * places.length) / drivers)] as Place
-      const id = processIdOf(place.nodeId, ++place.slots)
-      const count = Math.floor(((i + 1) * tasks) / drivers) - Math.floor((i * tasks) / drivers)
-      const driver = new ScaleDriver(this, id, place.daemonId, count)
-      this.drivers.push(driver)
-      this.#processes.set(id, driver)
-      const hello = {
-        is: 'hello',
-        protocol: PROTOCOL_VERSION,
-        workerId: id,
-        pid: this.#nextPid++,
-        kind: 'driver',
-        token: TOKEN,
-        job: driver.job,
-      } as const
-      this.send(id, place.daemonId, { is: 'control', message: hello })
+      this.#driver(place, Math.floor(((i + 1) * tasks) / drivers) - Math.floor((i * tasks) / drivers))
     }
+  }
+
+  /** One more, on the last node. */
+  driveLate(tasks: number): ScaleDriver {
+    return this.#driver([...this.#places.values()].at(-1) as Place, tasks)
+  }
+
+  #driver(place: Place, tasks: number): ScaleDriver {
+    const id = processIdOf(place.nodeId, ++place.slots)
+    const driver = new ScaleDriver(this, id, place.daemonId, tasks)
+    this.drivers.push(driver)
+    this.#processes.set(id, driver)
+    const [protocol, pid] = [PROTOCOL_VERSION, this.#nextPid++]
+    const hello = { is: 'hello', protocol, workerId: id, pid, kind: 'driver', token: TOKEN, job: driver.job } as const
+    this.send(id, place.daemonId, { is: 'control', message: hello })
+    return driver
   }
 
   /** It arrives after the time that messages between the two take; those of a pair in order. */
   send(from: WorkerId, to: WorkerId, what: Sent): void {
     const { localMs, linkMs } = this.scale
+    if (what.is === 'control' && what.message.is === 'grant') this.granted++
     this.agenda.after(nodeOf(from) === nodeOf(to) ? localMs : linkMs, () => this.#arrive(from, to, what))
   }
 
@@ -125,7 +132,7 @@ export class ScaleWorld {
       return this.#turnEnd()
     }
     const place = this.#places.get(nodeOf(to)) as Place
-    if (what.message.is === 'want' || what.message.is === 'leaseReturn') this.asked++
+    if (BETWEEN_OWNERS_AND_NODES.has(what.message.is)) this.asked++
     this.#daemon(place, from === HEAD_ID ? { is: 'fromHead', message: what.message } : { is: 'message', from, message: what.message })
   }
 

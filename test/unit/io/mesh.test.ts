@@ -116,7 +116,7 @@ suite('mesh', () => {
   test('there is no peer where no process is, and none again after its end', () => {
     const { net, a, b } = pair()
     assert.equal(a.mesh.peer(workerIdOf(9)), null)
-    assert.equal(a.mesh.send(workerIdOf(9), { is: 'reclaim' }), false)
+    assert.equal(a.mesh.send(workerIdOf(9), { is: 'collect' }), false)
     b.say(a, 'last words')
     b.mesh.flush()
     net.die(2)

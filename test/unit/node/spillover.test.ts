@@ -42,8 +42,13 @@ function wants(
 ): void {
   const where = strategy === null ? null : { strategy, labels }
   const wanted = { ...classOf(need), where }
-  cluster.from(owner, { is: 'want', class: wanted, count, taskName: 'f' })
+  cluster.from(owner, { is: 'want', class: wanted, count, held: 0, taskName: 'f' })
   cluster.settle()
+}
+
+/** Without letting workers start. */
+function wantsOnly(cluster: FakeCluster, count: number): void {
+  cluster.want(cluster.driver, { CPU: 1 }, count)
 }
 
 const spilled = (cluster: FakeCluster): Record<WorkerId, number> => {
@@ -86,6 +91,29 @@ suite('spilling to other nodes', () => {
     assert.deepEqual(spilled(cluster), { [C]: 1, [B]: 1 })
   })
 
+  test('more than this node can ever serve at once waits at others too, one at each in turn; what comes back goes again ever later', () => {
+    const cluster = among(2, view(B, { CPU: 4 }, {}), view(C, { CPU: 4 }, {}))
+    cluster.want(cluster.driver, { CPU: 1 }, 8)
+    assert.deepEqual(spilled(cluster), {}, 'it is gathered first')
+    cluster.pass(limits.spreadMs[0])
+    assert.deepEqual(spilled(cluster), { [B]: 2, [C]: 2 })
+    const rounds: number[] = []
+    for (let from = cluster.now, seen = 1; rounds.length < 3; cluster.pass(limits.spreadMs[0])) {
+      const spills = cluster.all('spill', cluster.driver).length
+      if (spills > seen) {
+        rounds.push(cluster.now - from)
+        from = cluster.now
+        seen = spills
+      }
+      // What was sent away comes back at once, each time.
+      cluster.want(cluster.driver, { CPU: 1 }, 6, { held: 2 })
+    }
+    assert.deepEqual(
+      rounds,
+      [1, 2, 4].map(times => times * limits.guestRestMs),
+    )
+  })
+
   test('what this node can never serve waits at one that can, also while that is busy', () => {
     const cluster = among(1, view(B, { CPU: 1, disk: 2 }, {}), view(C, { CPU: 1, disk: 1 }, {}))
     wants(cluster, cluster.driver, 2, null, { CPU: 1, disk: 1 } as never)
@@ -115,7 +143,7 @@ suite('spilling to other nodes', () => {
   test('the node that holds what its tasks read is asked first, as far as it has room', () => {
     const cluster = among(4, view(B, { CPU: 1 }), view(C, { CPU: 4 }))
     const wanted = { ...classOf({ CPU: 1 }), near: 'bbbbbbbbbb' }
-    cluster.from(cluster.driver, { is: 'want', class: wanted, count: 2, taskName: 'f' })
+    cluster.from(cluster.driver, { is: 'want', class: wanted, count: 2, held: 0, taskName: 'f' })
     cluster.settle()
     assert.deepEqual(spilled(cluster), { [B]: 1 })
     assert.equal(cluster.all('grant').length, 1)
@@ -181,15 +209,40 @@ suite('serving owners of other nodes', () => {
     wants(cluster, GUEST, 3)
     cluster.pass(3 * limits.guestWaitMs)
     assert.equal(cluster.all('wantRefused').length, 0)
-    cluster.event({ is: 'view', full: false, nodes: [view(C, { CPU: 1 })] })
+    cluster.event({ is: 'view', full: false, nodes: [view(C, { CPU: 2 })] })
     cluster.pass(limits.guestWaitMs)
     assert.deepEqual(
       cluster.all('wantRefused', GUEST).map(each => each.count),
-      [3],
+      [2],
+      'as many as have room there',
     )
+    cluster.event({ is: 'view', full: false, nodes: [view(C, { CPU: 3 })] })
+    cluster.pass(limits.guestWaitMs)
+    assert.equal(cluster.all('wantRefused', GUEST).length, 2)
     cluster.giveBack(cluster.last('grant', cluster.driver) as MessageOf<'grant'>)
     cluster.settle()
     assert.equal(cluster.all('grant', GUEST).length, 0, 'it waits no more')
+  })
+
+  test('what nobody here can be asked for is tried elsewhere after a while, but for one', () => {
+    const cluster = among(1, view(B, { CPU: 1 }, {}), view(C, { CPU: 1 }, {}))
+    wants(cluster, cluster.driver, 1)
+    cluster.from(GUEST, { is: 'want', class: { ...classOf({ CPU: 1 }), where: null }, count: 5, held: 9, taskName: 'f' })
+    const classKey = (cluster.last('reclaim', cluster.driver) as MessageOf<'reclaim'>).classKey
+    cluster.from(cluster.driver, { is: 'yields', classKey, count: 0, held: 1 })
+    cluster.pass(limits.guestRestMs - 1)
+    assert.equal(cluster.all('wantRefused').length, 0)
+    cluster.pass(limits.guestRestMs)
+    assert.deepEqual(
+      cluster.all('wantRefused', GUEST).map(each => each.count),
+      [4],
+    )
+  })
+
+  test('what waits for nothing but a worker that starts is not told as free', () => {
+    const cluster = FakeCluster.started({ resources: { CPU: 2 }, prestart: 0 })
+    wantsOnly(cluster, 1)
+    assert.equal(cluster.node.load().available.CPU, 10_000)
   })
 
   test('one that has only come is given a moment here', () => {

@@ -5,7 +5,7 @@ import type { Lane } from '#lib/core/owner/lane.js'
 import { TASK, type Task } from '#lib/core/owner/task.js'
 import { limits } from '#lib/options.js'
 import { workerIdOf } from '../../fakes/cluster.js'
-import { classOf, FakeOwner, NODE, type TaskOptions } from '../../fakes/owner.js'
+import { classOf, FakeOwner, NODE, type SentOf, type TaskOptions } from '../../fakes/owner.js'
 
 const A = workerIdOf(10)
 const B = workerIdOf(11)
@@ -13,6 +13,10 @@ const B = workerIdOf(11)
 const many = (fake: FakeOwner, count: number, options: TaskOptions = {}): Task[] =>
   Array.from({ length: count }, () => fake.submit(options))
 const on = (tasks: Task[], worker: string): Task[] => tasks.filter(task => task.lane?.workerId === worker)
+const reclaim = (count: number, more: Partial<SentOf<'reclaim'>> = {}): SentOf<'reclaim'> => ({
+  ...{ is: 'reclaim', classKey: 'cpu', count, held: 0, must: false },
+  ...more,
+})
 const lanesOf = (fake: FakeOwner): Map<string, Lane> => fake.owner.leases.lanes
 
 suite('leases', () => {
@@ -163,15 +167,15 @@ suite('leases', () => {
     for (const task of on(tasks, B)) fake.reply(task)
     for (const task of on(tasks, B)) fake.reply(task)
     assert.equal(lanesOf(fake).get(B)?.outstanding, 0)
-    fake.from(NODE, { is: 'reclaim' })
+    fake.from(NODE, reclaim(1))
     assert.deepEqual(
       fake.sent('leaseReturn').map(each => each.leaseId),
       [b],
     )
     const behind = fake.submit()
     fake.now = limits.leaseQuantumMs
-    fake.from(NODE, { is: 'reclaim' })
-    fake.from(NODE, { is: 'reclaim' })
+    fake.from(NODE, reclaim(1))
+    fake.from(NODE, reclaim(1))
     assert.equal(behind.state, TASK.queued)
     assert.equal(fake.sent('leaseReturn').length, 1)
     fake.reply(tasks[0]!)
@@ -189,12 +193,94 @@ suite('leases', () => {
     const tasks = many(fake, 2)
     const lease = fake.grant(A)
     fake.now = limits.leaseQuantumMs
-    fake.from(NODE, { is: 'reclaim' })
+    fake.from(NODE, reclaim(1))
     assert.deepEqual(fake.sent('leaseReturn'), [{ is: 'leaseReturn', leaseId: lease, retire: false }])
     assert.deepEqual(
       tasks.map(task => task.state),
       [TASK.queued, TASK.queued],
     )
+  })
+
+  suite('others wait', () => {
+    /** So many leases, granted one quantum ago, each with a task that has begun and another behind it. */
+    function busy(leases: number): { fake: FakeOwner; workers: string[]; end: (worker: string) => void } {
+      const fake = new FakeOwner()
+      const workers = Array.from({ length: leases }, (_, i) => workerIdOf(10 + i))
+      for (const worker of workers) fake.grant(worker)
+      const tasks = many(fake, 2 * leases)
+      for (const worker of workers) fake.grant(worker)
+      for (const worker of workers) fake.begun.add(on(tasks, worker)[0]!)
+      fake.now += limits.leaseQuantumMs
+      const end = (worker: string): void => {
+        const [running] = on(tasks, worker)
+        fake.reply(running!)
+        const next = on(tasks, worker)[0]
+        if (next !== undefined) fake.begun.add(next)
+      }
+      return { fake, workers, end }
+    }
+    const returned = (fake: FakeOwner): number => fake.sent('leaseReturn').length
+
+    test('as many go back as lack, of those that end first; the others go on with what is next', () => {
+      const { fake, workers, end } = busy(4)
+      const before = returned(fake)
+      fake.from(NODE, reclaim(1))
+      assert.deepEqual(fake.sent('yields'), [{ is: 'yields', classKey: 'cpu', count: 1, held: 3 }])
+      end(workers[2]!)
+      assert.equal(returned(fake) - before, 1)
+      assert.equal(lanesOf(fake).get(workers[2]!)?.leaseId, 0)
+      for (const worker of [workers[0]!, workers[1]!, workers[3]!]) {
+        assert.ok((lanesOf(fake).get(worker)?.outstanding ?? 0) > 1, 'it has its next task before it ends this one')
+        end(worker)
+      }
+      assert.equal(returned(fake) - before, 1)
+    })
+
+    test('none to somebody with about as many, half of the difference to somebody with less', () => {
+      const { fake } = busy(8)
+      fake.from(NODE, reclaim(5, { held: 7 }))
+      fake.from(NODE, reclaim(5, { held: 4 }))
+      assert.deepEqual(
+        fake.sent('yields').map(({ count, held }) => [count, held]),
+        [
+          [0, 8],
+          [2, 6],
+        ],
+      )
+    })
+
+    test('no more than half of all within a quantum, whoever asks; but to somebody who has nothing whatever that needs', () => {
+      const { fake } = busy(8)
+      fake.from(NODE, reclaim(3))
+      fake.from(NODE, reclaim(8))
+      assert.deepEqual(
+        fake.sent('yields').map(({ count }) => count),
+        [3, 4],
+      )
+      fake.from(NODE, reclaim(8, { held: 1 }))
+      assert.equal(fake.sent('yields').length, 2, 'not before the next')
+      fake.from(NODE, reclaim(8, { must: true }))
+      assert.equal(fake.sent('yields').at(-1)?.count, 8)
+    })
+
+    test('who needs nothing any more is owed nothing', () => {
+      const { fake, workers, end } = busy(2)
+      const before = returned(fake)
+      fake.from(NODE, reclaim(1))
+      fake.from(NODE, reclaim(0))
+      for (const worker of workers) end(worker)
+      assert.equal(returned(fake) - before, 0)
+      assert.ok(workers.every(worker => lanesOf(fake).get(worker)?.outstanding === 1))
+    })
+
+    test('a lease that goes with its worker counts as given back', () => {
+      const { fake, workers, end } = busy(3)
+      const before = returned(fake)
+      fake.from(NODE, reclaim(1))
+      fake.die(workers[0]!)
+      end(workers[1]!)
+      assert.equal(returned(fake) - before, 0)
+    })
   })
 
   test('an idle lease is kept for a while, and the deadline says for how long', () => {
@@ -252,7 +338,7 @@ suite('leases', () => {
     const lane = task!.lane as Lane
     lane.announced = true
     fake.reply(task!)
-    fake.from(NODE, { is: 'reclaim' })
+    fake.from(NODE, reclaim(1))
     const [next] = many(fake, 1)
     const lease = fake.grant(A)
     assert.equal(next?.lane, lane)

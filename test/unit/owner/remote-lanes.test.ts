@@ -68,7 +68,7 @@ suite('remote lanes', () => {
     fake.from(FAR, { is: 'leaseBlocked', leaseId })
     assert.deepEqual(new Set(claimsAsked(fake)), new Set(tasks.map(task => task.claim)))
     fake.now += limits.leaseQuantumMs
-    fake.from(NODE, { is: 'reclaim' })
+    fake.from(NODE, { is: 'reclaim', classKey: 'cpu', count: 1, held: 0, must: true })
     assert.equal(claimsAsked(fake).length, 3)
     for (const task of tasks.slice(1)) fake.passOver(FAR, task.claim, task.seq)
     assert.deepEqual(

@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import type { Effect } from '#lib/core/owner/effects.js'
 import type { Task } from '#lib/core/owner/task.js'
 import { Wants } from '#lib/core/owner/wants.js'
+import { limits } from '#lib/options.js'
 import type { Control, WorkerId } from '#lib/wire/messages.js'
 import { CPU, classOf, FakeOwner, NODE } from '../../fakes/owner.js'
 
@@ -36,7 +37,7 @@ suite('workers wanted of several nodes', () => {
     const sent = fake.all('dispatch').map(each => each.task)
     assert.ok(sent.length > 0 && sent.every(task => task.lane?.daemon === B))
     for (let i = 0; i < fake.all('dispatch').length; i++) fake.reply(fake.all('dispatch')[i]?.task as Task)
-    fake.from(B, { is: 'reclaim' })
+    fake.from(B, { is: 'reclaim', classKey: 'cpu', count: 1, held: 0, must: false })
     assert.deepEqual(
       fake.sent('leaseReturn', B).map(each => each.leaseId),
       [7],
@@ -97,14 +98,51 @@ suite('workers wanted of several nodes', () => {
     const here = fake.grant(workerOf(NODE, 5))
     grant(fake, B, 1)
     for (const { task } of fake.all('dispatch')) if (task.lane !== null) fake.reply(task)
-    fake.from(NODE, { is: 'reclaim' })
+    fake.from(NODE, { is: 'reclaim', classKey: 'cpu', count: 2, held: 0, must: false })
     assert.deepEqual(
       fake.sent('leaseReturn', NODE).map(each => each.leaseId),
       [here],
     )
     assert.deepEqual(fake.sent('leaseReturn', B), [])
-    fake.from(fake.owner.self, { is: 'reclaim' })
+    fake.act({ is: 'leaving' })
     assert.equal(fake.sent('leaseReturn', B).length, 1)
+  })
+
+  test('a node that granted some and keeps others waiting is asked for as many again, while so many are wanted', () => {
+    const fake = wanting(600)
+    assert.deepEqual(asked(fake, NODE), [limits.wantMax])
+    spill(fake, [B, C], [3, 1])
+    grant(fake, B, 1)
+    grant(fake, C, 1)
+    fake.flush()
+    // What it could use beyond what it asked for is more than twice as many.
+    const counts = asked(fake, B)
+    assert.equal(counts.at(-1), 3)
+    assert.ok(counts.length > 1)
+    assert.equal(asked(fake, C).at(-1), 1, 'it has served all: the own node says who is asked next')
+  })
+
+  test('nodes hear how many leases an owner has, of all classes, when that has changed much; nothing while it has none of this', () => {
+    const fake = new FakeOwner()
+    const other = classOf('other')
+    for (let i = 0; i < 40; i++) fake.submit()
+    fake.submit({ class: other })
+    fake.submit({ class: other })
+    fake.flush()
+    for (let slot = 1; slot <= 9; slot++) {
+      fake.grant(workerOf(NODE, slot))
+      fake.flush()
+    }
+    const held = (key: string) =>
+      fake
+        .sent('want', NODE)
+        .filter(each => each.class.key === key)
+        .map(each => each.held)
+    assert.deepEqual(held('cpu'), [0, 1, 3, 5, 7, 9])
+    assert.deepEqual(held('other'), [0])
+    fake.grant(workerOf(NODE, 20), 'other')
+    fake.flush()
+    assert.deepEqual(held('other'), [0, 10])
   })
 
   test('a worker of another node is ended by its own daemon', () => {
@@ -134,7 +172,11 @@ function entryOf(task: { entries: unknown[] }): never {
 
 suite('workers wanted of several nodes, by chance', () => {
   const daemons = [NODE, B, C]
-  const step = fc.record({ is: fc.constantFrom('set', 'grant', 'spill', 'refuse', 'die'), which: fc.nat(2), count: fc.nat(5) })
+  const step = fc.record({
+    is: fc.constantFrom('set', 'holds', 'again', 'grant', 'spill', 'refuse', 'die'),
+    which: fc.nat(2),
+    count: fc.nat(5),
+  })
 
   test('property: what the owner believes to have asked is what each node was last told, less what it gave', () => {
     fc.assert(
@@ -156,7 +198,9 @@ suite('workers wanted of several nodes, by chance', () => {
         for (const { is, which, count } of steps) {
           const daemon = daemons[which] as WorkerId
           const there = told.get(daemon) as number
-          if (is === 'set' && (count === 0 || count > wants.total)) wants.set(count, 'f', out)
+          if (is === 'set' && (count === 0 || count > wants.total)) wants.set(count, 1, 'f', out)
+          if (is === 'holds') wants.holds(count, 'f', out)
+          if (is === 'again') wants.again(wants.total + count, 'f', out)
           if (is === 'grant' && there > 0) {
             told.set(daemon, there - 1)
             wants.granted(daemon)

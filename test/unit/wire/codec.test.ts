@@ -51,7 +51,7 @@ const node: NodeView = {
 const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   hello: { is: 'hello', protocol: 1, workerId: W, pid: 4, kind: 'driver', token: 't', job },
   envFailed: { is: 'envFailed', pid: 4, token: 't', field: 'runtimeEnv.preload', message: 'm' },
-  want: { is: 'want', class: class_, count: 3, taskName: 'f' },
+  want: { is: 'want', class: class_, count: 3, held: 2, taskName: 'f' },
   leaseReturn: { is: 'leaseReturn', leaseId: 1, retire: true },
   blocked: { is: 'blocked', leaseId: 1 },
   unblock: { is: 'unblock', leaseId: 1 },
@@ -90,7 +90,8 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   grant: { is: 'grant', classKey: 'k', leaseId: 1, workerId: W, gpuIds: ['0'], nodeId: 'n' },
   unplaceable: { is: 'unplaceable', classKey: 'k', message: 'm', groupRemoved: false },
   envBroken: { is: 'envBroken', classKey: 'k', field: 'runtimeEnv.npm', message: 'm' },
-  reclaim: { is: 'reclaim' },
+  yields: { is: 'yields', classKey: 'k', count: 2, held: 7 },
+  reclaim: { is: 'reclaim', classKey: 'k', count: 2, held: 1, must: true },
   resumed: { is: 'resumed', leaseId: 1 },
   workerDied: { is: 'workerDied', workerId: W, death },
   actorStart: { is: 'actorStart', spec, incarnation: 1, gpuIds: [], ownerId: W },

@@ -22,12 +22,14 @@ interface Draft {
 
 /** What a socket is read into at once: what is larger falls out of the cache before it is written to the store. */
 const BUFFER_BYTES = 512 * 1024
+/** Kept between pieces: many come at once only for a moment. */
+const SPARE_BUFFERS = 8
 
 type Made = Extract<PullEvent, { is: 'made' | 'noRoom' | 'exists' }>
 
 export class Drafts {
   private readonly drafts = new Map<string, Draft>()
-  /** Of pieces that are over. */
+  /** Of pieces that are over, at most `SPARE_BUFFERS`. */
   private readonly buffers: Uint8Array[] = []
 
   constructor(
@@ -116,7 +118,7 @@ export class Drafts {
         if (gathered === BUFFER_BYTES || at + count === length) write(at + count)
       },
       done: why => {
-        if (buffer !== null) this.buffers.push(buffer)
+        if (buffer !== null && this.buffers.length < SPARE_BUFFERS) this.buffers.push(buffer)
         done(why ?? failure)
       },
     }

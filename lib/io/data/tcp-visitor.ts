@@ -39,7 +39,9 @@ export class TcpVisitor {
       () => this.open--,
       why => this.end(why),
     )
-    socket.setTimeout(timing.handshakeMs, () => this.quiet())
+    socket.setTimeout(timing.handshakeMs)
+    // Each time: a callback of `setTimeout` is called once only.
+    socket.on('timeout', () => this.quiet())
     socket.on('error', () => this.end(null))
     socket.on('close', () => this.end(null))
     socket.on('data', bytes => this.heard(bytes))

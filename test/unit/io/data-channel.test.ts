@@ -338,6 +338,18 @@ suite('data channel: TCP against those who do not keep to it', () => {
     await once(socket, 'connect')
     return socket
   }
+  /** A visitor that has proved to be of the cluster, and takes nothing from then on. */
+  const enter = async (): Promise<Socket> => {
+    const socket = await visit()
+    const greeting = Buffer.alloc(GREETING_BYTES)
+    for (let have = 0; have < GREETING_BYTES; ) {
+      const [bytes] = (await once(socket, 'data')) as [Buffer]
+      have += bytes.copy(greeting, have)
+    }
+    socket.pause()
+    socket.write((answerTo(greeting, dataKey('secret'), B, A) as { answer: Buffer }).answer)
+    return socket
+  }
   const listen = async (onConnection: (socket: Socket) => void): Promise<DataPeer> => {
     server = createServer(onConnection)
     server.listen(0, '127.0.0.1')
@@ -412,21 +424,27 @@ suite('data channel: TCP against those who do not keep to it', () => {
         },
       })
     }
-    const socket = await visit()
-    const greeting = Buffer.alloc(GREETING_BYTES)
-    for (let have = 0; have < GREETING_BYTES; ) {
-      const [bytes] = (await once(socket, 'data')) as [Buffer]
-      have += bytes.copy(greeting, have)
-    }
-    socket.pause()
-    const handshake = answerTo(greeting, dataKey('secret'), B, A) as { answer: Buffer }
-    socket.write(handshake.answer)
+    const socket = await enter()
     const pieces = 32
     for (let i = 0; i < pieces; i++) socket.write(writeQuestion(i + 1, piece(i, limits.pieceBytes)))
     await ears.until(() => ears.refused.length > 0)
     assert.match(ears.refused[0] ?? '', /it took nothing for 50 ms/)
     await until(() => given === ears.questions.length)
     assert.ok(ears.questions.length === pieces && reads > 0 && reads < 100, `${ears.questions.length} questions, ${reads} reads`)
+    socket.destroy()
+  })
+
+  test('who takes nothing of what it asked for is disconnected also when it was idle before', async () => {
+    ears.answer = question => question.send(lend(new Uint8Array(limits.pieceBytes)))
+    const socket = await enter()
+    // Each of these, which come later, is sent away after the time that an idle one may be looked at.
+    for (let i = 0; i < 2; i++) {
+      const silent = await visit()
+      silent.on('data', () => {})
+      await once(silent, 'close')
+    }
+    for (let i = 0; i < 32; i++) socket.write(writeQuestion(i + 1, piece(i, limits.pieceBytes)))
+    await ears.until(() => ears.refused.some(why => /it took nothing for 50 ms/.test(why)))
     socket.destroy()
   })
 

@@ -40,6 +40,8 @@ export class Transfer implements DataListener {
   readonly #strays = new Strays()
   #strayLookAt = 0
   readonly #questions = new Map<number, Question>()
+  /** Copies that could not be read when they were sent: each is said to be missing, once, to who asks next. */
+  readonly #broken = new Set<string>()
   /** Objects this daemon keeps for processes that have not read them yet. */
   readonly #held = new Set<string>()
   readonly #events: PullEvent[] = []
@@ -217,6 +219,7 @@ export class Transfer implements DataListener {
 
   #seal(id: string): void {
     if (!this.#drafts.seal(id)) return
+    this.#broken.delete(id)
     this.host.arrived(id)
     this.#pull({ is: 'sealed', id })
     this.#changed(id)
@@ -257,16 +260,23 @@ export class Transfer implements DataListener {
 
   /** Sends a piece; of an object on its way here, or of a whole one, in memory or on disk. */
   #send(wanted: Wanted): void {
-    const { key } = wanted
+    const { key, id, offset, length } = wanted
     const question = this.#take(key)
     const served = (): void => this.#serve({ is: 'served', key })
     if (question === undefined) return served()
+    // While it waited for its turn the copy may have gone, and another of that id may have been begun.
+    const presence = this.#presence(id, offset, length)
+    if (presence !== 'here') {
+      question.refuse(presence === 'no' ? 'missing' : 'busy')
+      return served()
+    }
     const lent = this.#lend(wanted)
     if (lent === null) {
       question.refuse('missing')
       return served()
     }
     const unreadable = (error: Error): never => {
+      this.#broken.add(id)
       this.#warn(wanted, error)
       throw error
     }
@@ -286,6 +296,8 @@ export class Transfer implements DataListener {
   }
 
   #lend(wanted: Wanted): Lent | null {
+    // In the middle of a piece nothing could be said of that but by ending the connection.
+    if (this.#broken.delete(wanted.id)) return null
     try {
       return this.#drafts.lend(wanted) ?? this.#pins.lend(wanted)
     } catch (error) {
@@ -357,5 +369,6 @@ export class Transfer implements DataListener {
   #delete(id: string): void {
     this.host.store.delete(id)
     this.#pins.deleted(id)
+    this.#broken.delete(id)
   }
 }

@@ -2,9 +2,11 @@
 // Objects between stores in shared memory, over real connections; the owner and the messages are in this process.
 
 import assert from 'node:assert/strict'
+import { truncateSync } from 'node:fs'
 import { STATE } from '#lib/core/owner/entry.js'
 import { HEAD_ID, objectId } from '#lib/ids.js'
-import type { Lent } from '#lib/io/data/channel.js'
+import type { Lent, Piece } from '#lib/io/data/channel.js'
+import type { NativeFileRange } from '#lib/native.js'
 import { limits } from '#lib/options.js'
 import { FakeStores, OWNER, type StoresOptions } from '../../fakes/stores.js'
 
@@ -14,6 +16,9 @@ const pattern = (length: number, seed: number): Uint8Array => {
   for (let i = 0; i < length; i += 97) bytes[i] = (i + seed) & 255
   return bytes
 }
+/** Asks a node for a piece; gives what it lends, or why it refuses. */
+const ask = (node: FakeStores['nodes'][number], piece: Piece): Promise<Lent | string> =>
+  new Promise(resolve => node.transfer.onQuestion({ ...piece, peer: 'ffffffffff', send: resolve, refuse: resolve }))
 const isSame = (a: Uint8Array | null, b: Uint8Array): boolean => a !== null && Buffer.compare(a, b) === 0
 
 suite('transfer of objects', () => {
@@ -114,6 +119,47 @@ suite('transfer of objects', () => {
     assert.equal(slow.read(0, sent), null)
     assert.ok(isSame(sent, bytes.subarray(0, limits.pieceBytes)))
     slow.done()
+  })
+
+  test('whose turn comes when the copy has gone and a new one is begun is refused, not sent memory that nobody wrote', async () => {
+    await start({ nodes: 2 })
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    /** So many pieces leave that node that no other does. */
+    const occupy = async (node: typeof a): Promise<Lent[]> => {
+      const piece = { id: cluster.id(cluster.put(node, pattern(10, 1))), offset: 0, length: 10 }
+      return Promise.all(Array.from({ length: limits.servesMax }, async () => (await ask(node, piece)) as Lent))
+    }
+    const bytes = pattern(MB, 7)
+    const entry = cluster.put(a, bytes)
+    cluster.want(b, entry)
+    assert.equal(await cluster.answer(b, entry), null)
+    const held = await occupy(b)
+    const turn = ask(b, { id: cluster.id(entry), offset: 0, length: MB })
+    cluster.unwant(b, entry)
+    assert.ok(b.store.delete(cluster.id(entry)))
+    const heldAtSource = await occupy(a)
+    cluster.want(b, entry)
+    while (b.transfer.counts().moving === 0) await new Promise(resolve => setImmediate(resolve))
+    for (const each of held) each.done()
+    assert.equal(await turn, 'busy')
+    for (const each of heldAtSource) each.done()
+    assert.equal(await cluster.answer(b, entry), null)
+    assert.ok(isSame(cluster.bytes(b, entry), bytes))
+  })
+
+  test('a copy that can be read no further is missing when it is asked for again', async () => {
+    await start({ nodes: 1, capacityBytes: 16 * MB, spill: true })
+    const a = cluster.at(0)
+    const entry = cluster.put(a, pattern(30 * MB, 1))
+    const range = a.store.readView(cluster.id(entry)) as NativeFileRange
+    truncateSync(range.path, range.fileOffset + MB)
+    a.store.release(range)
+    const piece = { id: cluster.id(entry), offset: 0, length: limits.pieceBytes }
+    const lent = (await ask(a, piece)) as Lent
+    await lent.read(0, new Uint8Array(MB))
+    await assert.rejects(async () => lent.read(MB, new Uint8Array(MB)), /the file ends/)
+    lent.done()
+    assert.equal(await ask(a, piece), 'missing')
   })
 
   test('several copies are read at once; a source that dies in the middle is replaced', async () => {

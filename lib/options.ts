@@ -161,7 +161,7 @@ export const limits = {
   /** How often the head looks for silent nodes, at most (ms). */
   silenceCheckMs: 500,
   /** How often a node tells the head that it lives, and at most how often that something is free or taken (ms). */
-  beatIdleMs: 1_000,
+  beatIdleMs: 2_000,
   beatMs: 100,
   /** How often the head tells the nodes what changed on the others, for so many nodes; with more of them less often (ms). */
   viewEveryMs: 100,

@@ -37,7 +37,7 @@ const shapes: { [K in Control['is']]: string } = {
   grant: 'classKey:string leaseId:number workerId:string gpuIds:strings nodeId:string',
   unplaceable: 'classKey:string message:string groupRemoved:boolean',
   envBroken: 'classKey:string field:string message:string',
-  reclaim: 'classKey:string count:number held:number must:boolean',
+  reclaim: 'classKey:string count:number held:number must:number',
   resumed: 'leaseId:number',
   workerDied: 'workerId:string death:death',
   actorStart: 'spec:spec incarnation:number gpuIds:strings ownerId:string',

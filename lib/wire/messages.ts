@@ -307,14 +307,14 @@ export interface EnvBroken {
 /**
  * Somebody who holds `held` leases waits for so many leases of this class (the last figure counts, 0: for none any more): give idle ones
  * back now, and busy ones once they have had their turn, but only while you hold clearly more (`yields` says), and not too many at once.
- * `must`: in any case.
+ * `must` of them: in any case.
  */
 export interface Reclaim {
   is: 'reclaim'
   classKey: string
   count: number
   held: number
-  must: boolean
+  must: number
 }
 export interface Resumed {
   is: 'resumed'
@@ -482,4 +482,4 @@ export type Control =
 export const ACTOR_LEASE = 0
 
 /** Version of all of this; processes of different versions refuse each other at `hello`. */
-export const PROTOCOL_VERSION = 4
+export const PROTOCOL_VERSION = 5

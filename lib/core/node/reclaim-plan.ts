@@ -34,8 +34,9 @@ export interface Holder {
   unanswered: number
   /** What it is asked for in this pass, and for whom. */
   more: number
+  /** Of these, as many in any case; for who waits for the others, the least that one of them has. */
+  must: number
   held: number
-  must: boolean
 }
 
 /** One lease that somebody waits for. */
@@ -90,21 +91,35 @@ export class Plan {
   /** Asks for what one of it lacks beyond what comes anyway, and takes that off what is left; false when there is nobody to ask. */
   #gather(wish: Wish, ledger: Ledger): boolean {
     const left = this.#leftIn(ledger)
+    const picked: [holder: Holder, held: number][] = []
     for (;;) {
       const short = Object.keys(wish.need).filter(name => (wish.need[name] as number) > (left[name] ?? 0))
       // Amounts may do where no single device has enough: one lease at a time, then, and see.
       const byDevice = short.length === 0 && !ledger.fits(wish.need) && !this.#anyComing(ledger)
       if (short.length === 0 && !byDevice) break
       const holder = this.#open.length === 0 ? null : this.#best(wish, ledger, byDevice ? wish.lacking : short)
-      if (holder === null) return false
+      if (holder === null) {
+        for (const [each, held] of picked.reverse()) this.#putBack(each, held, wish, left)
+        return false
+      }
+      picked.push([holder, holder.held])
       holder.more++
-      holder.held = Math.min(holder.held, wish.owner === holder.owner ? 0 : wish.held)
-      holder.must ||= wish.must
+      if (wish.must) holder.must++
+      else holder.held = Math.min(holder.held, wish.owner === holder.owner ? 0 : wish.held)
       add(left, holder.class.resources)
       if (holder.leases === holder.coming + holder.more) this.#open = this.#open.filter(each => each !== holder)
     }
     subtract(left, wish.need)
     return true
+  }
+
+  /** What was to be asked for a wish that comes to nothing: a part of what it needs would lie idle. */
+  #putBack(holder: Holder, held: number, { must }: Wish, left: Amounts): void {
+    if (holder.leases === holder.coming + holder.more) this.#open = [...this.#open, holder]
+    holder.more--
+    if (must) holder.must--
+    holder.held = held
+    subtract(left, holder.class.resources)
   }
 
   #anyComing(ledger: Ledger): boolean {

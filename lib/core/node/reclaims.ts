@@ -18,8 +18,9 @@ export class Reclaims {
   readonly #asked = new Map<WorkerId, Map<string, number>>()
   /** Of `#asked`, what was asked for in this quantum: it may yet come. */
   readonly #coming = new Map<WorkerId, Map<string, number>>()
-  /** What they said comes back, and has not. */
+  /** What they said comes back, and has not; and when they said so last. */
   readonly #promised = new Map<WorkerId, Map<string, number>>()
+  readonly #promisedAt = new Map<WorkerId, Millis>()
   /** Who has said in this quantum that it keeps those of a class. */
   readonly #kept = new Map<WorkerId, Set<string>>()
   /** How many leases owners said they have. */
@@ -50,23 +51,31 @@ export class Reclaims {
     this.#kept.delete(owner)
   }
 
-  /** What leases are about to come back, and how many of each class. */
-  *promised(): Generator<[SchedulingClass, number]> {
+  /**
+   * What leases are about to come back, and how many of each class. Not what was said so long ago that a worker which was started for it
+   * has been sent away: what runs there lasts.
+   */
+  *promised(now: Millis): Generator<[SchedulingClass, number]> {
     for (const [owner, mine] of this.#promised) {
-      for (const lease of this.#leases.ownedBy(owner)) {
-        const count = mine.get(lease.class.key) ?? 0
-        // Once a class: by its first lease.
-        if (count > 0 && this.#leases.ownedBy(owner).find(each => each.class.key === lease.class.key) === lease) yield [lease.class, count]
-      }
+      if (now - (this.#promisedAt.get(owner) ?? 0) >= limits.workerIdleMs) continue
+      // Once a class: by its first lease.
+      const classes = new Set(mine.keys())
+      for (const { class: scheduling } of this.#leases.ownedBy(owner))
+        if (classes.delete(scheduling.key)) yield [scheduling, mine.get(scheduling.key) as number]
     }
   }
 
   /** It gives so many back of that class; none, where it has no more than who waits. */
-  yields(owner: WorkerId, { classKey, count, held }: Yields, now: Millis): void {
+  yields(owner: WorkerId, { classKey, count, held }: Yields, now: Millis, out: NodeEffect[]): void {
     this.holds(owner, held, now)
-    // Come meanwhile, or nobody waits any more.
-    if (this.#asked.get(owner)?.has(classKey) !== true) return
-    if (count > 0) return void entriesOf(this.#promised, owner).set(classKey, count)
+    const asked = this.#asked.get(owner)?.get(classKey) ?? 0
+    // Some came that were under way when it read what it answers, or nobody waits any more.
+    if (count > asked) this.#tell(owner, classKey, asked, out)
+    if (asked === 0) return
+    if (count > 0) {
+      entriesOf(this.#promised, owner).set(classKey, Math.min(count, asked))
+      return void this.#promisedAt.set(owner, now)
+    }
     for (const counts of this.#counts) drop(counts, owner, classKey, Number.POSITIVE_INFINITY)
     const kept = this.#kept.get(owner)
     if (kept === undefined) this.#kept.set(owner, new Set([classKey]))
@@ -78,7 +87,7 @@ export class Reclaims {
   }
 
   ownerGone(owner: WorkerId): void {
-    for (const each of [...this.#counts, this.#kept, this.#known]) each.delete(owner)
+    for (const each of [...this.#counts, this.#kept, this.#known, this.#promisedAt]) each.delete(owner)
   }
 
   pass(waiting: readonly Waiting[], now: Millis, out: NodeEffect[]): void {
@@ -87,6 +96,7 @@ export class Reclaims {
       this.#roundEnds = now + limits.leaseQuantumMs
       this.#coming.clear()
       this.#kept.clear()
+      this.#withdraw(waiting, out)
       for (const [owner, { until }] of this.#known) if (until <= now) this.#known.delete(owner)
     }
     const plan = new Plan(this.#holders(), this.#leases, this.#known)
@@ -101,17 +111,40 @@ export class Reclaims {
       for (const [key, count] of mine) {
         assert(count > 0, `${owner} is asked for ${count} leases`)
         assert(count >= (this.#coming.get(owner)?.get(key) ?? 0), 'more is to come than was asked for')
+        assert(count >= (this.#promised.get(owner)?.get(key) ?? 0), 'more was promised than was asked for')
       }
     }
   }
 
   /** Nothing lacks: who was asked keeps what it has. */
   #settle(out: NodeEffect[]): void {
-    for (const [owner, mine] of this.#asked)
-      for (const classKey of mine.keys())
-        out.push({ is: 'send', to: owner, message: { is: 'reclaim', classKey, count: 0, held: 0, must: false } })
-    for (const table of [...this.#counts, this.#kept, this.#known]) table.clear()
+    for (const [owner, mine] of this.#asked) for (const classKey of mine.keys()) this.#tell(owner, classKey, 0, out)
+    for (const table of [...this.#counts, this.#kept, this.#known, this.#promisedAt]) table.clear()
     this.#roundEnds = null
+  }
+
+  /** Who was asked for leases of which nothing lacks any more keeps them, while others wait for something else. */
+  #withdraw(waiting: readonly Waiting[], out: NodeEffect[]): void {
+    for (const [owner, mine] of [...this.#asked]) {
+      const leases = this.#leases.ownedBy(owner)
+      for (const classKey of [...mine.keys()]) {
+        if (leases.some(lease => lease.class.key === classKey && this.#isLacking(lease, waiting))) continue
+        this.#tell(owner, classKey, 0, out)
+        for (const counts of this.#counts) drop(counts, owner, classKey, Number.POSITIVE_INFINITY)
+      }
+    }
+  }
+
+  /** Whether somebody waits for some of what the lease holds. */
+  #isLacking({ class: { resources }, holding: { ledger } }: Lease, waiting: readonly Waiting[]): boolean {
+    const holds = (name: string): boolean => (resources[name] ?? 0) > 0
+    if (waiting.some(({ lacking }) => lacking.get(ledger)?.some(holds))) return true
+    return holds('CPU') && [...this.#leases.resuming].some(resuming => resuming.holding.ledger === ledger)
+  }
+
+  /** How many lack now, if fewer do than it was asked for. */
+  #tell(owner: WorkerId, classKey: string, count: number, out: NodeEffect[]): void {
+    out.push({ is: 'send', to: owner, message: { is: 'reclaim', classKey, count, held: 0, must: 0 } })
   }
 
   #holders(): Holder[] {
@@ -160,7 +193,7 @@ function holderOf({ owner, class: scheduling, holding: { ledger } }: Lease, hold
     if (each.class.key === scheduling.key && each.ledger === ledger) return each
   }
   const held = Number.MAX_SAFE_INTEGER
-  const holder = { owner, class: scheduling, ledger, leases: 0, coming: 0, kept: false, unanswered: 0, more: 0, held, must: false }
+  const holder = { owner, class: scheduling, ledger, leases: 0, coming: 0, kept: false, unanswered: 0, more: 0, must: 0, held }
   holders.push(holder)
   return holder
 }

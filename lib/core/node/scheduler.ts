@@ -95,7 +95,7 @@ export class Scheduler {
 
   /** An owner says what comes back. */
   yields(owner: WorkerId, message: Yields, now: Millis, out: NodeEffect[]): void {
-    this.#reclaims.yields(owner, message, now)
+    this.#reclaims.yields(owner, message, now, out)
     this.pass(now, out)
   }
 
@@ -166,7 +166,7 @@ export class Scheduler {
         this.#serve(request, pool, worker, now, out)
       }
     }
-    this.#prepare(short)
+    this.#prepare(short, now)
     return short
   }
 
@@ -174,10 +174,10 @@ export class Scheduler {
    * Adds the workers for which leases are about to come back, where theirs will not do: a process may have to be started, and until it has that
    * CPU would be idle.
    */
-  #prepare(short: Map<string, Shortage>): void {
+  #prepare(short: Map<string, Shortage>, now: Millis): void {
     let promised = 0
     const coming = new Map<string, number>()
-    for (const [scheduling, count] of this.#reclaims.promised()) {
+    for (const [scheduling, count] of this.#reclaims.promised(now)) {
       promised += count
       const key = this.#usersOf(scheduling)
       if (!scheduling.freshWorker) coming.set(key, (coming.get(key) ?? 0) + count)

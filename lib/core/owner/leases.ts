@@ -169,24 +169,31 @@ export class Leases {
       lacking--
       this.giveBack(lane, out)
     }
-    const owed = queue.owedTo(daemon)
-    if (lacking <= owed) queue.owe(daemon, lacking)
-    else {
-      const ripe = lanes.filter(lane => lane.leaseId !== 0 && now - lane.grantedAt >= limits.leaseQuantumMs)
-      const most = Math.min(lacking, ripe.length) - owed
-      const mine = this.held - this.owed
-      const given = most <= 0 ? 0 : this.share.toGive(most, { held, must }, mine, now)
-      if (given === null) {
-        queue.owe(daemon, 0)
-        out.push({ is: 'send', to: daemon, message: { is: 'yields', classKey, count: 0, held: mine } })
-      } else if (given > 0) {
-        queue.owe(daemon, owed + given)
-        out.push({ is: 'send', to: daemon, message: { is: 'yields', classKey, count: owed + given, held: mine - given } })
-        // All of them, since nobody knows which ends first; the others go on then.
-        for (const lane of ripe) this.prepareReturn(lane, out)
-      }
-    }
+    // A lane whose task waits in get has lent its CPU: it would bring nobody anything.
+    const ripe = lanes.filter(lane => lane.leaseId !== 0 && !lane.blocked && now - lane.grantedAt >= limits.leaseQuantumMs)
+    if (lacking <= queue.owedTo(daemon)) queue.owe(daemon, lacking)
+    else this.promise(queue, daemon, Math.min(lacking, ripe.length), { held, must }, now, out)
+    // All that have had their turn by now, since nobody knows which ends first; the others go on then.
+    if (queue.owedTo(daemon) > 0) for (const lane of ripe) this.prepareReturn(lane, out)
     this.pump(queue, now, out)
+  }
+
+  /** Says how many leases go back, of `most` that others lack and that have had their turn. */
+  private promise(
+    queue: ClassQueue,
+    daemon: WorkerId,
+    most: number,
+    who: Pick<Reclaim, 'held' | 'must'>,
+    now: Millis,
+    out: Effect[],
+  ): void {
+    const owed = queue.owedTo(daemon)
+    const mine = Math.max(0, this.held - this.owed)
+    const given = most <= owed ? 0 : this.share.toGive(most - owed, who, mine, now)
+    if (given === 0) return
+    queue.owe(daemon, given === null ? 0 : owed + given)
+    const held = Math.max(0, mine - (given ?? 0))
+    out.push({ is: 'send', to: daemon, message: { is: 'yields', classKey: queue.scheduling.key, count: queue.owedTo(daemon), held } })
   }
 
   private prepareReturn(lane: Lane, out: Effect[]): void {
@@ -254,13 +261,15 @@ export class Leases {
   }
 
   flush(out: Effect[]): void {
+    let all = -1
     for (const [key, queue] of this.classes) {
       // A program may have as many classes as it makes placement groups.
       if (queue.isIdle) this.classes.delete(key)
       const want = Math.min(limits.wantMax, queue.want)
       const wanted = queue.wants.total
       if (want === 0 && wanted === 0) continue
-      const held = queue.held === 0 ? 0 : this.held
+      if (all < 0) all = this.held
+      const held = queue.held === 0 ? 0 : all
       if (want !== wanted && (want === 0 || want >= 2 * wanted)) queue.wants.set(want, held, queue.taskName, out)
       else {
         queue.wants.holds(held, queue.taskName, out)

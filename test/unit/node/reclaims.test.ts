@@ -67,7 +67,7 @@ suite('leases that others wait for', () => {
     ])
     cluster.want(B, ONE, 1, { held: 5 })
     assert.deepEqual([asked(cluster, A), asked(cluster, C)], [[1], []])
-    assert.equal(cluster.last('reclaim', A)?.must, false)
+    assert.equal(cluster.last('reclaim', A)?.must, 0)
     yields(cluster, A, 0, 6)
     assert.deepEqual([asked(cluster, A), asked(cluster, C)], [[1], [1]])
     yields(cluster, C, 0, 6)
@@ -80,13 +80,51 @@ suite('leases that others wait for', () => {
     assert.ok(asked(cluster, A).length > 1 && asked(cluster, C).length > 1, 'what it knows is too old')
   })
 
-  test('who has nothing gets one, whatever that needs, on its own node', () => {
+  test('who has nothing gets one, whatever that needs, on its own node, and more by what both have', () => {
     const cluster = node({ CPU: 2 }, [[A, ONE, 2]])
     cluster.want(B, ONE, 2)
     assert.deepEqual(
       cluster.all('reclaim', A).map(({ count, held, must }) => ({ count, held, must })),
-      [{ count: 2, held: 0, must: true }],
+      [{ count: 2, held: 0, must: 1 }],
     )
+  })
+
+  test('nothing is asked of anybody for a request that cannot have all it needs', () => {
+    const cluster = node({ CPU: 4 }, [[A, ONE, 3]])
+    cluster.want(C, { CPU: 1 }, 1)
+    cluster.settle()
+    cluster.want(B, { CPU: 4 }, 1, { held: 2 })
+    yields(cluster, C, 0, 1)
+    yields(cluster, A, 0, 3)
+    const before = asked(cluster, A).length + asked(cluster, C).length
+    cluster.pass(3 * limits.leaseQuantumMs)
+    assert.equal(asked(cluster, A).length + asked(cluster, C).length, before)
+  })
+
+  test('an owner that promises more than is still lacking is told', () => {
+    const cluster = node({ CPU: 4 }, [[A, ONE, 4]])
+    cluster.want(B, ONE, 2)
+    assert.deepEqual(asked(cluster, A), [2])
+    giveOne(cluster, A)
+    yields(cluster, A, 2, 1)
+    assert.deepEqual(asked(cluster, A), [2, 1], 'one was under way when it said so')
+    cluster.want(B, ONE, 0)
+    yields(cluster, A, 1, 1)
+    assert.deepEqual(asked(cluster, A).slice(-1), [0])
+  })
+
+  test('who was asked for what does not lack any more is told, also while others wait for something else', () => {
+    const cluster = node({ CPU: 2, disk: 1 }, [
+      [A, ONE, 2],
+      [C, { disk: 1 }, 1],
+    ])
+    cluster.want(A, { disk: 1 })
+    cluster.want(B, ONE)
+    assert.deepEqual(asked(cluster, A), [1])
+    yields(cluster, A, 1, 1)
+    cluster.want(B, ONE, 0)
+    cluster.pass(limits.leaseQuantumMs)
+    assert.deepEqual(asked(cluster, A), [1, 0])
   })
 
   test('what does not come within a quantum is asked of another as well', () => {
@@ -114,6 +152,25 @@ suite('leases that others wait for', () => {
     assert.equal(cluster.children.size, before + 1, 'it is there')
     cluster.giveBack(cluster.last('grant', A) as MessageOf<'grant'>, A)
     assert.equal(cluster.all('grant', B).length, 1, 'at once')
+  })
+
+  test('a worker that was started for what does not come, and sent away, is not started again', () => {
+    const cluster = node({ CPU: 2 }, [[A, ONE, 2]])
+    cluster.want(B, ONE, 1, { job: jobOf(B) })
+    const before = cluster.children.size
+    yields(cluster, A, 1, 1)
+    cluster.settle()
+    const started = cluster.children.size
+    assert.equal(started, before + 1)
+    const pids = [...cluster.children.keys()]
+    for (let i = 0; i < 60; i++) {
+      cluster.pass(limits.leaseQuantumMs)
+      cluster.settle()
+    }
+    assert.deepEqual(
+      [...cluster.children.keys()].filter(pid => !pids.includes(pid)),
+      [],
+    )
   })
 
   test('none is started where the worker that comes back will do', () => {

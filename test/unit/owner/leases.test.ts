@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict'
+import type { Effect } from '#lib/core/owner/effects.js'
 import type { Lane } from '#lib/core/owner/lane.js'
 import { TASK, type Task } from '#lib/core/owner/task.js'
 import { limits } from '#lib/options.js'
@@ -14,7 +15,7 @@ const many = (fake: FakeOwner, count: number, options: TaskOptions = {}): Task[]
   Array.from({ length: count }, () => fake.submit(options))
 const on = (tasks: Task[], worker: string): Task[] => tasks.filter(task => task.lane?.workerId === worker)
 const reclaim = (count: number, more: Partial<SentOf<'reclaim'>> = {}): SentOf<'reclaim'> => ({
-  ...{ is: 'reclaim', classKey: 'cpu', count, held: 0, must: false },
+  ...{ is: 'reclaim', classKey: 'cpu', count, held: 0, must: 0 },
   ...more,
 })
 const lanesOf = (fake: FakeOwner): Map<string, Lane> => fake.owner.leases.lanes
@@ -249,7 +250,7 @@ suite('leases', () => {
       )
     })
 
-    test('no more than half of all within a quantum, whoever asks; but to somebody who has nothing whatever that needs', () => {
+    test('no more than half of all within a quantum, whoever asks; but what somebody must have in any case', () => {
       const { fake } = busy(8)
       fake.from(NODE, reclaim(3))
       fake.from(NODE, reclaim(8))
@@ -259,8 +260,38 @@ suite('leases', () => {
       )
       fake.from(NODE, reclaim(8, { held: 1 }))
       assert.equal(fake.sent('yields').length, 2, 'not before the next')
-      fake.from(NODE, reclaim(8, { must: true }))
+      fake.from(NODE, reclaim(8, { must: 1 }))
+      assert.equal(fake.sent('yields').at(-1)?.count, 5, 'that one and no more')
+      fake.from(NODE, reclaim(8, { must: 3, held: 9 }))
       assert.equal(fake.sent('yields').at(-1)?.count, 8)
+    })
+
+    test('a lease whose turn was over only after it was promised goes back too, if what it runs ends first', () => {
+      const { fake } = busy(1)
+      const late = many(fake, 2)
+      const other = workerIdOf(40)
+      fake.grant(other)
+      const [running] = on(late, other)
+      if (running !== undefined) fake.begun.add(running)
+      const before = returned(fake)
+      fake.from(NODE, reclaim(1))
+      assert.equal(fake.sent('yields').at(-1)?.count, 1)
+      assert.equal(lanesOf(fake).get(other)?.returning, false)
+      fake.now += limits.leaseQuantumMs
+      fake.from(NODE, reclaim(1))
+      assert.equal(lanesOf(fake).get(other)?.returning, true)
+      assert.equal(fake.sent('yields').length, 1, 'it has said so')
+      assert.equal(returned(fake), before)
+    })
+
+    test('a lease whose task waits in get, its CPU lent, is not promised', () => {
+      const { fake, workers } = busy(2)
+      const lanes = lanesOf(fake)
+      const out: Effect[] = []
+      for (const worker of workers) fake.owner.leases.laneBlocked(worker, lanes.get(worker)?.leaseId ?? 0, out)
+      fake.from(NODE, reclaim(1, { must: 1 }))
+      assert.deepEqual(fake.sent('yields'), [])
+      assert.ok(workers.every(worker => lanes.get(worker)?.returning === false))
     })
 
     test('who needs nothing any more is owed nothing', () => {

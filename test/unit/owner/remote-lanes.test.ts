@@ -60,15 +60,15 @@ suite('remote lanes', () => {
     assert.deepEqual([tasks[2]!.attempt, tasks[2]!.retriesLeft], [0, 3])
   })
 
-  test('a worker that waits, and a lease that is reclaimed, are asked for everything once', () => {
+  test('a worker whose lease is reclaimed, and that waits, is asked for everything once', () => {
     const fake = new FakeOwner()
     const tasks = many(fake, 3)
     const leaseId = fake.grant(FAR)
     const far = laneOf(fake, FAR)
-    fake.from(FAR, { is: 'leaseBlocked', leaseId })
-    assert.deepEqual(new Set(claimsAsked(fake)), new Set(tasks.map(task => task.claim)))
     fake.now += limits.leaseQuantumMs
-    fake.from(NODE, { is: 'reclaim', classKey: 'cpu', count: 1, held: 0, must: true })
+    fake.from(NODE, { is: 'reclaim', classKey: 'cpu', count: 1, held: 0, must: 1 })
+    assert.deepEqual(new Set(claimsAsked(fake)), new Set(tasks.map(task => task.claim)))
+    fake.from(FAR, { is: 'leaseBlocked', leaseId })
     assert.equal(claimsAsked(fake).length, 3)
     for (const task of tasks.slice(1)) fake.passOver(FAR, task.claim, task.seq)
     assert.deepEqual(

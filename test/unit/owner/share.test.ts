@@ -20,7 +20,7 @@ suite('the share that an owner gives up', () => {
           now += limits.leaseQuantumMs
           for (const i of [0, 1]) {
             const [from, to] = [both[i]!, both[1 - i]!]
-            const given = from.share.toGive(256, { held: to.held, must: false }, from.held, now) ?? 0
+            const given = from.share.toGive(256, { held: to.held, must: 0 }, from.held, now) ?? 0
             from.held -= given
             to.held += given
             // One lease alone is used in turns.
@@ -40,9 +40,16 @@ suite('the share that an owner gives up', () => {
 
   test('who has none is given one even by who has one; who has as many is given none', () => {
     const share = new Share()
-    assert.equal(share.toGive(3, { held: 0, must: false }, 1, 0), 1)
-    assert.equal(share.toGive(3, { held: 1, must: false }, 1, 0), null)
-    assert.equal(share.toGive(3, { held: 8, must: false }, 10, 0), null)
+    assert.equal(share.toGive(3, { held: 0, must: 0 }, 1, 0), 1)
+    assert.equal(share.toGive(3, { held: 1, must: 0 }, 1, 0), null)
+    assert.equal(share.toGive(3, { held: 8, must: 0 }, 10, 0), null)
     assert.equal(holdsMore(11, 8), true)
+  })
+
+  test('what must be given is, and beyond it no more than is fair', () => {
+    const share = new Share()
+    assert.equal(share.toGive(7, { held: 40, must: 1 }, 7, 0), 1, 'the other six are for somebody with more')
+    assert.equal(share.toGive(8, { held: 0, must: 1 }, 8, 0), 4, 'half of the difference')
+    assert.equal(share.toGive(2, { held: 0, must: 5 }, 2, 0), 2)
   })
 })

@@ -37,7 +37,7 @@ suite('workers wanted of several nodes', () => {
     const sent = fake.all('dispatch').map(each => each.task)
     assert.ok(sent.length > 0 && sent.every(task => task.lane?.daemon === B))
     for (let i = 0; i < fake.all('dispatch').length; i++) fake.reply(fake.all('dispatch')[i]?.task as Task)
-    fake.from(B, { is: 'reclaim', classKey: 'cpu', count: 1, held: 0, must: false })
+    fake.from(B, { is: 'reclaim', classKey: 'cpu', count: 1, held: 0, must: 0 })
     assert.deepEqual(
       fake.sent('leaseReturn', B).map(each => each.leaseId),
       [7],
@@ -98,7 +98,7 @@ suite('workers wanted of several nodes', () => {
     const here = fake.grant(workerOf(NODE, 5))
     grant(fake, B, 1)
     for (const { task } of fake.all('dispatch')) if (task.lane !== null) fake.reply(task)
-    fake.from(NODE, { is: 'reclaim', classKey: 'cpu', count: 2, held: 0, must: false })
+    fake.from(NODE, { is: 'reclaim', classKey: 'cpu', count: 2, held: 0, must: 0 })
     assert.deepEqual(
       fake.sent('leaseReturn', NODE).map(each => each.leaseId),
       [here],

@@ -91,7 +91,7 @@ const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   unplaceable: { is: 'unplaceable', classKey: 'k', message: 'm', groupRemoved: false },
   envBroken: { is: 'envBroken', classKey: 'k', field: 'runtimeEnv.npm', message: 'm' },
   yields: { is: 'yields', classKey: 'k', count: 2, held: 7 },
-  reclaim: { is: 'reclaim', classKey: 'k', count: 2, held: 1, must: true },
+  reclaim: { is: 'reclaim', classKey: 'k', count: 2, held: 1, must: 1 },
   resumed: { is: 'resumed', leaseId: 1 },
   workerDied: { is: 'workerDied', workerId: W, death },
   actorStart: { is: 'actorStart', spec, incarnation: 1, gpuIds: [], ownerId: W },

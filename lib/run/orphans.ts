@@ -164,8 +164,8 @@ export class Orphans {
     return nodeOf(owner) === this.host.nodeId && !this.host.living().has(owner)
   }
 
-  /** Of this or another node, and its death has been told. */
-  private isDead(owner: WorkerId, known = this.known()): boolean {
+  /** Of this or another node, and its death has been told. One that said goodbye may live on here for its views, and answers nobody. */
+  private isDead(owner: WorkerId, known = new Set(this.host.processes())): boolean {
     const node = nodeOf(owner)
     return node === this.host.nodeId ? !known.has(owner) : this.dead.has(owner) || this.dead.has(node)
   }

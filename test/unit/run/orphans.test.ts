@@ -16,6 +16,8 @@ class Node {
   readonly living = new Set<WorkerId>()
   /** Dead, and nobody has been told. */
   readonly ending = new Set<WorkerId>()
+  /** Alive, and have said goodbye. */
+  readonly leaving = new Set<WorkerId>()
   /** What processes were told. */
   readonly told: Control[] = []
   readonly promoted: string[] = []
@@ -33,7 +35,7 @@ class Node {
       remove: id => void this.store.delete(id),
       promote: id => void this.promoted.push(id),
       living: () => this.living,
-      processes: () => [...this.living, ...this.ending],
+      processes: () => [...this.living, ...this.ending].filter(each => !this.leaving.has(each)),
       others: () => [...cluster.nodes.keys()].filter(each => each !== nodeId),
       send: (_, message) => void this.told.push(message),
       sendToNode: (to, message) => void cluster.nodes.get(to)?.orphans.heard(remoteWorker(0, nodeId), message),
@@ -121,6 +123,20 @@ suite('orphans', () => {
     here.orphans.reaped()
     cluster.pass(1_001)
     assert.equal(here.store.size, 0)
+  })
+
+  test('a process that said goodbye and has not ended, for its views, is asked nothing any more; what it has stays until it ends', () => {
+    const here = cluster.at(0)
+    here.leaving.add(OWNER)
+    here.orphans.died(OWNER)
+    here.says({ is: 'mourned', id: OWNER })
+    cluster.pass(limits.adoptionGraceMs + 1)
+    assert.equal(here.orphans.locate(id(2))?.state, 'failed')
+    assert.equal(here.orphans.describeOwner(id(2)), 'its owner is gone')
+    assert.equal(here.store.size, 1)
+    here.store.set(id(2), 200)
+    here.orphans.arrived(id(2))
+    assert.deepEqual([...here.store.keys()], [id(1)], 'a copy that came late, for nobody')
   })
 
   test('what a process had that has ended stays until that is told, whoever else dies meanwhile', () => {

@@ -26,7 +26,7 @@ if (settings === null) {
 }
 process.stderr.on('error', () => {})
 let isReady = false
-let waitedFor = ''
+let waitedFor: string | null = null
 // Whoever starts it was interrupted while it waited: nobody knows of it, and nobody would end it.
 process.stdout.on('error', () => {
   if (!isReady) process.exit(1)
@@ -80,10 +80,10 @@ async function clusterOf(tables: StoredTables, storage: Storage): Promise<string
   return clusterId
 }
 
-/** Who starts the head is told each time, its log when it is something new. */
-function tellWaiting(text: string): void {
-  if (!isReady) report({ waiting: text })
-  if (text !== waitedFor) process.stderr.write(`eagleray: the head ${text}\n`)
+/** Who starts the head is told each time, its log when it is something new: null ends it. */
+function tellWaiting(text: string | null): void {
+  if (text !== null && !isReady) report({ waiting: text })
+  if (text !== null && text !== waitedFor) process.stderr.write(`eagleray: the head ${text}\n`)
   waitedFor = text
 }
 

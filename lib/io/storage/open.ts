@@ -9,8 +9,8 @@ import { MemoryStorage } from './memory.js'
 import { RedisStorage } from './redis.js'
 import type { Storage } from './storage.js'
 
-/** Throws TypeError when it names none. `onWaiting`: told now and then while it is away, with a sentence that says so. */
-export function openStorage(name: string, onWaiting: (text: string) => void = () => {}): Storage {
+/** Throws TypeError when it names none. `onWaiting`: told now and then while it is away, with a sentence that says so, and with null when it is back. */
+export function openStorage(name: string, onWaiting: (text: string | null) => void = () => {}): Storage {
   if (name === 'memory') return new MemoryStorage()
   if (name.startsWith('file:') && name.length > 'file:'.length) {
     return new FileStorage(resolve(name.slice('file:'.length)), { lock: path => native.lockFile(path) })

@@ -52,8 +52,8 @@ const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL',
 export interface RedisOptions {
   /** How long Redis may be away before this gives up (ms). */
   waitMs: number
-  /** Called now and then while it is waited for, with a sentence that says for whom and why. */
-  onWaiting?: (text: string) => void
+  /** Called now and then while it is waited for, with a sentence that says for whom and why; with null when it has taken a write after that. */
+  onWaiting?: (text: string | null) => void
 }
 
 interface Waiting {
@@ -66,7 +66,7 @@ export class RedisStorage implements Storage {
   readonly #url: string
   readonly #prefix: string
   readonly #waitMs: number
-  readonly #onWaiting: (text: string) => void
+  readonly #onWaiting: (text: string | null) => void
   /** Of this head: host, process, and what no other has. */
   readonly #holder = `${hostname()}:${process.pid}:${randomBytes(8).toString('hex')}`
   #client: Client | null = null
@@ -131,6 +131,12 @@ export class RedisStorage implements Storage {
     this.#onWaiting(`waits for Redis at ${withoutPassword(this.#url)}, ${this.#waitMs / 1_000} s at most. ${why}`)
   }
 
+  #tellBack(): void {
+    if (this.#toldAt === Number.NEGATIVE_INFINITY) return
+    this.#toldAt = Number.NEGATIVE_INFINITY
+    this.#onWaiting(null)
+  }
+
   #silent(message: string, cause?: unknown): Error {
     const text = `Redis at ${withoutPassword(this.#url)} was not to be used for ${this.#waitMs / 1_000} s. ${describeTrouble(message)}`
     return new Error(text, { cause })
@@ -169,6 +175,7 @@ export class RedisStorage implements Storage {
       this.#waiting = []
       try {
         await this.#within(() => this.#evaluate(group.flatMap(({ batch }) => batch)))
+        this.#tellBack()
         for (const { resolve } of group) resolve()
       } catch (error) {
         this.#broken ??= error as Error

@@ -36,6 +36,31 @@ suite('tables in Redis', () => {
     await storage.close()
   }).timeout(60_000)
 
+  test('each time that it goes away it is told that it is waited for, and then that it is back', async () => {
+    const told: (string | null)[] = []
+    let heard = (): void => {}
+    const onWaiting = (text: string | null): void => {
+      told.push(text)
+      heard()
+    }
+    const storage = new RedisStorage(`${server.url}?cluster=${name}`, { waitMs: 20_000, onWaiting })
+    await storage.load()
+    for (const text of ['1', '2']) {
+      await server.kill()
+      const waits = new Promise<void>(resolve => (heard = resolve))
+      const waiting = storage.write(row(text))
+      await waits
+      await server.start()
+      await waiting
+      assert.match(told.shift() ?? '', /^waits for Redis at /)
+      assert.equal(told.pop(), null)
+      assert.ok(told.splice(0).every(each => each !== null))
+    }
+    await storage.write(row('3'))
+    assert.deepEqual(told, [])
+    await storage.close()
+  }).timeout(60_000)
+
   test('a second head is refused while the first lives, and not when it has let go', async () => {
     const first = opened()
     await first.load()
@@ -103,7 +128,7 @@ suite('tables in Redis', () => {
         new RedisStorage(urlOf(http), { waitMs: 20_000 }).load(),
         /cannot be used. Unknown RESP type.*what listens there is no Redis/,
       )
-      const told: string[] = []
+      const told: (string | null)[] = []
       const waiting = new RedisStorage(urlOf(mute), { waitMs: 2_500, onWaiting: text => told.push(text) }).load()
       await assert.rejects(waiting, /was not to be used for 2.5 s. silence: it takes the connection and says nothing/)
       assert.deepEqual(

@@ -326,7 +326,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
     this.unwanted(pull, out)
   }
 
-  /** Ends it when nobody waits any more; pieces under way land first, since their memory is promised to the network. */
+  /** Ends it when nobody waits any more; pieces under way land first: late, they would be written into a new copy of that id. */
   private unwanted(pull: Pull, out: PullEffect[]): void {
     if (pull.waiters.size > 0 || pull.state === 'making' || pull.state === 'sealing') return
     if (pull.state === 'moving') {

@@ -31,7 +31,7 @@ export function whyNot(demand: Demand, views: Iterable<NodeState>): string {
 
 /** The end of a sentence that says why no node can take something. */
 export function unlessOneJoins(): string {
-  return `. It fails ${limits.infeasibleAfterMs / 1000} s after it was asked for, unless a node joins that can take it`
+  return `. It fails ${limits.infeasibleAfterMs / 1000} s after no node could take it any more, unless a node joins that can take it`
 }
 
 /** Why these bundles would not all fit if nothing ran: the rest of a sentence. `taken`: how many nodes have others of the group. */

@@ -372,13 +372,15 @@ export class NodeShell implements MeshListener {
     for (const { id, state, sizeBytes, pinnedBy, spilled } of this.#store.list()) {
       if (living.has(ownerOf(id))) continue
       const holders = pinnedBy.map(slot => idOf.get(slot) ?? `slot ${slot}`)
+      const reason = state === 'deleting' ? 'dropped, but views of it are alive' : this.#orphans.describeOwner(id)
+      if (reason === null) continue
       const nodeIds = [this.#store.workerId.slice(0, 10)]
       rows.push({
         objectId: id,
         sizeBytes,
         owner: ownerOf(id),
         holders,
-        reason: state === 'deleting' ? 'dropped, but views of it are alive' : this.#orphans.describeOwner(id),
+        reason,
         callSite: '',
         nodeIds,
         spilled,

@@ -108,12 +108,12 @@ export class Orphans {
     return { ...located, state: 'failed', error: this.host.encodeError(new OwnerDiedError(text, { objectId: id })) }
   }
 
-  /** Where the owner of an object is, for people: of one that is not among the living of this node. */
-  describeOwner(id: string): string {
+  /** Where the owner of an object is, for people: of one that is not among the living of this node. Null: on another one, where it tells of the object itself. */
+  describeOwner(id: string): string | null {
     const owner = ownerOf(id)
     const node = nodeOf(owner)
     if (this.isDead(owner) || this.isEnding(owner)) return 'its owner is gone'
-    if (this.host.others().includes(node)) return `its owner is on node ${node}`
+    if (this.host.others().includes(node)) return null
     return `its owner is on node ${node}, which this one has not heard of`
   }
 

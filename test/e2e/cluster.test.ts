@@ -122,7 +122,11 @@ suite('two nodes', () => {
     await wait([made], { fetchLocal: false })
     const task = (await state.listTasks()).find(row => row.taskId === made.id)
     assert.deepEqual([task?.state, task?.nodeId, task?.workerId?.startsWith(other.nodeId)], ['FINISHED', other.nodeId, true])
-    const nodeIds = async () => (await state.listObjects()).find(row => row.objectId === made.id)?.nodeIds
+    const nodeIds = async () => {
+      const rows = (await state.listObjects()).filter(row => row.objectId === made.id)
+      assert.equal(rows.length, 1, 'its owner tells of it, and not the nodes that have copies')
+      return rows[0]?.nodeIds
+    }
     assert.deepEqual(await nodeIds(), [other.nodeId])
     await get(made)
     await waitFor(async () => (await nodeIds())?.length === 2, 'a copy here as well')

@@ -3,6 +3,7 @@
 // actors, and left behind by owners that die.
 
 import { ActorError, type ActorHandle, get, kill, ObjectLostError, type ObjectRef, put, remote } from 'eagleray'
+import { waitFor } from '../../e2e/support.js'
 import { expect, orError, orKilled, type Scene, sumOf } from '../scene.js'
 
 const LARGE = 200_000
@@ -106,8 +107,7 @@ function isLoss(error: Error): boolean {
   return error instanceof ObjectLostError || (error.cause instanceof Error && isLoss(error.cause))
 }
 
-/** Whether a node was lost since; that may be heard of later than what follows from it. */
+/** Whether a node was lost since. That may be heard of later than what follows from it, so it is waited for. */
 async function hasLost(weather: Scene['weather'], before: number): Promise<boolean> {
-  await new Promise(resolve => setTimeout(resolve, 500))
-  return weather.nodesLost > before
+  return await waitFor(() => weather.nodesLost > before, 'the news of a lost node').catch(() => false)
 }

@@ -48,7 +48,9 @@ const transfer = new Transfer({
     return true
   },
   sendToNode() {},
-  orphan: () => null,
+  isOrphan: () => false,
+  seek: () => null,
+  unseek() {},
   arrived() {},
   collect() {},
 })

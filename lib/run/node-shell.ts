@@ -89,7 +89,9 @@ export class NodeShell implements MeshListener {
       store: options.store,
       send: (to, message) => this.#mesh.send(to, message),
       sendToNode: (nodeId, message) => this.#relay?.sendToNode(nodeId, message),
-      orphan: id => this.#orphans.locate(id),
+      isOrphan: id => this.#orphans.locate(id) !== null,
+      seek: id => this.#orphans.seek(id),
+      unseek: id => this.#orphans.unseek(id),
       arrived: id => this.#orphans.arrived(id),
       collect: () => {
         for (const peer of this.#mesh.peers()) if (peer.route === null) this.#mesh.sendTo(peer, { is: 'collect' })
@@ -128,6 +130,7 @@ export class NodeShell implements MeshListener {
   #orphansHost(): OrphansHost {
     const [store, node] = [this.#store, () => this.#daemon.node]
     return {
+      self: store.workerId,
       nodeId: nodeOf(store.workerId),
       contains: id => store.contains(id),
       sealed: () => store.list().flatMap(({ id, sizeBytes, state }): [string, number][] => (state === 'sealed' ? [[id, sizeBytes]] : [])),
@@ -138,6 +141,7 @@ export class NodeShell implements MeshListener {
       others: () => this.#transfer.others(),
       send: (to, message) => void this.#mesh.send(to, message),
       sendToNode: (nodeId, message) => void this.#relay?.sendToNode(nodeId, message),
+      answered: id => void this.#transfer.sought(id),
       now: () => performance.now(),
       later: (ms, then) => {
         setTimeout(() => this.#ending ?? then(), ms).unref()

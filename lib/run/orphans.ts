@@ -13,6 +13,8 @@ const SECOND_SWEEP_MS = 1_000
 
 /** The node. */
 export interface OrphansHost {
+  /** Its daemon. */
+  readonly self: WorkerId
   readonly nodeId: NodeId
   contains(id: string): boolean
   /** Objects in the store, with their sizes. */
@@ -28,6 +30,8 @@ export interface OrphansHost {
   others(): NodeId[]
   send(to: WorkerId, message: Control): void
   sendToNode(nodeId: NodeId, message: Control): void
+  /** The other nodes have said of an object that is sought whether they have it. */
+  answered(id: string): void
   now(): number
   /** Calls that after so many milliseconds, unless the node has ended by then. */
   later(ms: number, then: () => void): void
@@ -38,6 +42,8 @@ export class Orphans {
   private readonly adoption = new Adoption()
   /** Processes and nodes elsewhere that are dead, oldest first. */
   private readonly dead = new Set<WorkerId | NodeId>()
+  /** Objects of dead owners that are being brought here: the daemon itself borrows them until that ends. */
+  private readonly sought = new Set<string>()
   private armed = false
 
   constructor(private readonly host: OrphansHost) {}
@@ -48,9 +54,7 @@ export class Orphans {
     const isHere = node === this.host.nodeId
     switch (message.is) {
       case 'adopt': {
-        const { ack, owner, seqs } = message
-        const has = seqs.filter(seq => this.host.contains(objectId(owner, seq)))
-        if (isHere) this.handle({ is: 'adopt', from, ack, owner, seqs, has, others: this.host.others() })
+        if (isHere) this.adopt(from, message.ack, message.owner, message.seqs)
         return true
       }
       case 'disown':
@@ -96,6 +100,23 @@ export class Orphans {
     this.host.later(SECOND_SWEEP_MS, () => this.sweep())
   }
 
+  /**
+   * As `locate`, of one that is about to be brought here. A task does not borrow its arguments, since whoever gave them to it holds them; where that
+   * is a process of another node, nobody here has claimed them from the nodes that have them.
+   */
+  seek(id: string): Located | null {
+    if (!this.sought.has(id) && this.isDead(ownerOf(id))) {
+      this.sought.add(id)
+      this.adopt(this.host.self, 0, ownerOf(id), [seqOf(id)])
+    }
+    return this.locate(id)
+  }
+
+  /** It was brought here, or is not needed any more. */
+  unseek(id: string): void {
+    if (this.sought.delete(id)) this.handle({ is: 'disown', from: this.host.self, owner: ownerOf(id), seqs: [seqOf(id)] })
+  }
+
   /** Where an object of a dead owner can be got from, in place of what the owner would say; null while its owner lives. */
   locate(id: string): Located | null {
     const owner = ownerOf(id)
@@ -125,15 +146,25 @@ export class Orphans {
     if (!this.adoption.keeps(id)) this.host.remove(id)
   }
 
+  private adopt(from: WorkerId, ack: number, owner: WorkerId, seqs: number[]): void {
+    const has = seqs.filter(seq => this.host.contains(objectId(owner, seq)))
+    this.handle({ is: 'adopt', from, ack, owner, seqs, has, others: this.host.others() })
+  }
+
   private handle(event: AdoptionEvent): void {
     const out: AdoptionEffect[] = []
     this.adoption.handle(event, this.host.now(), out)
     for (const effect of out) {
-      if (effect.is === 'send') this.host.send(effect.to, effect.message)
+      if (effect.is === 'adopted') this.answer(effect)
       else if (effect.is === 'sendToNode') this.host.sendToNode(effect.to, effect.message)
       else if (effect.is === 'keep') this.host.promote(effect.id)
     }
     if (out.some(effect => effect.is === 'sweep')) this.sweep()
+  }
+
+  private answer({ to, ack, ids, missing }: Extract<AdoptionEffect, { is: 'adopted' }>): void {
+    if (to !== this.host.self) this.host.send(to, { is: 'adopted', ack, missing: missing.map(seqOf) })
+    else for (const id of ids) if (this.sought.has(id)) this.host.answered(id)
   }
 
   /** Timers may be early, so that it is looked at again until nothing is due any more. */

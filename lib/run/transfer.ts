@@ -21,8 +21,11 @@ export interface TransferHost {
   send(to: WorkerId, message: Control): boolean
   /** To the daemon of another node. */
   sendToNode(nodeId: NodeId, message: Control): void
-  /** Where an object is whose owner is dead; null while it lives. */
-  orphan(id: string): Located | null
+  /** Whether the owner of an object is dead. */
+  isOrphan(id: string): boolean
+  /** Where an object of a dead owner is, which is kept until `unseek`; null while its owner lives. */
+  seek(id: string): Located | null
+  unseek(id: string): void
   /** A copy is here now. */
   arrived(id: string): void
   /** Memory is short: processes of this node should collect garbage. */
@@ -183,13 +186,9 @@ export class Transfer implements DataListener {
     switch (effect.is) {
       case 'send': {
         const { to, message } = effect
-        const orphan = message.is === 'locate' ? message.seqs.map(seq => objectId(to, seq)) : []
-        const found = orphan.map(id => ({ id, located: this.host.orphan(id) }))
-        for (const { id, located } of found)
-          if (located !== null) this.#pull({ is: 'located', id, located, here: this.host.store.contains(id) })
-        if (found.some(each => each.located !== null)) return
-        if (!this.host.send(effect.to, effect.message) && effect.message.is === 'locate')
-          for (const id of orphan) this.#pull({ is: 'unasked', id })
+        const ids = message.is === 'locate' ? message.seqs.map(seq => objectId(to, seq)) : []
+        if (ids.map(id => this.sought(id)).includes(true)) return
+        if (!this.host.send(to, message)) for (const id of ids) this.#pull({ is: 'unasked', id })
         return
       }
       case 'make':
@@ -201,6 +200,7 @@ export class Transfer implements DataListener {
       case 'abort':
         return this.#drafts.abort(effect.id)
       case 'ended':
+        this.host.unseek(effect.id)
         return this.#changed(effect.id)
       case 'pin':
         if (this.#pins.hold(effect.id)) this.#held.add(effect.id)
@@ -215,6 +215,13 @@ export class Transfer implements DataListener {
       case 'collect':
         return this.host.collect()
     }
+  }
+
+  /** Looks for what a dead owner had. Gives whether it is one of these. */
+  sought(id: string): boolean {
+    const located = this.host.seek(id)
+    if (located !== null) this.#pull({ is: 'located', id, located, here: this.host.store.contains(id) })
+    return located !== null
   }
 
   #seal(id: string): void {
@@ -346,7 +353,7 @@ export class Transfer implements DataListener {
     return this.host.store.list().flatMap(({ id, state }) => {
       const owner = ownerOf(id)
       if (state !== 'sealed' || nodeOf(owner) === this.#nodeId) return []
-      const isAlive = known.get(owner) ?? this.host.orphan(id) === null
+      const isAlive = known.get(owner) ?? !this.host.isOrphan(id)
       known.set(owner, isAlive)
       return isAlive ? [id] : []
     })

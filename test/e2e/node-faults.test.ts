@@ -11,6 +11,7 @@ import {
   getRuntimeContext,
   init,
   NodeDiedError,
+  nodeAffinity,
   ObjectLostError,
   type ObjectRef,
   OwnerDiedError,
@@ -205,6 +206,16 @@ suite('faults on other nodes', function () {
     await processGone(pid)
     const array = await get(ref)
     assert.deepEqual([array.length, array[0]], [LARGE, 7])
+    assert.equal(await get(remote((value: Uint8Array) => value.length, THERE).remote(ref)), LARGE)
+  })
+
+  test('an owner here is killed: a task on another node reads what it had put, as its argument', async () => {
+    const actor = remote(Holder, { schedulingStrategy: nodeAffinity({ nodeId: cluster.headNode.nodeId }) }).remote()
+    await ready(actor)
+    const pid = await get(actor.pid.remote())
+    const { ref } = await get(actor.stored.remote())
+    process.kill(pid, 'SIGKILL')
+    await processGone(pid)
     assert.equal(await get(remote((value: Uint8Array) => value.length, THERE).remote(ref)), LARGE)
   })
 

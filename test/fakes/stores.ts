@@ -37,7 +37,9 @@ class StoreNode {
     cluster: FakeStores,
   ) {
     this.transfer = new Transfer({
-      orphan: () => null,
+      isOrphan: () => false,
+      seek: () => null,
+      unseek: () => {},
       arrived: () => {},
       store,
       send: (to, message) => cluster.deliver(this, to, message),

@@ -103,6 +103,7 @@ export class World implements Surroundings, Observed {
     const head = Head.embedded({ encodeError: encodeError }, place)
     this.daemon = new Daemon(new Node({ ...common, ...node }), head)
     this.#orphans = new Orphans({
+      self: this.node,
       nodeId: NODE_ID,
       contains: id => this.store.has(id),
       sealed: () => [...this.store.ids()].map((id): [string, number] => [id, sizeOf(id)]),
@@ -113,6 +114,7 @@ export class World implements Surroundings, Observed {
       others: () => [],
       send: (to, message) => void this.send(this.node, to, { is: 'control', message }),
       sendToNode: () => {},
+      answered: () => {},
       now: () => this.now,
       later: () => {},
       encodeError: encodeError,

@@ -27,7 +27,8 @@ export type AdoptionEvent =
   | { is: 'tick' }
 
 export type AdoptionEffect =
-  | { is: 'send'; to: WorkerId; message: Control }
+  /** Of what `to` has asked for, it is known now which are in no store. */
+  | { is: 'adopted'; to: WorkerId; ack: number; ids: string[]; missing: string[] }
   | { is: 'sendToNode'; to: NodeId; message: Control }
   /** It is now the copy that counts. */
   | { is: 'keep'; id: string }
@@ -211,7 +212,7 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
       }
       const { from, ack, ids } = question
       const missing = ids.filter(id => !this.isAnywhere(id))
-      out.push({ is: 'send', to: from, message: { is: 'adopted', ack, missing: missing.map(seqOf) } })
+      out.push({ is: 'adopted', to: from, ack, ids, missing })
       for (const id of missing) this.letGo(id, object => object.holders.delete(from), out)
     }
     this.questions = open

@@ -94,6 +94,7 @@ export class SimNode implements Surroundings, RelayHost {
 
   #orphansHost(): OrphansHost {
     return {
+      self: this.node,
       nodeId: this.nodeId,
       contains: id => this.store.has(id),
       sealed: () => [...this.store.ids()].map((id): [string, number] => [id, sizeOf(id)]),
@@ -104,6 +105,7 @@ export class SimNode implements Surroundings, RelayHost {
       others: () => this.transfer.others(),
       send: (to, message) => void this.send(this.node, to, { is: 'control', message }),
       sendToNode: (nodeId, message) => void this.relay.toNode(nodeId, message),
+      answered: id => void this.transfer.sought(id),
       now: () => this.life.now,
       later: (ms, then) => this.life.at(this.life.now + ms, then),
       encodeError: encodeError,

@@ -117,6 +117,7 @@ export class SimTransfer {
         this.#drafts.delete(effect.id)
         return
       case 'ended':
+        host.orphans.unseek(effect.id)
         return this.#changed(effect.id)
       case 'pin':
         return host.store.pin(effect.id)
@@ -131,11 +132,13 @@ export class SimTransfer {
 
   /** Of what a dead owner had this node itself knows where it is. */
   #isOrphan({ to, message }: Extract<PullEffect, { is: 'send' }>): boolean {
-    if (message.is !== 'locate') return false
-    const ids = message.seqs.map(seq => objectId(to, seq))
-    const found = ids.map(id => ({ id, located: this.host.orphans.locate(id) }))
-    for (const { id, located } of found) if (located !== null) this.#pull({ is: 'located', id, located, here: this.host.store.has(id) })
-    return found.some(({ located }) => located !== null)
+    return message.is === 'locate' && message.seqs.map(seq => this.sought(objectId(to, seq))).includes(true)
+  }
+
+  sought(id: string): boolean {
+    const located = this.host.orphans.seek(id)
+    if (located !== null) this.#pull({ is: 'located', id, located, here: this.host.store.has(id) })
+    return located !== null
   }
 
   #sealed(id: string): void {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { Adoption, type AdoptionEffect, type AdoptionEvent } from '#lib/core/node/adoption.js'
-import { objectId } from '#lib/ids.js'
+import { objectId, seqOf } from '#lib/ids.js'
 import { limits } from '#lib/options.js'
 import type { Control } from '#lib/wire/messages.js'
 import { remoteWorker, workerIdOf } from '../../fakes/cluster.js'
@@ -33,7 +33,14 @@ class Fake {
   }
 
   sent(to: string): Control[] {
-    return this.effects.flatMap(each => ((each.is === 'send' || each.is === 'sendToNode') && each.to === to ? [each.message] : []))
+    return this.effects.flatMap(each => (each.is === 'sendToNode' && each.to === to ? [each.message] : []))
+  }
+
+  /** What processes were told, with the numbers of what is missing. */
+  told(to: string): { ack: number; missing: number[] }[] {
+    return this.effects.flatMap(each =>
+      each.is === 'adopted' && each.to === to ? [{ ack: each.ack, missing: each.missing.map(seqOf) }] : [],
+    )
   }
 
   get sweeps(): number {
@@ -47,7 +54,7 @@ suite('adoption', () => {
     fake.dies()
     assert.ok(fake.adoption.keeps(id(1)))
     fake.adopt(A, [1, 2], [1])
-    assert.deepEqual(fake.sent(A), [{ is: 'adopted', ack: 1, missing: [2] }])
+    assert.deepEqual(fake.told(A), [{ ack: 1, missing: [2] }])
     fake.act({ is: 'mourned', from: A, id: OWNER })
     assert.ok(fake.adoption.keeps(id(3)), 'B has not been heard')
     fake.act({ is: 'mourned', from: B, id: OWNER })
@@ -84,7 +91,7 @@ suite('adoption', () => {
     fake.act({ is: 'claimed', from: NODE_B, owner: OWNER, seqs: [1, 2], kept: [[1, 500]] })
     assert.deepEqual(fake.sent(A), [])
     fake.act({ is: 'claimed', from: NODE_C, owner: OWNER, seqs: [1, 2], kept: [] })
-    assert.deepEqual(fake.sent(A), [{ is: 'adopted', ack: 1, missing: [2] }])
+    assert.deepEqual(fake.told(A), [{ ack: 1, missing: [2] }])
     assert.deepEqual(fake.adoption.where(id(1)), [[NODE_B, 500]])
     fake.act({ is: 'disown', from: A, owner: OWNER, seqs: [1, 3] })
     assert.deepEqual(fake.sent(NODE_B)[1], { is: 'unclaim', owner: OWNER, seqs: [1] })
@@ -120,7 +127,7 @@ suite('adoption', () => {
     fake.act({ is: 'claim', from: NODE_C, owner: OWNER, seqs: [7], has: [[7, 10]] })
     assert.ok(fake.effects.some(each => each.is === 'keep' && each.id === id(7)))
     fake.dies(NODE_B, [], [NODE_C])
-    assert.deepEqual(fake.sent(A), [{ is: 'adopted', ack: 1, missing: [1] }])
+    assert.deepEqual(fake.told(A), [{ ack: 1, missing: [1] }])
     fake.now += limits.adoptionGraceMs
     fake.act({ is: 'tick' })
     assert.ok(fake.adoption.keeps(id(7)))

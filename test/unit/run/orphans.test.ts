@@ -21,6 +21,8 @@ class Node {
   /** What processes were told. */
   readonly told: Control[] = []
   readonly promoted: string[] = []
+  /** What this node has heard of that it seeks. */
+  readonly answered: string[] = []
   readonly orphans: Orphans
 
   constructor(
@@ -29,6 +31,7 @@ class Node {
   ) {
     this.living.add(this.process)
     this.orphans = new Orphans({
+      self: remoteWorker(0, nodeId),
       nodeId,
       contains: id => this.store.has(id),
       sealed: () => this.store,
@@ -39,6 +42,7 @@ class Node {
       others: () => [...cluster.nodes.keys()].filter(each => each !== nodeId),
       send: (_, message) => void this.told.push(message),
       sendToNode: (to, message) => void cluster.nodes.get(to)?.orphans.heard(remoteWorker(0, nodeId), message),
+      answered: id => void this.answered.push(id),
       now: () => cluster.now,
       later: (ms, then) => void cluster.timers.push({ at: cluster.now + ms, then }),
       encodeError: error => new TextEncoder().encode(error.message),
@@ -174,6 +178,52 @@ suite('orphans', () => {
     assert.equal(b.store.size, 0)
     c.says({ is: 'disown', owner: OWNER, seqs: [2] })
     assert.equal(c.store.size, 0)
+  })
+
+  test('an argument, which no process here borrows, is claimed for as long as it is sought', () => {
+    cluster.dies(OWNER)
+    const [b, c] = [cluster.at(1), cluster.at(2)]
+    b.says({ is: 'adopt', ack: 1, owner: OWNER, seqs: [2] })
+    cluster.mourn(OWNER)
+    cluster.pass(limits.adoptionGraceMs + 1)
+    assert.deepEqual([...b.store.keys()], [id(2)], 'somebody there holds it for the task')
+    const located = c.orphans.seek(id(2))
+    assert.deepEqual([located?.state, located?.nodes, located?.sizeBytes], ['stored', [b.nodeId], 200])
+    assert.deepEqual([c.answered, c.told], [[id(2)], []])
+    b.says({ is: 'disown', owner: OWNER, seqs: [2] })
+    assert.equal(b.store.size, 1, 'it is on its way')
+    c.store.set(id(2), 200)
+    c.orphans.arrived(id(2))
+    assert.deepEqual([b.store.size, c.store.size], [0, 1])
+    c.orphans.unseek(id(2))
+    assert.equal(c.store.size, 0)
+  })
+
+  test('what is sought and was never found leaves nothing behind', () => {
+    const c = cluster.at(2)
+    assert.equal(c.orphans.seek(id(3)), null, 'its owner lives')
+    cluster.dies(OWNER)
+    assert.equal(c.orphans.seek(id(3))?.state, 'stored', 'others may not have heard of the death')
+    cluster.mourn(OWNER)
+    cluster.pass(limits.adoptionGraceMs + 1)
+    assert.equal(c.orphans.seek(id(3))?.state, 'failed')
+    c.orphans.unseek(id(3))
+    assert.equal(c.orphans.locate(id(2))?.state, 'failed', 'to look is not to seek')
+    assert.deepEqual(c.answered, [id(3)])
+    c.store.set(id(3), 300)
+    c.orphans.arrived(id(3))
+    assert.equal(c.store.size, 0, 'a copy that comes late is for nobody')
+  })
+
+  test('an answer that comes when nothing is sought any more seeks nothing', () => {
+    const [b, c] = [cluster.at(1), cluster.at(2)]
+    cluster.dies(OWNER)
+    cluster.nodes.delete(NODES[1] as string)
+    cluster.nodes.set(NODES[1] as string, { ...b, orphans: { heard: () => {} } } as unknown as Node)
+    assert.deepEqual(c.orphans.seek(id(2))?.nodes, [])
+    c.orphans.unseek(id(2))
+    c.orphans.heard(remoteWorker(0, b.nodeId), { is: 'claimed', owner: OWNER, seqs: [2], kept: [[2, 200]] })
+    assert.deepEqual(c.answered, [])
   })
 
   test('the death of a node is that of all its owners', () => {

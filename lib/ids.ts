@@ -35,6 +35,20 @@ export function slotOf(workerId: WorkerId): number {
   return Number.parseInt(workerId.slice(10, 14), 16)
 }
 
+export function isNodeId(text: string): boolean {
+  return /^[0-9a-f]{10}$/.test(text)
+}
+
+export function isWorkerId(text: string): boolean {
+  return /^[0-9a-f]{24}$/.test(text)
+}
+
+/** A name that a store can have. */
 export function isObjectId(text: string): boolean {
   return /^[0-9a-f]{40}$/.test(text)
+}
+
+/** As `objectId` makes them: its sequence number is one that an owner can have. */
+export function isOwnedId(text: string): boolean {
+  return /^[0-9a-f]{24}00[01][0-9a-f]{13}$/.test(text)
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bundles of placement groups and the strategy that asks for one: what they are, and what is refused at the call.
 
-import { fits, toAmounts } from '../core/resources.js'
+import { fits, largestOf, toAmounts } from '../core/resources.js'
+import { isOwnedId } from '../ids.js'
 import { isRecord, number } from '../run/option-checks.js'
 import type { Amounts } from '../wire/messages.js'
 
@@ -20,8 +21,7 @@ export interface PlacementGroupStrategy {
 /** It may have been written by hand, or come with a function that travelled. */
 export function checkGroupStrategy(what: string, strategy: PlacementGroupStrategy): void {
   const { groupId, bundles, bundleIndex, captureChildTasks } = strategy
-  if (typeof groupId !== 'string' || !/^[0-9a-f]{40}$/.test(groupId))
-    throw new TypeError(`${what}: ${String(groupId)} is no id of a placement group`)
+  if (typeof groupId !== 'string' || !isOwnedId(groupId)) throw new TypeError(`${what}: ${String(groupId)} is no id of a placement group`)
   checkBundles(what, bundles)
   if (typeof captureChildTasks !== 'boolean')
     throw new TypeError(`${what}: captureChildTasks must be true or false, not ${String(captureChildTasks)}`)
@@ -50,7 +50,8 @@ function checkBundle(path: string, bundle: unknown): Amounts {
   for (const [name, value] of Object.entries(bundle)) {
     if (name === '' || name in {}) throw new RangeError(`${path}: ${JSON.stringify(name)} cannot be the name of a resource`)
     if (typeof value !== 'number' || Number.isNaN(value)) throw new TypeError(`${path}.${name} must be a number, not ${String(value)}`)
-    if (value < 0 || !Number.isFinite(value)) throw new RangeError(`${path}.${name} is ${value}; it must be 0 or more`)
+    if (value < 0 || value > largestOf(name))
+      throw new RangeError(`${path}.${name} is ${value}; it must be 0 or more, and ${largestOf(name)} at most`)
     if (name === 'GPU' && value > 1 && !Number.isInteger(value))
       throw new RangeError(`${path}.GPU is ${value}; more than one GPU must be a whole number, because a fraction is of one device`)
   }

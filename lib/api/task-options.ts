@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The options of remote functions and actor classes: what they are, and what is refused at the call.
 
-import { describeAmounts, toAmounts } from '../core/resources.js'
+import { describeAmounts, largestOf, toAmounts } from '../core/resources.js'
 import { limits } from '../options.js'
 import { checkName, count, isRecord, number, refuseUnknown } from '../run/option-checks.js'
 import type { Environment, JobSpec, SchedulingClass } from '../wire/messages.js'
@@ -55,7 +55,8 @@ const TASK_KEYS = [
 
 function quantity(what: string, name: string, value: unknown): number {
   const amount = number(what, name, value)
-  if (amount < 0 || !Number.isFinite(amount)) throw new RangeError(`${what}: ${name} is ${amount}; it must be 0 or more`)
+  const most = largestOf(name)
+  if (amount < 0 || amount > most) throw new RangeError(`${what}: ${name} is ${amount}; it must be 0 or more, and ${most} at most`)
   if (Math.abs(amount * 10_000 - Math.round(amount * 10_000)) > 1e-6)
     throw new RangeError(`${what}: ${name} is ${amount}; the smallest step is 0.0001`)
   return amount
@@ -69,7 +70,7 @@ export function checkResources(what: string, options: ResourceOptions): void {
       throw new RangeError(`${what}: numGpus is ${gpus}; more than one GPU must be a whole number, because a fraction is of one device`)
   }
   const { memoryBytes = 0 } = options
-  if (!(number(what, 'memoryBytes', memoryBytes) >= 0 && Number.isFinite(memoryBytes)))
+  if (!(number(what, 'memoryBytes', memoryBytes) >= 0 && memoryBytes <= largestOf('memory')))
     throw new RangeError(`${what}: memoryBytes is ${memoryBytes}; it must be 0 or more bytes`)
   if (options.resources === undefined) return
   if (!isRecord(options.resources)) throw new TypeError(`${what}: resources must be an object of numbers by name`)

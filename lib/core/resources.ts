@@ -7,7 +7,12 @@ import type { Amounts } from '../wire/messages.js'
 export const STEPS = 10_000
 const IN_BYTES = new Set(['memory', 'objectStoreMemory'])
 
-/** From what users write ({ CPU: 0.5, memory: 1e9 }) to integers. The caller has checked finiteness and sign. */
+/** What may be said of a resource at most, as users write it: beyond it integers are not exact. */
+export function largestOf(name: string): number {
+  return IN_BYTES.has(name) ? Number.MAX_SAFE_INTEGER : Math.floor(Number.MAX_SAFE_INTEGER / STEPS)
+}
+
+/** From what users write ({ CPU: 0.5, memory: 1e9 }) to integers. The caller has checked sign and size. */
 export function toAmounts(resources: Record<string, number>): Amounts {
   const amounts: Amounts = {}
   for (const [name, value] of Object.entries(resources)) {

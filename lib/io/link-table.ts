@@ -6,7 +6,7 @@
 import type { LinkFrame } from '../core/link/frame.js'
 import { Link, type LinkEffect, type LinkEvent } from '../core/link/link.js'
 import { WireError } from '../errors.js'
-import { nodeOf } from '../ids.js'
+import { isNodeId, isWorkerId, nodeOf } from '../ids.js'
 import { limits } from '../options.js'
 import { decodeControl, encodeControl } from '../wire/codec.js'
 import { decodeLinkFrame, encodeLinkFrame, type HeardFrame, LINK_HEADER_BYTES } from '../wire/link-frames.js'
@@ -44,9 +44,6 @@ interface Peer extends PeerName {
 
 /** Timers of links are late by up to this (ms), so that those of many links go off together. */
 const TICK_MS = 10
-
-const isNodeId = (text: string): boolean => /^[0-9a-f]{10}$/.test(text)
-const isWorkerId = (text: string): boolean => /^[0-9a-f]{24}$/.test(text)
 
 export class LinkTable {
   readonly #peers = new Map<NodeId, Peer>()

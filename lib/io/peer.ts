@@ -3,7 +3,7 @@
 // another node. What is written to a peer is the same in all three cases.
 
 import type { NativePort } from '../native.js'
-import { type PacketBuffer, writeHex } from '../wire/frames.js'
+import { CLAIM_WORDS, type PacketBuffer, writeHex } from '../wire/frames.js'
 import type { WorkerId } from '../wire/messages.js'
 
 const FIRST_PACKET_BYTES = 4096
@@ -11,7 +11,6 @@ const FIRST_PACKET_BYTES = 4096
 export const LOOPBACK = -1
 /** And of those of other nodes. */
 export const REMOTE = -2
-const CLAIM_WORDS = 256
 
 export interface ClaimWords {
   mine: Int32Array

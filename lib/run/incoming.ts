@@ -3,8 +3,18 @@
 
 import { decodeSmall, NOT_SMALL } from '../codec/value.js'
 import { ObjectLostError, WireError } from '../errors.js'
+import { isOwnedId } from '../ids.js'
 import type { Peer } from '../io/mesh.js'
-import { FORM, FRAME_HEADER_BYTES, readHex, readTaskHeader, TASK_HEADER_BYTES, type TaskHeader } from '../wire/frames.js'
+import {
+  CLAIM_WORDS,
+  FORM,
+  FRAME_HEADER_BYTES,
+  NO_CLAIM,
+  readHex,
+  readTaskHeader,
+  TASK_HEADER_BYTES,
+  type TaskHeader,
+} from '../wire/frames.js'
 import type { Fetches } from './fetches.js'
 import type { Reader } from './reader.js'
 
@@ -26,7 +36,11 @@ export class IncomingTask {
 
 export function readTask(peer: Peer, bytes: Uint8Array, view: DataView, at: number, end: number): IncomingTask {
   if (end - at < TASK_HEADER_BYTES - FRAME_HEADER_BYTES) throw new WireError('a task is cut short')
-  return new IncomingTask(peer, readTaskHeader(view, at), bytes.slice(at + TASK_HEADER_BYTES - FRAME_HEADER_BYTES, end))
+  const header = readTaskHeader(view, at)
+  const { task, claim } = header
+  if (!Number.isSafeInteger(task) || task < 0) throw new WireError(`a task has the number ${task}`)
+  if (claim >= CLAIM_WORDS && claim !== NO_CLAIM) throw new WireError(`a task has the claim word ${claim}, of ${CLAIM_WORDS}`)
+  return new IncomingTask(peer, header, bytes.slice(at + TASK_HEADER_BYTES - FRAME_HEADER_BYTES, end))
 }
 
 const NONE: unknown[] = []
@@ -54,7 +68,7 @@ export function decodeArguments(
   for (let i = 0; i < count; i++) {
     if (at >= args.length) throw new WireError(`a task with ${count} arguments has bytes for ${i}`)
     if (args[at] === FORM.stored) {
-      const id = readHex(args, at + 1, 20)
+      const id = storedAt(args, at)
       stored(id)
       values[i] = argument(i, id, reader)
       at += 21
@@ -68,6 +82,13 @@ export function decodeArguments(
     if (values[i] instanceof Promise) loading = true
   }
   return loading ? Promise.all(values) : values
+}
+
+/** The id of the stored argument that starts there. */
+function storedAt(args: Uint8Array, at: number): string {
+  const id = readHex(args, at + 1, 20)
+  if (!isOwnedId(id)) throw new WireError(`an argument is the object ${id}, which is none`)
+  return id
 }
 
 function argument(position: number, id: string, reader: Reader): unknown {
@@ -85,7 +106,7 @@ export function bringArguments(task: IncomingTask, fetches: Fetches): void {
   const view = new DataView(args.buffer, args.byteOffset, args.length)
   for (let at = 0, i = 0; i < task.header.argCount && at + 5 <= args.length; i++) {
     const isStored = args[at] === FORM.stored
-    if (isStored && at + 21 <= args.length) fetches.ahead(readHex(args, at + 1, 20))
+    if (isStored && at + 21 <= args.length) fetches.ahead(storedAt(args, at))
     at += isStored ? 21 : 5 + view.getUint32(at + 1, true)
   }
 }

@@ -4,7 +4,7 @@
 
 import { readdirSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
-import { STEPS, toAmounts } from '../core/resources.js'
+import { largestOf, STEPS, toAmounts } from '../core/resources.js'
 import type { Amounts } from '../wire/messages.js'
 
 export interface ResourceOptions {
@@ -30,7 +30,9 @@ export function nodeResources(options: ResourceOptions, env: NodeJS.ProcessEnv):
   const storeBytes = options.objectStoreBytes ?? Math.floor(0.3 * machineMemory())
   const memory = options.memoryBytes ?? Math.max(0, machineMemory() - storeBytes)
   for (const [name, value] of Object.entries({ numCpus, memoryBytes: memory, objectStoreBytes: storeBytes, ...resources })) {
-    if (!(Number.isFinite(value) && value >= 0)) throw new RangeError(`${name} must be a number not below 0, it is ${value}`)
+    const most = largestOf(name.endsWith('Bytes') && !(name in resources) ? 'memory' : name)
+    if (!(typeof value === 'number' && value >= 0 && value <= most))
+      throw new RangeError(`${name} must be a number from 0 to ${most}, it is ${value}`)
   }
   for (const name of ['CPU', 'GPU', 'memory', 'objectStoreMemory']) {
     if (name in resources) throw new RangeError(`resources may not name ${name}: use numCpus, numGpus, memoryBytes or objectStoreBytes`)

@@ -55,6 +55,7 @@ export class ReferenceTravel implements ReferenceCodec {
     const owner = this.ownerAt(bytes)
     const view = new DataView(bytes.buffer, bytes.byteOffset + 13, 8)
     const seq = view.getUint32(0) * 0x1_0000_0000 + view.getUint32(4)
+    if (!Number.isSafeInteger(seq)) throw new WireError(`a reference to the object ${seq}`)
     if (bytes[0] === REF) {
       this.runtime.mesh.scheduleFlush()
       return new ObjectRef(this.runtime.owner.references.refer(owner, seq, false), this.runtime)

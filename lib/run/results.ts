@@ -7,7 +7,7 @@ import { type Entry, STATE } from '../core/owner/entry.js'
 import type { ContainedRef, Outcome } from '../core/owner/outcome.js'
 import type { TaskReply } from '../core/owner/tasks.js'
 import { WireError } from '../errors.js'
-import { nodeOf, WORKER_ID_DIGITS } from '../ids.js'
+import { isOwnedId, isWorkerId, nodeOf } from '../ids.js'
 import type { Mesh, Peer } from '../io/mesh.js'
 import { beginValue, endFrame, FORM, REPLY_FLAG, readHex, STATUS, VALUE_HEADER_BYTES, writeObjectId } from '../wire/frames.js'
 import type { WorkerId } from '../wire/messages.js'
@@ -27,18 +27,18 @@ export function readReply(from: WorkerId, bytes: Uint8Array, view: DataView, at:
   if (status === undefined) throw new WireError(`a reply has status ${view.getUint8(at)}`)
   const flags = view.getUint8(at + 1)
   const claim = view.getUint16(at + 2, true)
-  const task = view.getFloat64(at + 4, true)
+  const task = countAt(view, at + 4)
   const count = view.getUint16(at + 12, true)
   const results: Outcome[] = []
   let next = at + 14
   for (let i = 0; i < count; i++) {
     const form = view.getUint8(next)
     if (form === FORM.stored) {
-      results.push({ form: 'stored', sizeBytes: view.getFloat64(next + 1, true), node: nodeOf(from) })
+      results.push({ form: 'stored', sizeBytes: countAt(view, next + 1), node: nodeOf(from) })
       next += 9
     } else if (form === FORM.alias) {
       if (next + 29 > end) throw new WireError('a result is longer than its reply')
-      results.push({ form: 'alias', sizeBytes: view.getFloat64(next + 1, true), id: readHex(bytes, next + 9, 20) })
+      results.push({ form: 'alias', sizeBytes: countAt(view, next + 1), id: idAt(bytes, next + 9) })
       next += 29
     } else {
       const length = view.getUint32(next + 1, true)
@@ -55,6 +55,19 @@ export function readReply(from: WorkerId, bytes: Uint8Array, view: DataView, at:
   return { is: 'reply', from, claim, task, status, results, contained, retry: false }
 }
 
+/** A sequence number, or a size in bytes. */
+function countAt(view: DataView, at: number): number {
+  const count = view.getFloat64(at, true)
+  if (!Number.isSafeInteger(count) || count < 0) throw new WireError(`${count} is no number of an object, and no size of one`)
+  return count
+}
+
+function idAt(bytes: Uint8Array, at: number): string {
+  const id = readHex(bytes, at, 20)
+  if (!isOwnedId(id)) throw new WireError(`${id} names no object`)
+  return id
+}
+
 /** Refs inside results: a list for each, of owner, then whether actors, then numbers. */
 function readContained(bytes: Uint8Array): ContainedRef[][] {
   let lists: unknown
@@ -68,10 +81,10 @@ function readContained(bytes: Uint8Array): ContainedRef[][] {
 
 function readGroup(group: unknown): ContainedRef[] {
   const [owner, isActor, seqs] = listOf(group, each => each)
-  if (typeof owner !== 'string' || owner.length !== WORKER_ID_DIGITS || typeof isActor !== 'boolean')
+  if (typeof owner !== 'string' || !isWorkerId(owner) || typeof isActor !== 'boolean')
     throw new WireError('refs inside a result name no owner')
   return listOf(seqs, seq => {
-    if (!Number.isSafeInteger(seq)) throw new WireError('a ref inside a result has no number')
+    if (!Number.isSafeInteger(seq) || (seq as number) < 0) throw new WireError('a ref inside a result has no number')
     return { owner, seq: seq as number, isActor }
   })
 }
@@ -97,13 +110,13 @@ export function groupContained(self: WorkerId, entries: Entry[]): [string, boole
 export function readValue(bytes: Uint8Array, view: DataView, at: number, end: number): { seq: number; outcome: Outcome } {
   if (end < at + 17) throw new WireError('a value is cut short')
   const form = view.getUint8(at)
-  const seq = view.getFloat64(at + 1, true)
-  const sizeBytes = view.getFloat64(at + 9, true)
+  const seq = countAt(view, at + 1)
+  const sizeBytes = countAt(view, at + 9)
   const start = at + 17
   if (form === STATUS.ok) return { seq, outcome: outcome(bytes, view, start, end - start) }
   if (form === STATUS.error) return { seq, outcome: { form: 'failed', error: bytes.slice(start, end) } }
   if (form === STATUS.stored) return { seq, outcome: { form: 'stored', sizeBytes } }
-  if (form === STATUS.alias && end - start === 20) return { seq, outcome: { form: 'alias', sizeBytes, id: readHex(bytes, start, 20) } }
+  if (form === STATUS.alias && end - start === 20) return { seq, outcome: { form: 'alias', sizeBytes, id: idAt(bytes, start) } }
   throw new WireError(`a value has form ${form}`)
 }
 

@@ -19,6 +19,8 @@ export const STATUS = { ok: 0, error: 1, revoked: 2, cancelled: 3, stored: 4, al
 /** `asked`: it is taken back by message (`takeBack`), not by a claim word. `remake`: its results were in the store, and go there again. */
 export const TASK_FLAG = { actor: 1, streaming: 2, asked: 4, remake: 8 } as const
 export const REPLY_FLAG = { contained: 1 } as const
+/** Claim words of a channel, for the tasks of each direction. */
+export const CLAIM_WORDS = 256
 /** `claim` of a task that cannot be taken back. */
 export const NO_CLAIM = 0xffff
 

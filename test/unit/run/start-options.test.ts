@@ -36,6 +36,9 @@ suite('resources of a node', () => {
     })
     assert.throws(() => nodeResources({ numGpus: 0.5 }, {}), RangeError)
     assert.throws(() => nodeResources({ numCpus: -1 }, {}), RangeError)
+    // An integer in messages, where it has to be exact.
+    assert.throws(() => nodeResources({ resources: { disk: 1e12 } }, {}), { name: 'RangeError', message: /900719925474/ })
+    assert.throws(() => nodeResources({ memoryBytes: 2 ** 60 }, {}), RangeError)
     assert.throws(() => nodeResources({ resources: { disk: Number.NaN } }, {}), RangeError)
     assert.throws(() => nodeResources({ resources: { GPU: 1 } }, {}), RangeError)
   })

@@ -5,8 +5,10 @@ import assert from 'node:assert/strict'
 import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { WireError } from '#lib/errors.js'
+import type { Fetches } from '#lib/run/fetches.js'
+import { bringArguments, decodeArguments, type IncomingTask, readTask } from '#lib/run/incoming.js'
 import { readReply, readValue } from '#lib/run/results.js'
-import { beginReply, FORM, FRAME_HEADER_BYTES, type PacketBuffer, REPLY_FLAG, STATUS } from '#lib/wire/frames.js'
+import { beginReply, FORM, FRAME_HEADER_BYTES, NO_CLAIM, type PacketBuffer, REPLY_FLAG, STATUS, writeTaskHeader } from '#lib/wire/frames.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 
 const FROM = workerIdOf(4)
@@ -56,12 +58,86 @@ suite('results on the wire', () => {
   })
 
   test('lists of refs that are none are refused', () => {
-    const none = [3, {}, null, [3], [[3]], [[[OWNER, false, 3]]], [[[3, false, [1]]]], [[[OWNER, false, ['1']]]], [[['short', false, [1]]]]]
+    const none = [
+      3,
+      {},
+      null,
+      [3],
+      [[3]],
+      [[[OWNER, false, 3]]],
+      [[[3, false, [1]]]],
+      [[[OWNER, false, ['1']]]],
+      [[['short', false, [1]]]],
+      [[['x'.repeat(24), false, [1]]]],
+      [[[OWNER, false, [-1]]]],
+      [[[OWNER, false, [2 ** 53]]]],
+    ]
     for (const each of none)
       assert.ok(
         refused(() => read(reply(each))),
         JSON.stringify(each),
       )
+  })
+
+  test('numbers that are none of a task, of an object or of bytes are refused', () => {
+    const none = [Number.NaN, Number.POSITIVE_INFINITY, -1, 0.5, 2 ** 53]
+    const fieldsOfReply = [4, 15]
+    for (const at of fieldsOfReply) {
+      for (const number of none) {
+        const bytes = reply([[]])
+        new DataView(bytes.buffer).setFloat64(at, number, true)
+        assert.ok(
+          refused(() => read(bytes)),
+          `reply, ${at}: ${number}`,
+        )
+      }
+    }
+    for (const at of [1, 9]) {
+      for (const number of none) {
+        const bytes = new Uint8Array(17)
+        bytes[0] = STATUS.stored
+        new DataView(bytes.buffer).setFloat64(at, number, true)
+        assert.ok(
+          refused(() => readValue(bytes, new DataView(bytes.buffer), 0, 17)),
+          `value, ${at}: ${number}`,
+        )
+      }
+    }
+    const alias = new Uint8Array(37)
+    alias[0] = STATUS.alias
+    const readAlias = () => readValue(alias, new DataView(alias.buffer), 0, alias.length)
+    assert.equal(readAlias().outcome.form, 'alias')
+    alias.fill(0xff, 29)
+    assert.ok(refused(readAlias), 'an object that no owner can have')
+  })
+
+  test('tasks of no number, of no claim word, and with arguments that are no objects are refused', () => {
+    const task = (number: number, claim: number, id: number): IncomingTask => {
+      const bytes = new Uint8Array(100)
+      const packet: PacketBuffer = { bytes, view: new DataView(bytes.buffer), length: 0 }
+      const header = { flags: 0, claim, task: number, lease: 1, code: 0, returns: 1, attempt: 0, argCount: 1 }
+      const at = writeTaskHeader(packet, header, 21)
+      bytes[at] = FORM.stored
+      bytes.fill(id, at + 13, at + 21)
+      return readTask(null as never, bytes, packet.view, FRAME_HEADER_BYTES, at + 21)
+    }
+    const asked: string[] = []
+    const fetches = { ahead: (id: string) => void asked.push(id) } as unknown as Fetches
+    bringArguments(task(7, 255, 0), fetches)
+    bringArguments(task(7, NO_CLAIM, 0), fetches)
+    assert.deepEqual(asked, ['0'.repeat(40), '0'.repeat(40)])
+    for (const number of [Number.NaN, Number.POSITIVE_INFINITY, -1, 0.5, 2 ** 53])
+      assert.ok(
+        refused(() => task(number, 0, 0)),
+        `${number}`,
+      )
+    for (const claim of [256, 300, NO_CLAIM - 1])
+      assert.ok(
+        refused(() => task(1, claim, 0)),
+        `${claim}`,
+      )
+    assert.ok(refused(() => bringArguments(task(1, 0, 0xff), fetches)))
+    assert.ok(refused(() => decodeArguments(task(1, 0, 0xff).args, 1, null as never, () => {})))
   })
 
   test('property: any reply or value gives an outcome or an error of the wire', () => {

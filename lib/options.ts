@@ -246,8 +246,9 @@ export const limits = {
   /** First and longest pause before an owner is asked again when no source it named had the object, or could be reached (ms); and how often. */
   locatePauseMs: [50, 2_000],
   locateRoundsMax: 12,
-  /** Pieces of objects that leave a node at once. */
-  servesMax: 8,
+  /** Pieces of objects that leave a node at once; and of these for one other node, which takes one after the other: a second is ready by then. One that takes none holds up no more. */
+  servesMax: 16,
+  servesPerPeerAtOnce: 2,
   /** Pieces that one other node may have asked for. Beyond it is refused. */
   servesPerPeerMax: 256,
   /** How long a data connection may take until both sides have proved who they are, and how long bytes that are due may not come (ms). */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pieces of objects that other nodes ask this one for: a few at a time, in turns between those who ask. What is only on its way
-// here is served as it comes, so that a broadcast goes from node to node.
+// Pieces of objects that other nodes ask this one for: a few at a time, in turns between those who ask, and fewer still for each of
+// them, since one that takes nothing keeps what leaves for it until it is given up. What is only on its way here is served as it
+// comes, so that a broadcast goes from node to node.
 
 import { limits } from '../../options.js'
 import type { NodeId } from '../../wire/messages.js'
@@ -71,7 +72,10 @@ export class Serves implements Machine<ServeEvent, ServeEffect> {
       waiting.every(list => list.length > 0),
       'a list of nothing to serve is kept',
     )
-    assert(this.ready.size === 0 || this.leaving.size === limits.servesMax, 'pieces wait though few leave')
+    const atOnce = this.leavingByPeer()
+    for (const [peer, count] of atOnce) assert(count <= limits.servesPerPeerAtOnce, `${count} pieces leave at once for ${peer}`)
+    const isIdle = [...this.ready.keys()].some(peer => (atOnce.get(peer) ?? 0) < limits.servesPerPeerAtOnce)
+    assert(!isIdle || this.leaving.size === limits.servesMax, 'pieces wait though few leave')
     const count = waiting.reduce((sum, list) => sum + list.length, this.leaving.size)
     const counted = [...this.perPeer.values()].reduce((sum, each) => sum + each, 0)
     assert(count === counted, `${counted} pieces are counted and ${count} are there`)
@@ -102,17 +106,26 @@ export class Serves implements Machine<ServeEvent, ServeEffect> {
   }
 
   private serve(out: ServeEffect[]): void {
-    while (this.leaving.size < limits.servesMax) {
-      const next = this.ready.entries().next()
-      if (next.done === true) return
-      const [peer, list] = next.value
+    if (this.ready.size === 0) return
+    const atOnce = this.leavingByPeer()
+    // Whoever had its turn goes to the end, and so comes again, until nobody may have more.
+    for (const [peer, list] of this.ready) {
+      if (this.leaving.size >= limits.servesMax) return
+      const count = atOnce.get(peer) ?? 0
+      if (count >= limits.servesPerPeerAtOnce) continue
       const wanted = list.shift() as Wanted
-      // Whoever had its turn goes to the end.
       this.ready.delete(peer)
       if (list.length > 0) this.ready.set(peer, list)
+      atOnce.set(peer, count + 1)
       this.leaving.set(wanted.key, wanted)
       out.push({ is: 'serve', wanted })
     }
+  }
+
+  private leavingByPeer(): Map<NodeId, number> {
+    const counts = new Map<NodeId, number>()
+    for (const { peer } of this.leaving.values()) counts.set(peer, (counts.get(peer) ?? 0) + 1)
+    return counts
   }
 
   /** Nobody is there to take it: what waits for that peer goes; what is leaving ends by itself. */

@@ -10,6 +10,10 @@ class FakeServes {
   readonly effects: ServeEffect[] = []
   #key = 0
 
+  get nextKey(): number {
+    return this.#key + 1
+  }
+
   act(event: ServeEvent): void {
     this.serves.handle(event, 0, this.effects)
     this.serves.invariants()
@@ -30,6 +34,11 @@ class FakeServes {
   }
 }
 
+/** One of many. */
+const peerOf = (n: number): string => `cccccc${n.toString(16).padStart(4, '0')}`
+/** Enough that not all can have as much on the way as one may. */
+const PEERS = Array.from({ length: 10 }, (_, i) => peerOf(i))
+
 suite('serves', () => {
   test('what is here is served, what is not is refused', () => {
     const fake = new FakeServes()
@@ -40,11 +49,28 @@ suite('serves', () => {
 
   test('a few at a time, in turns between those who ask', () => {
     const fake = new FakeServes()
-    const first = Array.from({ length: limits.servesMax + 3 }, () => fake.ask(A, 'here'))
-    const [b, c] = [fake.ask(B, 'here'), fake.ask(C, 'here')]
-    assert.equal(fake.served().length, limits.servesMax)
+    const { servesMax, servesPerPeerAtOnce } = limits
+    const first = Array.from({ length: servesMax }, (_, i) => fake.ask(peerOf(Math.floor(i / servesPerPeerAtOnce)), 'here'))
+    assert.deepEqual(fake.served(), first)
+    const [b1, b2, c1, b3] = [fake.ask(B, 'here'), fake.ask(B, 'here'), fake.ask(C, 'here'), fake.ask(B, 'here')]
+    assert.equal(fake.served().length, servesMax)
     for (const key of first.slice(0, 4)) fake.act({ is: 'served', key })
-    assert.deepEqual(fake.served().slice(limits.servesMax), [first[limits.servesMax], b, c, first[limits.servesMax + 1]])
+    assert.deepEqual(fake.served().slice(servesMax), [b1, c1, b2])
+    fake.act({ is: 'served', key: c1 })
+    assert.equal(fake.served().length, servesMax + 3, 'who has enough on the way waits')
+    fake.act({ is: 'served', key: b2 })
+    assert.deepEqual(fake.served().slice(servesMax), [b1, c1, b2, b3])
+  })
+
+  test('one that takes nothing holds up nobody else', () => {
+    const fake = new FakeServes()
+    const stalled = Array.from({ length: limits.servesPerPeerMax }, () => fake.ask(A, 'here'))
+    assert.deepEqual(fake.served(), stalled.slice(0, limits.servesPerPeerAtOnce))
+    for (let i = 0; i < 100; i++) {
+      const key = fake.ask(B, 'here')
+      assert.equal(fake.served().at(-1), key)
+      fake.act({ is: 'served', key })
+    }
   })
 
   test('what is on its way here is served when it comes', () => {
@@ -69,7 +95,7 @@ suite('serves', () => {
 
   test('who is gone is served no more', () => {
     const fake = new FakeServes()
-    const leaving = Array.from({ length: limits.servesMax }, () => fake.ask(A, 'here'))
+    const leaving = Array.from({ length: limits.servesPerPeerAtOnce }, () => fake.ask(A, 'here'))
     fake.ask(A, 'here')
     fake.ask(A, 'coming')
     const b = fake.ask(B, 'coming')
@@ -77,14 +103,14 @@ suite('serves', () => {
     for (const key of leaving) fake.act({ is: 'served', key })
     fake.act({ is: 'served', key: 999 })
     fake.act({ is: 'changed', id: idOf(1), presence: () => 'here' })
-    assert.deepEqual(fake.served().slice(limits.servesMax), [b])
+    assert.deepEqual(fake.served().slice(limits.servesPerPeerAtOnce), [b])
   })
 
-  test('property: everybody who stays is answered once', () => {
+  test('property: everybody who stays and takes what leaves for it is answered once, whoever takes nothing', () => {
     const step = fc.oneof(
       fc.record({
         is: fc.constant('ask' as const),
-        peer: fc.constantFrom(A, B, C),
+        peer: fc.constantFrom(...PEERS),
         presence: fc.constantFrom<Presence>('here', 'coming', 'no'),
         seq: fc.integer({ min: 1, max: 3 }),
       }),
@@ -94,23 +120,28 @@ suite('serves', () => {
         seq: fc.integer({ min: 1, max: 3 }),
         presence: fc.constantFrom<Presence>('here', 'coming', 'no'),
       }),
-      fc.record({ is: fc.constant('gone' as const), peer: fc.constantFrom(A, B, C) }),
+      fc.record({ is: fc.constant('gone' as const), peer: fc.constantFrom(...PEERS) }),
     )
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 100 }), steps => {
+      fc.property(fc.array(step, { maxLength: 200 }), fc.subarray(PEERS, { maxLength: 7 }), (steps, stalled) => {
         const fake = new FakeServes()
         const asked = new Map<number, string>()
+        const peers = new Map<number, string>()
         const ended = new Set<number>()
         const serve = (all: boolean, which = 0): void => {
-          const open = fake.served().filter(key => !ended.has(key))
+          const open = fake.served().filter(key => !ended.has(key) && !stalled.includes(peers.get(key) as string))
           for (const key of all ? open : open.slice(which % Math.max(1, open.length)).slice(0, 1)) {
             ended.add(key)
             fake.act({ is: 'served', key })
           }
         }
         for (const each of steps) {
-          if (each.is === 'ask') asked.set(fake.ask(each.peer, each.presence, 0, each.seq), each.peer)
-          else if (each.is === 'served') serve(false, each.which)
+          if (each.is === 'ask') {
+            const key = fake.nextKey
+            peers.set(key, each.peer)
+            asked.set(key, each.peer)
+            fake.ask(each.peer, each.presence, 0, each.seq)
+          } else if (each.is === 'served') serve(false, each.which)
           else if (each.is === 'changed') fake.act({ is: 'changed', id: idOf(each.seq), presence: () => each.presence })
           else {
             const answered = new Set([...fake.served(), ...fake.refused().map(([key]) => key)])
@@ -122,7 +153,8 @@ suite('serves', () => {
         for (let i = 0; i < 100; i++) serve(true)
         const answers = [...fake.served(), ...fake.refused().map(([key]) => key)]
         assert.equal(new Set(answers).size, answers.length)
-        assert.deepEqual(new Set(answers), new Set(asked.keys()))
+        for (const [key, peer] of asked) assert.ok(stalled.includes(peer) || answers.includes(key), `${key} of ${peer} is not answered`)
+        assert.ok(answers.every(key => peers.has(key)))
       }),
       { numRuns: 300 },
     )

@@ -17,8 +17,8 @@ const pattern = (length: number, seed: number): Uint8Array => {
   return bytes
 }
 /** Asks a node for a piece; gives what it lends, or why it refuses. */
-const ask = (node: FakeStores['nodes'][number], piece: Piece): Promise<Lent | string> =>
-  new Promise(resolve => node.transfer.onQuestion({ ...piece, peer: 'ffffffffff', send: resolve, refuse: resolve }))
+const ask = (node: FakeStores['nodes'][number], piece: Piece, peer = 'ffffffffff'): Promise<Lent | string> =>
+  new Promise(resolve => node.transfer.onQuestion({ ...piece, peer, send: resolve, refuse: resolve }))
 const isSame = (a: Uint8Array | null, b: Uint8Array): boolean => a !== null && Buffer.compare(a, b) === 0
 
 suite('transfer of objects', () => {
@@ -127,7 +127,8 @@ suite('transfer of objects', () => {
     /** So many pieces leave that node that no other does. */
     const occupy = async (node: typeof a): Promise<Lent[]> => {
       const piece = { id: cluster.id(cluster.put(node, pattern(10, 1))), offset: 0, length: 10 }
-      return Promise.all(Array.from({ length: limits.servesMax }, async () => (await ask(node, piece)) as Lent))
+      const peers = Array.from({ length: limits.servesMax }, (_, i) => `${i}`.padStart(10, '0'))
+      return Promise.all(peers.map(async peer => (await ask(node, piece, peer)) as Lent))
     }
     const bytes = pattern(MB, 7)
     const entry = cluster.put(a, bytes)

@@ -13,7 +13,7 @@ import { encodeError, Thrown } from './errors.js'
 import type { CallFrame, Encoded } from './frames.js'
 import { sizeOf } from './object-store.js'
 import type { Ref, SimProcess } from './process.js'
-import { answerOf, type Value } from './program.js'
+import { answerOf, legacyOf, type Value } from './program.js'
 import { whenRoom } from './room.js'
 
 export class SimActor {
@@ -62,6 +62,9 @@ export class SimActor {
     const { n, throws } = answerOf(this.#n, value.n)
     if (!this.#forgets) this.#n = n
     this.#answering = true
+    const legacy = process.legacies && !throws ? legacyOf(n) : null
+    if (legacy !== null && process.world.store.isFull) return this.#failed(from, frame, new ObjectStoreFullError('the store is full'))
+    if (legacy !== null) value.refs.push(process.put({ n: legacy, refs: [] }))
     process.whenBorrowsAreKnown(from, () => {
       if (throws) this.#failed(from, frame, new Thrown('thrown by the call'))
       else this.#answered(from, frame, { n, refs: value.refs })

@@ -78,6 +78,10 @@ export interface Surroundings {
   readonly retries: boolean
   /** Whether some answers of actors go to the store. */
   readonly actorsStore: boolean
+  /** Whether actors put what they answer, and bodies kill them. */
+  readonly legacies: boolean
+  /** A body kills that actor. */
+  kills(actorId: string): void
   /** Its job is over, and it will hear of that. */
   isEnding(process: SimProcess): boolean
   /** That must not have happened. */

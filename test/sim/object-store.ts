@@ -9,6 +9,7 @@ interface Stored {
   readonly encoded: Encoded
   /** A copy of what another node has. */
   readonly secondary: boolean
+  readonly since: number
   onDisk: boolean
 }
 
@@ -26,6 +27,7 @@ export class ObjectStore {
     private readonly capacity: number = Number.POSITIVE_INFINITY,
     /** Nothing is left here of that object. */
     private readonly dropped: (id: string) => void = () => {},
+    private readonly clock: () => number = () => 0,
   ) {}
 
   has(id: string): boolean {
@@ -41,6 +43,11 @@ export class ObjectStore {
     return [...this.#objects].filter(([id, stored]) => stored.secondary === secondary && !this.#pinned.has(id)).map(([id]) => id)
   }
 
+  /** Since when it is here; null when it is not. */
+  since(id: string): number | null {
+    return this.#objects.get(id)?.since ?? null
+  }
+
   read(id: string): Encoded | null {
     return this.#objects.get(id)?.encoded ?? null
   }
@@ -48,7 +55,7 @@ export class ObjectStore {
   put(id: string, encoded: Encoded, secondary = false): void {
     if (this.#objects.has(id)) return
     const onDisk = !this.#makeRoom()
-    this.#objects.set(id, { encoded, secondary, onDisk })
+    this.#objects.set(id, { encoded, secondary, onDisk, since: this.clock() })
     if (!onDisk) this.#inMemory++
   }
 

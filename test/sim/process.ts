@@ -152,6 +152,16 @@ export class SimProcess implements Context<Ref> {
     return this.world.retries
   }
 
+  get legacies(): boolean {
+    return this.world.legacies
+  }
+
+  kill(handle: Ref): void {
+    const actorId = this.#idOf(handle.entry)
+    this.world.kills(actorId)
+    this.control(this.world.node, { is: 'actorKill', actorId, noRestart: true })
+  }
+
   create({ maxRestarts, maxTaskRetries }: ActorKind, more: Partial<ActorSpec> = {}): Ref {
     const actorId = objectId(this.id, this.owner.nextSeq(1))
     const actor = this.owner.actor(actorId, true, 'A', true)

@@ -43,10 +43,14 @@ export interface Context<R> {
   readonly restarts: boolean
   /** Whether some tasks may be run again only so often. */
   readonly retries: boolean
+  /** Whether answers of actors hold what they have put themselves, and bodies kill them. */
+  readonly legacies: boolean
   /** A handle of a new actor, to be dropped like a ref. */
   create(kind: ActorKind): R
   /** Answered by what `answerOf` says of all its calls so far, or of this one where it may lose its state, with the same refs. */
   call(actor: R, value: Value<R>): R
+  /** What it has put stays there for who has a ref to it. */
+  kill(actor: R): void
 }
 
 /** Yields a ref when it needs its value, and goes on with that. Throws when that failed. */
@@ -110,8 +114,14 @@ function* withActor<R>(context: Context<R>, seed: number, hand: R[], n: number):
     context.drop(answer)
     hand.push(...got.refs)
   }
+  if (!early && context.legacies && random.chance(0.6)) context.kill(actor)
   if (!early) context.drop(actor)
   return sum
+}
+
+/** What an actor adds to its answer of its own, to be put; null for nothing. */
+export function legacyOf(n: number): number | null {
+  return n % 3 === 0 ? null : n ^ MIX
 }
 
 /** Without limit more often than not: then it matters most. */
@@ -150,27 +160,32 @@ export function sequential(seed: number, depth: number, cast: Cast): Tree {
   return treeOf(run({ seed, depth, retries: -1, args: [] }, cast))
 }
 
-export type Cast = Pick<Context<unknown>, 'actors' | 'restarts'>
+export type Cast = Pick<Context<unknown>, 'actors' | 'restarts' | 'legacies'>
 
-function run({ seed, depth, args }: Child<Plain>, { actors, restarts }: Cast): Plain {
+function run({ seed, depth, args }: Child<Plain>, cast: Cast): Plain {
+  const { actors, restarts, legacies } = cast
   const values = args.map(each => ('ref' in each ? each.ref.value : each.value))
   if (values.includes(null)) return { value: null }
   // Each time a value is got, its refs are other ones.
   const copies = (values as Value<Plain>[]).map(each => ({ n: each.n, refs: [...each.refs] }))
   const context: Context<Plain> = {
     put: value => ({ value }),
-    submit: each => run(each, { actors, restarts }),
+    submit: each => run(each, cast),
     again: ref => ref,
     drop: () => {},
     cancel: () => {},
     actors,
     restarts,
     retries: false,
+    legacies,
+    kill: () => {},
     create: ({ maxRestarts }) => ({ value: null, state: maxRestarts === 0 ? 0 : null }),
     call: (actor, value) => {
       const { n, throws } = answerOf(actor.state ?? 0, value.n)
       if (actor.state !== null) actor.state = n
-      return { value: throws ? null : { n, refs: value.refs } }
+      const legacy = legacies ? legacyOf(n) : null
+      const own = legacy === null ? [] : [{ value: { n: legacy, refs: [] } }]
+      return { value: throws ? null : { n, refs: [...value.refs, ...own] } }
     },
   }
   const steps = body(context, seed, depth, copies)

@@ -22,7 +22,7 @@ export function simulate(seed: number, { allowCancels = true, allowActors = true
   const cancels = allowCancels && random.chance(0.4)
   const actors = allowActors && random.chance(0.4)
   const restarts = random.chance(0.5)
-  const expected = sequential(seed, depth, { actors, restarts })
+  const expected = sequential(seed, depth, { actors, restarts, legacies: false })
   if (nodes(expected) > NODES_MAX) return 0
   const world = new World(seed, depth, { kills, cpus, cancels, actors, restarts })
   for (let steps = 0; ; steps++) {

@@ -171,6 +171,13 @@ export class World implements Surroundings, Observed {
   }
 
   readonly actorsStore = false
+  readonly legacies = false
+
+  kills(): void {}
+
+  endOf(): null {
+    return null
+  }
 
   isEnding(): boolean {
     return false
@@ -238,6 +245,7 @@ export class World implements Surroundings, Observed {
         name: 'the node',
         machine: this.daemon.node,
         total: this.total,
+        storedAt: id => (this.store.has(id) ? 0 : null),
         stored: { has: id => this.store.has(id), [Symbol.iterator]: () => this.store.ids()[Symbol.iterator]() },
       },
     ]

@@ -27,7 +27,12 @@ const UNMAKEABLE = [
   // It went with its last handle.
   'the actor of A.f is gone',
 ]
-const PUT = 'It was put, so nothing can make it again'
+const PUT = [
+  'It was put, so nothing can make it again',
+  // By who has died since.
+  'is lost, and no store has a copy',
+  'that owned it died, and no node has a copy',
+]
 const REMOVED = ['PlacementGroupRemovedError: ', 'died with its placement group: ']
 const FULL = 'ObjectStoreFullError: '
 /** Copies of which the owner knows, on nodes that live and are reached, can be read. */
@@ -51,6 +56,6 @@ export function failureProblem(text: string, { killed, cancels, full, groups, lo
   if (groups && has(REMOVED)) return null
   if (full && has([FULL])) return null
   if (lost && has(UNMAKEABLE)) return null
-  if (lostPuts && has([PUT])) return null
+  if (lostPuts && has(PUT)) return null
   return `failures: nothing went wrong that would explain: ${text}`
 }

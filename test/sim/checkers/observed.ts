@@ -13,6 +13,8 @@ export interface ObservedNode {
   readonly total: Record<string, number>
   /** Ids of the objects in its store. */
   readonly stored: Iterable<string> & { has(id: string): boolean }
+  /** Since when it has that object, without a break; null when it has not. */
+  storedAt(id: string): number | null
 }
 
 export interface ObservedGroup {
@@ -21,6 +23,9 @@ export interface ObservedGroup {
   readonly state: GroupPhase
   readonly nodeIds: (NodeId | null)[]
 }
+
+/** `executed`: the process of an actor that a program has killed. */
+export type ExpectedEnd = 'executed' | 'with its job'
 
 export interface Observed {
   /** Processes that were killed so far, by whoever. */
@@ -31,6 +36,8 @@ export interface Observed {
   readonly isLossy: boolean
   /** Whether its job is over, so that it may go at any moment with what it owns. */
   isEnding(process: SimProcess): boolean
+  /** How that process has ended, where nobody minds. */
+  endOf(process: WorkerId): ExpectedEnd | null
   /** Processes that live. */
   living(): Iterable<SimProcess>
   process(id: WorkerId): SimProcess | undefined

@@ -5,10 +5,11 @@ import type { Actor } from '#lib/core/head/actor.js'
 import type { Machine } from '#lib/core/machine.js'
 import { nodeOf } from '#lib/ids.js'
 import type { JobSpec, NodeId, WorkerId } from '#lib/wire/messages.js'
+import { Copies } from '../checkers/copies.js'
 import { Executions } from '../checkers/executions.js'
 import { Incarnations } from '../checkers/incarnations.js'
 import { Moves } from '../checkers/moves.js'
-import type { Observed, ObservedGroup, ObservedNode } from '../checkers/observed.js'
+import type { ExpectedEnd, Observed, ObservedGroup, ObservedNode } from '../checkers/observed.js'
 import { Restarts } from '../checkers/restarts.js'
 import { Runs } from '../checkers/runs.js'
 import { SimDriver } from '../driver.js'
@@ -43,6 +44,7 @@ export class SimCluster implements Observed {
   readonly faults: string[] = []
   readonly runs = new Runs(this.faults)
   readonly losses = new Losses(this)
+  readonly copies = new Copies(this)
   readonly visits = new Visits(this)
   readonly hounds: Hounds
   readonly executions = new Executions(this.faults)
@@ -53,6 +55,9 @@ export class SimCluster implements Observed {
   readonly draining = new Set<NodeId>()
   /** Jobs whose driver has ended by itself: nobody of the others may notice. */
   readonly #endedJobs = new Set<string>()
+  /** Actors that bodies have killed, with all their answers. */
+  readonly executed = new Set<string>()
+  readonly #expected = new Map<WorkerId, ExpectedEnd>()
   killed = 0
   readonly isSwept = true
   #epochs = 0
@@ -82,6 +87,7 @@ export class SimCluster implements Observed {
 
   /** From then on what was there may be gone, though the node may live and not know it. */
   declaredDead(nodeId: NodeId, why: string): void {
+    this.copies.ended(nodeId, this.agenda.now)
     if (this.byId.get(nodeId)?.life.alive && why !== DRAINED) this.killed++
   }
 
@@ -92,7 +98,8 @@ export class SimCluster implements Observed {
   }
 
   /** The job of that driver is over. */
-  jobEnds({ job }: SimProcess): void {
+  jobEnds({ job, id }: SimProcess): void {
+    this.copies.ended(id, this.agenda.now)
     this.#endedJobs.add((job as JobSpec).jobId)
   }
 
@@ -100,6 +107,17 @@ export class SimCluster implements Observed {
   isEnding({ job, id }: SimProcess): boolean {
     if (job !== null && this.#endedJobs.has(job.jobId)) return true
     return this.draining.has(nodeOf(id)) && !this.head.machine.nodes.isAlive(nodeOf(id))
+  }
+
+  /** It is ended by its daemon. */
+  decreed(process: SimProcess): void {
+    if (process.actor !== null && this.executed.has(process.actor.actorId)) this.#expected.set(process.id, 'executed')
+    else if (this.isEnding(process)) this.#expected.set(process.id, 'with its job')
+    else this.killed++
+  }
+
+  endOf(process: WorkerId): ExpectedEnd | null {
+    return this.#expected.get(process) ?? null
   }
 
   /** It was declared dead, and heard of it: it ends, and comes back as another. */
@@ -144,8 +162,7 @@ export class SimCluster implements Observed {
   }
 
   *nodes(): Generator<ObservedNode> {
-    for (const { life, nodeId, member, total, stored } of this.byId.values())
-      if (life.alive) yield { name: nodeId, machine: member.node, total, stored }
+    for (const node of this.byId.values()) if (node.life.alive) yield node
   }
 
   actors(): Iterable<Actor> {

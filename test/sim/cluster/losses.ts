@@ -41,7 +41,7 @@ export class Losses {
   failed(text: string): void {
     const { killed, settings } = this.cluster
     const lost = { lost: this.vanished.size > 0, lostPuts: this.#lostPuts, groups: settings.groups > 0, full: this.#full }
-    const problem = failureProblem(text, { killed: killed > 0, cancels: settings.cancels, ...lost })
+    const problem = this.cluster.copies.problem(text) ?? failureProblem(text, { killed: killed > 0, cancels: settings.cancels, ...lost })
     if (problem !== null) this.cluster.faulty(problem)
     else if (!isOfProgram(text) && !isOfGroup(text)) this.excused = true
   }

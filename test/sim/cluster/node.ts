@@ -68,7 +68,12 @@ export class SimNode implements Surroundings, RelayHost {
   ) {
     const { settings, random } = cluster
     this.node = processIdOf(nodeId, 0)
-    this.store = new ObjectStore(settings.storeCapacity, id => cluster.moves.dropped(nodeId, id))
+    const { agenda, moves } = cluster
+    this.store = new ObjectStore(
+      settings.storeCapacity,
+      id => moves.dropped(nodeId, id),
+      () => agenda.now,
+    )
     this.orphans = new Orphans(this.#orphansHost())
     this.transfer = new SimTransfer(this)
     this.life = new Life(cluster.agenda, cluster.skew())
@@ -158,6 +163,7 @@ export class SimNode implements Surroundings, RelayHost {
   /** As `crash`, and nobody minds. */
   vanish(): void {
     for (const { life } of this.processes.values()) life.alive = false
+    this.cluster.copies.ended(this.nodeId, this.cluster.agenda.now)
     this.processes.clear()
     this.life.alive = false
     this.cluster.network.detach(this.nodeId, this.relay.links, true)
@@ -174,9 +180,11 @@ export class SimNode implements Surroundings, RelayHost {
     if (hosted === undefined) return
     const killed = how !== 'left'
     // With its job, which is over.
-    if (how === 'killed' || (how === 'decreed' && !this.cluster.isEnding(hosted.process))) this.cluster.killed++
+    if (how === 'killed') this.cluster.killed++
+    else if (how === 'decreed') this.cluster.decreed(hosted.process)
     if (killed) this.#died(workerId, how === 'decreed')
     if (how === 'killed') this.#killed.add(workerId)
+    this.cluster.copies.ended(workerId, this.cluster.agenda.now)
     hosted.life.alive = false
     this.processes.delete(workerId)
     this.#rings.end(workerId)
@@ -212,6 +220,10 @@ export class SimNode implements Surroundings, RelayHost {
 
   get name(): string {
     return this.nodeId
+  }
+
+  storedAt(id: string): number | null {
+    return this.store.since(id)
   }
 
   get machine(): Node {
@@ -275,6 +287,14 @@ export class SimNode implements Surroundings, RelayHost {
 
   get retries(): boolean {
     return this.cluster.settings.retries
+  }
+
+  get legacies(): boolean {
+    return this.cluster.settings.legacies
+  }
+
+  kills(actorId: string): void {
+    this.cluster.executed.add(actorId)
   }
 
   get actorsStore(): boolean {

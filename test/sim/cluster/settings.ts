@@ -18,6 +18,8 @@ export interface Settings {
   restarts: boolean
   /** Some answers of actors go to the store. */
   actorsStore: boolean
+  /** Answers of actors hold what they have put themselves, and bodies kill them when they have it. */
+  legacies: boolean
   /** Some tasks may be run again only so often. */
   retries: boolean
   /** Actors that drivers make with one of a few names. */
@@ -106,6 +108,7 @@ export function settingsOf(seed: number, more: Partial<Settings> = {}): Settings
     drains: rarely(0.1, 1),
     freezes: rarely(0.06, 1),
     hounds: rarely(0.15, 2),
+    legacies: later.chance(0.5),
     visits: lives.chance(0.25) ? 1 + lives.int(6) : 0,
     nodeKills: few(0.25, 2),
     joins: few(0.25, 2),

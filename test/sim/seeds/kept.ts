@@ -6,7 +6,18 @@
 import type { Settings } from '../cluster/settings.js'
 
 /** What there was not yet when the first of these failed. */
-const AS_BEFORE = { retries: false, actorsStore: false, restartKills: 0, stalks: 0, races: 0, ends: 0, drains: 0, freezes: 0, hounds: 0 }
+const AS_BEFORE = {
+  legacies: false,
+  retries: false,
+  actorsStore: false,
+  restartKills: 0,
+  stalks: 0,
+  races: 0,
+  ends: 0,
+  drains: 0,
+  freezes: 0,
+  hounds: 0,
+}
 const QUIET = { cancels: false, workerKills: 0, nodeKills: 0 }
 export const MUCH_VANISHES = { losses: 30, lost: 'made', nodes: 3, cpus: 1, depth: 4, headKills: 0, ...QUIET, ...AS_BEFORE } as const
 export const NODES_DIE = { nodes: 4, depth: 4, nodeKills: 2, ...AS_BEFORE }

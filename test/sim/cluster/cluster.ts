@@ -3,7 +3,7 @@
 
 import type { Actor } from '#lib/core/head/actor.js'
 import type { Machine } from '#lib/core/machine.js'
-import { nodeOf } from '#lib/ids.js'
+import { nodeOf, objectId } from '#lib/ids.js'
 import type { JobSpec, NodeId, WorkerId } from '#lib/wire/messages.js'
 import { Copies } from '../checkers/copies.js'
 import { Executions } from '../checkers/executions.js'
@@ -111,9 +111,18 @@ export class SimCluster implements Observed {
 
   /** It is ended by its daemon. */
   decreed(process: SimProcess): void {
-    if (process.actor !== null && this.executed.has(process.actor.actorId)) this.#expected.set(process.id, 'executed')
+    if (this.#isExecuted(process)) this.#expected.set(process.id, 'executed')
     else if (this.isEnding(process)) this.#expected.set(process.id, 'with its job')
     else this.killed++
+  }
+
+  /** It may have run tasks before it became an actor, and own what these submitted: that goes with it. */
+  #isExecuted({ actor, id, owner }: SimProcess): boolean {
+    if (actor === null || !this.executed.has(actor.actorId)) return false
+    // OPEN: a node that has not heard of any other removes at once what its dead had, though others borrow it.
+    if (this.byId.get(nodeOf(id))?.transfer.others().length === 0) return false
+    const owned = [...owner.references.owned.keys()]
+    return owned.every(seq => this.losses.puts.has(objectId(id, seq)))
   }
 
   endOf(process: WorkerId): ExpectedEnd | null {

@@ -95,8 +95,8 @@ export class Drafts {
     }
   }
 
-  /** Where a piece of it goes. What the store does not take is told at the end, as a failure to get it. */
-  sink({ id, offset, length }: Piece, done: (failure: Failure | null) => void): Sink {
+  /** Where a piece of it goes. What the store does not take is told at the end: it came, and is `unwritten`. */
+  sink({ id, offset, length }: Piece, done: (failure: Failure | null, unwritten: boolean) => void): Sink {
     let buffer: Uint8Array | null = null
     let gathered = 0
     let failure: Failure | null = null
@@ -104,7 +104,7 @@ export class Drafts {
       try {
         this.store.write(id, offset + end - gathered, buffer as Uint8Array, gathered)
       } catch (error) {
-        failure ??= { missing: false, why: `it cannot be written here: ${(error as Error).message}` }
+        failure ??= { missing: false, why: (error as Error).message }
       }
       gathered = 0
     }
@@ -119,7 +119,7 @@ export class Drafts {
       },
       done: why => {
         if (buffer !== null && this.buffers.length < SPARE_BUFFERS) this.buffers.push(buffer)
-        done(why ?? failure)
+        done(why ?? failure, why === null && failure !== null)
       },
     }
   }

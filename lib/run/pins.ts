@@ -6,7 +6,7 @@
 // uses most objects once, and a fault a page costs more than the copy. A disk is read by threads, so that it holds up nobody.
 
 import { closeSync, openSync, read, readSync } from 'node:fs'
-import type { Lent, Piece } from '../io/data/channel.js'
+import { type Lent, NotNow, type Piece } from '../io/data/channel.js'
 import { type NativeFileRange, type NativeStore, ON_DISK } from '../native.js'
 
 /** How long a pin is kept that nobody needs (ms). */
@@ -105,9 +105,20 @@ function readFrom(pin: Pin, offset: number, target: Uint8Array): Promise<void> |
     target.set(new Uint8Array(source, offset, target.length))
     return null
   }
-  pin.file ??= openSync(source.path, 'r')
+  pin.file ??= openToRead(source.path)
   const from = source.fileOffset + offset
   return source.onDisk ? readDisk(pin.file, from, target) : readMemory(pin.file, from, target)
+}
+
+/** A file that is gone is a copy that is gone; one that cannot be opened (too many are) is there still. */
+function openToRead(path: string): number {
+  try {
+    return openSync(path, 'r')
+  } catch (error) {
+    const { code, errno = 0, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') throw error
+    throw new NotNow(errno, message)
+  }
 }
 
 function readMemory(file: number, from: number, target: Uint8Array): null {

@@ -7,7 +7,7 @@ import { type PullEffect, type PullEvent, Pulls } from '../core/node/pulls.js'
 import { type Presence, type ServeEffect, type ServeEvent, Serves, type Wanted } from '../core/node/serves.js'
 import { Strays } from '../core/node/strays.js'
 import { HEAD_ID, nodeOf, objectId, ownerOf } from '../ids.js'
-import type { DataChannel, DataListener, Lent, Question } from '../io/data/channel.js'
+import { type DataChannel, type DataListener, type Lent, NotNow, type Question } from '../io/data/channel.js'
 import type { NativeStore } from '../native.js'
 import { limits } from '../options.js'
 import type { Control, Located, NodeId, PullWhy, View, WorkerId } from '../wire/messages.js'
@@ -234,11 +234,12 @@ export class Transfer implements DataListener {
 
   #fetch({ id, source, piece, offset, length }: Extract<PullEffect, { is: 'fetch' }>): void {
     const address = this.#others.get(source)
-    const failed = (missing: boolean, why: string): void => this.#pull({ is: 'failed', id, source, piece, missing, why })
+    const failed = (missing: boolean, why: string, unwritten = false): void =>
+      this.#pull({ is: 'failed', id, source, piece, missing, unwritten, why })
     if (this.#channel === null || address === undefined) return failed(false, 'no node of that id is known here')
     const range = { id, offset, length }
-    const sink = this.#drafts.sink(range, failure => {
-      if (failure !== null) return failed(failure.missing, failure.why)
+    const sink = this.#drafts.sink(range, (failure, unwritten) => {
+      if (failure !== null) return failed(failure.missing, failure.why, unwritten)
       this.#pull({ is: 'arrived', id, source, piece })
       this.#changed(id)
     })
@@ -283,7 +284,7 @@ export class Transfer implements DataListener {
       return served()
     }
     const unreadable = (error: Error): never => {
-      this.#broken.add(id)
+      if (!(error instanceof NotNow)) this.#broken.add(id)
       this.#warn(wanted, error)
       throw error
     }

@@ -2,6 +2,7 @@
 // A data channel with no network: nodes know each other by address in one map, and bytes are copied in a later turn.
 
 import type { DataChannel, DataListener, DataPeer, Lent, Piece, Sink } from '#lib/io/data/channel.js'
+import { failureOf, readAnswerHead, writeUnread } from '#lib/io/data/tcp-frames.js'
 import type { NodeId } from '#lib/wire/messages.js'
 
 interface Asked {
@@ -69,8 +70,8 @@ export class FakeChannel implements DataChannel {
     const bytes = new Uint8Array(length)
     try {
       await lent.read(0, bytes)
-    } catch {
-      return this.#end(asked, { missing: true, why: 'missing' })
+    } catch (error) {
+      return this.#end(asked, failureOf(readAnswerHead(writeUnread(0, error))))
     } finally {
       lent.done()
     }

@@ -77,7 +77,7 @@ export class FakePulls {
   }
 
   failed({ id, source, piece }: PullEffectOf<'fetch'>, missing = false): void {
-    this.act({ is: 'failed', id, source, piece, missing, why: missing ? 'it has none' : 'the connection broke' })
+    this.act({ is: 'failed', id, source, piece, missing, unwritten: false, why: missing ? 'it has none' : 'the connection broke' })
   }
 
   all<Is extends PullEffect['is']>(is: Is): PullEffectOf<Is>[] {

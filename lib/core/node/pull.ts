@@ -26,6 +26,8 @@ export class Pull {
   readonly sources = new Map<NodeId, Set<number>>()
   /** Why each source that was given up was. */
   readonly failures = new Map<NodeId, string>()
+  /** Why this node could not write what came last; null when it could. */
+  unwritten: string | null = null
   /** How often the owner was asked again because no source was left. */
   rounds = 0
   /** When the owner is asked again, room is looked for again, or a pin ends. */

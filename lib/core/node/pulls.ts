@@ -24,8 +24,8 @@ export type PullEvent =
   | { is: 'exists'; id: string; here: boolean }
   | { is: 'sealed'; id: string }
   | { is: 'arrived'; id: string; source: NodeId; piece: number }
-  /** `missing`: the source has no such object; else it may have it, but the bytes do not come. */
-  | { is: 'failed'; id: string; source: NodeId; piece: number; missing: boolean; why: string }
+  /** `missing`: the source has no such object; else it may have it, but the bytes do not come. `unwritten`: they came, and this node could not write them. */
+  | { is: 'failed'; id: string; source: NodeId; piece: number; missing: boolean; unwritten: boolean; why: string }
   /** May be told more than once. */
   | { is: 'died'; workerId: WorkerId }
   /** Where it is could be asked of nobody: its owner is gone, and nobody here has heard of that. */
@@ -165,9 +165,11 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
       case 'arrived':
         if (!pull.arrived(event.source, event.piece)) return
         pull.rounds = 0
+        pull.unwritten = null
         return this.moved(pull, now, out)
       case 'failed':
-        pull.failed(event.source, event.piece, event.why)
+        pull.failed(event.source, event.piece, event.unwritten ? `it came, and was not written here: ${event.why}` : event.why)
+        if (event.unwritten) pull.unwritten = event.why
         if (event.missing) out.push({ is: 'send', to: pull.owner, message: { is: 'copyMissing', seq: pull.seq, nodes: [event.source] } })
         return this.moved(pull, now, out)
     }
@@ -262,6 +264,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
     }
     pull.state = 'asking'
     pull.stale = false
+    pull.unwritten = null
     pull.starvedSince = null
     pull.sources.clear()
     pull.failures.clear()
@@ -359,7 +362,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
     }
     if (pull.state === 'queued' && pull.starvedSince !== null && now - pull.starvedSince >= limits.pullRoomWaitMs)
       return this.fail(pull, noRoomFor(pull), out)
-    if (pull.rounds >= limits.locateRoundsMax) return this.fail(pull, unreachable(pull), out)
+    if (pull.rounds >= limits.locateRoundsMax) return this.fail(pull, pull.unwritten === null ? unreachable(pull) : unwritable(pull), out)
     if (pull.state === 'asking' || pull.state === 'moving') this.ask(pull, now, out)
   }
 
@@ -397,6 +400,13 @@ function unreachable({ id, failures }: Pull): Error {
   const tried = [...failures].map(([node, why]) => `node ${node}: ${why}`).join('; ')
   return new ObjectLostError(
     `the object ${id} could not be brought here: its owner knows of copies, but none could be read (${tried}). Are the nodes' data ports reachable?`,
+    { objectId: id },
+  )
+}
+
+function unwritable({ id, unwritten }: Pull): Error {
+  return new ObjectLostError(
+    `the object ${id} could not be brought here: it came, and this node could not write it into its store (${unwritten}). Is there room where its store lies, and where it puts objects on disk?`,
     { objectId: id },
   )
 }

@@ -25,6 +25,19 @@ export interface Failure {
   why: string
 }
 
+/** The bytes are there, and cannot be read now: too many files are open, or the like. Whoever asked may ask again. */
+export class NotNow extends Error {
+  override readonly name = 'NotNow'
+
+  constructor(
+    /** As the system gives it, below 0. */
+    readonly errno: number,
+    message: string,
+  ) {
+    super(message)
+  }
+}
+
 /** Where the bytes of one piece go. */
 export interface Sink {
   /** Memory for what follows after the first `at` bytes, to be written from its start, at least one byte of it. It is not kept beyond `wrote` or `done`. */
@@ -37,7 +50,7 @@ export interface Sink {
 
 /** The bytes of one piece, which stay as they are until `done`. */
 export interface Lent {
-  /** Copies what is at `at` of the piece into all of `target`: at once, null, or later where a disk is read. Throws, or rejects, when it cannot. */
+  /** Copies what is at `at` of the piece into all of `target`: at once, null, or later where a disk is read. Throws, or rejects, when it cannot: with `NotNow` where it may later. */
   read(at: number, target: Uint8Array): Promise<void> | null
   /** Called once: nothing more is read. */
   done(): void
@@ -46,7 +59,7 @@ export interface Lent {
 /** A piece that a peer asks for: to be answered once. */
 export interface Question extends Piece {
   peer: NodeId
-  /** Read as the connection takes it. What cannot be read from the start is as if it were refused as missing. */
+  /** Read as the connection takes it. What cannot be read from the start is as if it were refused as missing, unless it may be read later. */
   send(lent: Lent): void
   refuse(why: 'missing' | 'busy'): void
 }

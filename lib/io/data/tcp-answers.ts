@@ -5,7 +5,7 @@
 
 import type { Socket } from 'node:net'
 import type { Lent } from './channel.js'
-import { ANSWER, writeAnswerHead } from './tcp-frames.js'
+import { ANSWER, writeAnswerHead, writeUnread } from './tcp-frames.js'
 
 /** Larger ones fall out of the cache, smaller ones cost a call each. */
 const BUFFER_BYTES = 512 * 1024
@@ -87,7 +87,7 @@ export class TcpAnswers {
         at += part.length
       }
     } catch (error) {
-      if (at === 0) this.socket.write(writeAnswerHead(request, ANSWER.missing, 0))
+      if (at === 0) this.socket.write(writeUnread(request, error))
       else this.onBroken(`a piece that was on its way cannot be read: ${(error as Error).message}`)
     } finally {
       lent.done()

@@ -5,7 +5,7 @@ import { timingSafeEqual } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import type { DataPeer, Failure, Piece, Sink, Timing } from './channel.js'
 import { answerTo, type DataKey, GREETING_BYTES, PROOF_BYTES } from './handshake.js'
-import { ANSWER, ANSWER_HEAD_BYTES, readAnswerHead, writeQuestion } from './tcp-frames.js'
+import { ANSWER, ANSWER_HEAD_BYTES, failureOf, readAnswerHead, writeQuestion } from './tcp-frames.js'
 
 interface Asked {
   piece: Piece
@@ -132,7 +132,8 @@ export class TcpSource {
   }
 
   private answered(): void {
-    const { request, status, length } = readAnswerHead(this.head)
+    const head = readAnswerHead(this.head)
+    const { request, status, length } = head
     const asked = this.asked.get(request)
     if (asked === undefined) return this.end('the peer answered what it was not asked')
     if (status === ANSWER.bytes) {
@@ -143,11 +144,11 @@ export class TcpSource {
       if (length === 0) this.arrived()
       return
     }
-    if (length !== 0 || (status !== ANSWER.missing && status !== ANSWER.busy)) return this.end('the peer sent what is no answer')
+    const failure = failureOf(head)
+    if (failure === null) return this.end('the peer sent what is no answer')
     this.asked.delete(request)
     this.next('head', ANSWER_HEAD_BYTES)
-    const missing = status === ANSWER.missing
-    asked.sink.done({ missing, why: missing ? 'it has no copy' : 'it serves too many others' })
+    asked.sink.done(failure)
   }
 
   private arrived(): void {

@@ -5,14 +5,25 @@
 //
 //   question   [request 4 | length 4 | offset 8 | object 20] [node that asks 5 | node that is meant 5]
 //   farewell   [] [the same two]: it asks no more
-//   answer     [request 4 | status 1 | zero 3 | length 4] and, of an answer with bytes, [the bytes]
+//   answer     [request 4 | status 1 | zero 1 | errno 2 | length 4] and, of an answer with bytes, [the bytes]
 
 import { limits } from '../../options.js'
 import type { NodeId } from '../../wire/messages.js'
 import { advertisedEndpoint, endpoint } from '../endpoint.js'
 import { type Zmq, type ZmqContext, zmqContext } from '../zmq/context.js'
 import type { DataChannel, DataOptions, DataPeer, Failure, Lent, Piece, Sink } from './channel.js'
-import { ANSWER, ANSWER_HEAD_BYTES, QUESTION_BYTES, readAnswerHead, readQuestion, writeAnswerHead, writeQuestion } from './tcp-frames.js'
+import {
+  ANSWER,
+  ANSWER_HEAD_BYTES,
+  type AnswerHead,
+  failureOf,
+  QUESTION_BYTES,
+  readAnswerHead,
+  readQuestion,
+  writeAnswerHead,
+  writeQuestion,
+  writeUnread,
+} from './tcp-frames.js'
 
 const NAMES_BYTES = 10
 /** What a message grows by at most when it is encrypted. */
@@ -253,14 +264,18 @@ class Source {
     }
   }
 
-  private answered({ request, status }: ReturnType<typeof readAnswerHead>, bytes: Buffer | null): void {
+  private answered(head: AnswerHead, bytes: Buffer | null): void {
+    const { request, status } = head
     const asked = this.asked.get(request)
     if (asked === undefined) return this.end('the peer answered what it was not asked')
     const { piece, sink } = asked
     if (status !== ANSWER.bytes) {
+      const failure = failureOf(head)
+      if (failure === null) return this.end('the peer sent what is no answer')
       this.asked.delete(request)
-      const missing = status === ANSWER.missing
-      return sink.done({ missing, why: missing ? 'it has no copy' : 'it serves too many others, or another node than this one' })
+      return sink.done(
+        status === ANSWER.busy ? { missing: false, why: 'it serves too many others, or another node than this one' } : failure,
+      )
     }
     if (bytes?.length !== piece.length) return this.end(`the peer sent ${bytes?.length} bytes of ${piece.length}`)
     this.asked.delete(request)
@@ -290,8 +305,8 @@ async function partsOf({ request, length, lent }: Answer): Promise<Buffer[]> {
   try {
     await lent.read(0, bytes)
     return [writeAnswerHead(request, ANSWER.bytes, length), bytes]
-  } catch {
-    return [writeAnswerHead(request, ANSWER.missing, 0)]
+  } catch (error) {
+    return [writeUnread(request, error)]
   } finally {
     lent.done()
   }

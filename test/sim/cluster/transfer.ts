@@ -158,7 +158,7 @@ export class SimTransfer {
   }
 
   #fetch({ id, source, piece, offset, length }: Extract<PullEffect, { is: 'fetch' }>): void {
-    const failed = (missing: boolean, why: string): void => this.#pull({ is: 'failed', id, source, piece, missing, why })
+    const failed = (missing: boolean, why: string): void => this.#pull({ is: 'failed', id, source, piece, missing, unwritten: false, why })
     if (!this.#others.has(source)) return failed(false, 'no node of that id is known here')
     this.host.cluster.data.fetch(this.host, source, { id, offset, length }, answer => {
       if (typeof answer === 'string') return failed(answer === 'missing', answer)

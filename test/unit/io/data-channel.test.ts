@@ -4,7 +4,17 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import type { DataChannel, DataListener, DataPeer, Failure, Lent, Piece, Question, Sink } from '#lib/io/data/channel.js'
+import {
+  type DataChannel,
+  type DataListener,
+  type DataPeer,
+  type Failure,
+  type Lent,
+  NotNow,
+  type Piece,
+  type Question,
+  type Sink,
+} from '#lib/io/data/channel.js'
 import { answerTo, dataKey, GREETING_BYTES } from '#lib/io/data/handshake.js'
 import { tcpChannel } from '#lib/io/data/tcp.js'
 import { writeQuestion } from '#lib/io/data/tcp-frames.js'
@@ -228,6 +238,29 @@ for (const [name, make] of kinds) {
         [true, true, undefined],
       )
       await until(() => given === 3)
+    })
+
+    test('bytes that cannot be read now are no missing ones, and the asker hears the reason of the system', async () => {
+      const ears = new Ears()
+      const source = await started(A, ears)
+      const asker = await started(B)
+      let given = 0
+      ears.answer = question => {
+        const read = (): never => {
+          throw new NotNow(question.offset === 0 ? -24 : 0, 'too many files are open')
+        }
+        question.send({ ...lend(pattern(10, 0), () => given++), read })
+      }
+      const ends = [0, 1].map(offset => {
+        const bucket = new Bucket(10)
+        asker.fetch(peer(A, source), piece(offset, 10), bucket)
+        return bucket.ended
+      })
+      assert.deepEqual(await Promise.all(ends), [
+        { missing: false, why: 'it cannot read its copy now (EMFILE)' },
+        { missing: false, why: 'it cannot read its copy now' },
+      ])
+      assert.equal(given, 2)
     })
 
     test('an empty piece', async () => {

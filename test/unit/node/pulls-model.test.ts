@@ -116,7 +116,7 @@ class World extends FakePulls {
     const [effect] = this.open.splice(index, 1) as [PullEffect]
     if (effect.is === 'fetch') {
       const { id, source, piece } = effect
-      if (badly) this.act({ is: 'failed', id, source, piece, missing: dice % 2 === 0, why: 'broken' })
+      if (badly) this.act({ is: 'failed', id, source, piece, missing: dice % 2 === 0, unwritten: dice % 3 === 0, why: 'broken' })
       else this.act({ is: 'arrived', id, source, piece })
     } else if (effect.is === 'seal') {
       this.stored.set(effect.id, 'sealed')

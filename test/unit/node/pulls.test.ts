@@ -124,6 +124,26 @@ suite('pulls', () => {
     assert.equal(fake.sent('copyStopped').length, 1)
   })
 
+  test('what came and could not be written here is told so, and not as a fault of its source', () => {
+    const fake = new FakePulls()
+    fake.moving(1, MB, [A])
+    const unwritten = (): void => {
+      const { id, source, piece } = lastFetch(fake)
+      fake.act({ is: 'failed', id, source, piece, missing: false, unwritten: true, why: 'no space left on device' })
+    }
+    unwritten()
+    for (let i = 0; i < 100 && fake.all('fail').length === 0; i++) {
+      fake.pass(limits.locatePauseMs[1])
+      fake.located(1, MB, [A])
+      if ((fake.pulls.get(idOf(1))?.flying ?? 0) > 0) unwritten()
+    }
+    const [failure] = fake.all('fail')
+    assert.ok(failure?.error instanceof ObjectLostError)
+    assert.match(failure.error.message, /this node could not write it into its store \(no space left on device\)/)
+    assert.doesNotMatch(failure.error.message, new RegExp(A))
+    assert.deepEqual(fake.sent('copyMissing'), [])
+  })
+
   test('an owner that thinks this node has a copy is told that it has none', () => {
     const fake = new FakePulls()
     fake.want(1)

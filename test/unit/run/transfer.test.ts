@@ -163,6 +163,32 @@ suite('transfer of objects', () => {
     assert.equal(await ask(a, piece), 'missing')
   })
 
+  test('a copy whose file cannot be opened now is asked for again, and its owner does not forget it', async () => {
+    await start({ nodes: 2 })
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    const bytes = pattern(MB, 3)
+    const entry = cluster.put(a, bytes)
+    const { readView } = a.store
+    let range: NativeFileRange | null = null
+    Object.assign(a.store, { readView: (id: string) => (range = readView.call(a.store, id) as NativeFileRange) })
+    const piece = { id: cluster.id(entry), offset: 0, length: MB }
+    const lent = (await ask(a, piece)) as Lent
+    const { path } = range as unknown as NativeFileRange
+    // Not a way to a file, as there is none when too many are open.
+    Object.assign(range as unknown as NativeFileRange, { path: `${path}/x` })
+    assert.throws(() => lent.read(0, new Uint8Array(MB)), { name: 'NotNow', message: /ENOTDIR/ })
+    const again = (await ask(a, piece)) as Lent
+    assert.throws(() => again.read(0, new Uint8Array(MB)), { name: 'NotNow' })
+    cluster.want(b, entry)
+    while (b.transfer.counts().moving === 0) await new Promise(resolve => setImmediate(resolve))
+    Object.assign(range as unknown as NativeFileRange, { path })
+    for (const each of [lent, again]) each.done()
+    assert.equal(await cluster.answer(b, entry), null)
+    assert.ok(isSame(cluster.bytes(b, entry), bytes))
+    while (!entry.nodes?.has(b.nodeId)) await cluster.news()
+    assert.ok(entry.nodes.has(a.nodeId))
+  })
+
   test('several copies are read at once; a source that dies in the middle is replaced', async () => {
     await start({ nodes: 3 })
     const [a, b, c] = [cluster.at(0), cluster.at(1), cluster.at(2)]

@@ -116,6 +116,7 @@ export class NodeShell implements MeshListener {
       overheard: message => {
         this.#orphans.heard(HEAD_ID, message)
         this.#transfer.heard(HEAD_ID, message)
+        if (message.is === 'view') this.#orphans.met()
       },
       arm: () => this.#arm(),
       fenced: why => {
@@ -138,6 +139,7 @@ export class NodeShell implements MeshListener {
       promote: id => void store.promote(id),
       living: () => new Set(this.#living().keys()),
       processes: () => [...node().processes()],
+      isAlone: this.#options.cluster === null,
       others: () => this.#transfer.others(),
       send: (to, message) => void this.#mesh.send(to, message),
       sendToNode: (nodeId, message) => void this.#relay?.sendToNode(nodeId, message),

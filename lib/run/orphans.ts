@@ -26,8 +26,10 @@ export interface OrphansHost {
   living(): Set<WorkerId>
   /** Those that hear of deaths; one that has died meanwhile is among them until its death is told. */
   processes(): WorkerId[]
-  /** The other nodes of the cluster that are alive. */
-  others(): NodeId[]
+  /** It is the only node there can be. */
+  readonly isAlone: boolean
+  /** The other nodes of the cluster that are alive; null: the head has not told of any as yet. */
+  others(): NodeId[] | null
   send(to: WorkerId, message: Control): void
   sendToNode(nodeId: NodeId, message: Control): void
   /** The other nodes have said of an object that is sought whether they have it. */
@@ -91,7 +93,7 @@ export class Orphans {
       if (this.dead.size > limits.deadOwnersKept) this.dead.delete([...this.dead][0] as string)
       this.reaped()
     }
-    this.handle({ is: 'died', id, processes: this.host.processes(), others: this.host.others() })
+    this.handle({ is: 'died', id, processes: this.host.processes(), isAlone: this.host.isAlone })
     this.arm()
   }
 
@@ -134,7 +136,7 @@ export class Orphans {
     const owner = ownerOf(id)
     const node = nodeOf(owner)
     if (this.isDead(owner) || this.isEnding(owner)) return 'its owner is gone'
-    if (this.host.others().includes(node)) return null
+    if (this.host.others()?.includes(node)) return null
     return `its owner is on node ${node}, which this one has not heard of`
   }
 
@@ -144,6 +146,11 @@ export class Orphans {
     this.handle({ is: 'here', id })
     // It was on its way when its owner died, and whoever wanted it may be gone too.
     if (!this.adoption.keeps(id)) this.host.remove(id)
+  }
+
+  /** The head has told of the other nodes. */
+  met(): void {
+    this.handle({ is: 'met', others: this.host.others() ?? [] })
   }
 
   private adopt(from: WorkerId, ack: number, owner: WorkerId, seqs: number[]): void {

@@ -56,6 +56,7 @@ export class Transfer implements DataListener {
   #channel: DataChannel | null = null
   /** The other nodes, with where their data channels listen. */
   #others = new Map<NodeId, string>()
+  #hasView = false
 
   constructor(private readonly host: TransferHost) {
     const { store } = host
@@ -113,9 +114,9 @@ export class Transfer implements DataListener {
     }
   }
 
-  /** The other nodes of the cluster that are alive. */
-  others(): NodeId[] {
-    return [...this.#others.keys()]
+  /** The other nodes of the cluster that are alive; null: of none has been heard yet. */
+  others(): NodeId[] | null {
+    return this.#channel !== null && !this.#hasView ? null : [...this.#others.keys()]
   }
 
   /** That process, of this or another node, is gone. */
@@ -361,6 +362,7 @@ export class Transfer implements DataListener {
   }
 
   #view({ full, nodes }: View): void {
+    this.#hasView = true
     if (full) this.#others.clear()
     for (const { nodeId, state, dataAddress } of nodes) {
       if (state === 'dead') this.#others.delete(nodeId)

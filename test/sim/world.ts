@@ -111,6 +111,7 @@ export class World implements Surroundings, Observed {
       promote: id => this.store.promote(id),
       living: () => new Set(this.processes.keys()),
       processes: () => [...this.daemon.node.processes()],
+      isAlone: true,
       others: () => [],
       send: (to, message) => void this.send(this.node, to, { is: 'control', message }),
       sendToNode: () => {},

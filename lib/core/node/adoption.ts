@@ -4,7 +4,7 @@
 // has no copy of is claimed from the other nodes, which keep theirs until the claim ends.
 //
 // Nothing of a dead owner is removed before every process of this node has heard of its death and said what it borrows; and
-// where there are other nodes, not for some time after that, in which they may claim it.
+// in a cluster, not for some time after that, in which other nodes may claim it, be they known here or not yet.
 
 import { nodeOf, objectId, ownerOf, seqOf } from '../../ids.js'
 import { limits } from '../../options.js'
@@ -13,10 +13,11 @@ import { assert } from '../assert.js'
 import type { Machine, Millis } from '../machine.js'
 
 export type AdoptionEvent =
-  /** `processes`: those of this node, which all hear of it. `id`: a process, of whatever node, or a node. */
-  | { is: 'died'; id: WorkerId | NodeId; processes: WorkerId[]; others: NodeId[] }
-  /** `has`: those that lie in the store of this node. */
-  | { is: 'adopt'; from: WorkerId; ack: number; owner: WorkerId; seqs: number[]; has: number[]; others: NodeId[] }
+  /** `processes`: those of this node, which all hear of it. `id`: a process, of whatever node, or a node. `isAlone`: there can be no other nodes. */
+  | { is: 'died'; id: WorkerId | NodeId; processes: WorkerId[]; isAlone: boolean }
+  /** `has`: those that lie in the store of this node. `others`: null before any was heard of, of which `met` tells. */
+  | { is: 'adopt'; from: WorkerId; ack: number; owner: WorkerId; seqs: number[]; has: number[]; others: NodeId[] | null }
+  | { is: 'met'; others: NodeId[] }
   | { is: 'disown'; from: WorkerId; owner: WorkerId; seqs: number[] }
   | { is: 'mourned'; from: WorkerId; id: WorkerId | NodeId }
   | { is: 'claim'; from: NodeId; owner: WorkerId; seqs: number[]; has: [number, number][] }
@@ -45,6 +46,8 @@ interface Adopted {
   elsewhere: Map<NodeId, number>
   /** Nodes that have not answered yet whether they have one. */
   asked: Set<NodeId>
+  /** It is to be asked for as soon as it is known which nodes there are. */
+  toAsk: boolean
 }
 
 /** An `adopt` that waits for other nodes. */
@@ -79,7 +82,8 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
   isOpen(id: string): boolean {
     const owner = ownerOf(id)
     const isNews = [owner, nodeOf(owner)].some(each => this.mourners.has(each) || this.graces.has(each))
-    return isNews || (this.objects.get(id)?.asked.size ?? 0) > 0
+    const object = this.objects.get(id)
+    return isNews || (object !== undefined && (object.toAsk || object.asked.size > 0))
   }
 
   handle(event: AdoptionEvent, now: Millis, out: AdoptionEffect[]): void {
@@ -89,6 +93,9 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
         break
       case 'adopt':
         this.adopt(event, out)
+        break
+      case 'met':
+        this.met(event.others, out)
         break
       case 'disown':
         for (const seq of event.seqs) this.letGo(objectId(event.owner, seq), object => object.holders.delete(event.from), out)
@@ -125,7 +132,8 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
   invariants(): void {
     for (const [id, object] of this.objects) {
       assert(object.holders.size + object.claimants.size > 0, `the object ${id} is kept for nobody`)
-      assert(object.holders.size > 0 || object.elsewhere.size + object.asked.size === 0, `the object ${id} is claimed for nobody`)
+      const isClaimed = object.toAsk || object.elsewhere.size + object.asked.size > 0
+      assert(object.holders.size > 0 || !isClaimed, `the object ${id} is claimed for nobody`)
     }
     for (const mourners of this.mourners.values()) assert(mourners.size > 0, 'a death is mourned by nobody')
     for (const { ids } of this.questions)
@@ -139,7 +147,7 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
     return this.objects.size + this.mourners.size + this.graces.size + this.questions.length
   }
 
-  private died({ id, processes, others }: Extract<AdoptionEvent, { is: 'died' }>, now: Millis, out: AdoptionEffect[]): void {
+  private died({ id, processes, isAlone }: Extract<AdoptionEvent, { is: 'died' }>, now: Millis, out: AdoptionEffect[]): void {
     for (const dead of [...this.mourners.keys()]) this.mourned(id, dead, out)
     this.questions = this.questions.filter(({ from }) => from !== id)
     for (const [object, { holders, claimants, asked, elsewhere }] of [...this.objects]) {
@@ -149,7 +157,7 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
     }
     const mourners = processes.filter(each => each !== id)
     if (mourners.length > 0) this.mourners.set(id, new Set(mourners))
-    if (others.length > 0) this.graces.set(id, now + limits.adoptionGraceMs)
+    if (!isAlone) this.graces.set(id, now + limits.adoptionGraceMs)
     out.push({ is: 'sweep' })
   }
 
@@ -173,11 +181,27 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
       const isKnown = object.holders.size > 0
       object.holders.add(from)
       if (object.isHere || isKnown) continue
-      for (const node of others) object.asked.add(node)
-      toClaim.push(seq)
+      if (others === null) object.toAsk = true
+      else toClaim.push(seq)
     }
-    if (toClaim.length > 0) for (const to of others) out.push({ is: 'sendToNode', to, message: { is: 'claim', owner, seqs: toClaim } })
+    this.claim(owner, toClaim, others ?? [], out)
     this.questions.push({ from, ack, ids: seqs.map(seq => objectId(owner, seq)) })
+  }
+
+  private claim(owner: WorkerId, seqs: number[], others: NodeId[], out: AdoptionEffect[]): void {
+    if (seqs.length === 0) return
+    for (const to of others) {
+      for (const seq of seqs) this.objects.get(objectId(owner, seq))?.asked.add(to)
+      out.push({ is: 'sendToNode', to, message: { is: 'claim', owner, seqs } })
+    }
+  }
+
+  private met(others: NodeId[], out: AdoptionEffect[]): void {
+    for (const [id, object] of this.objects) {
+      if (!object.toAsk) continue
+      object.toAsk = false
+      if (!object.isHere) this.claim(ownerOf(id), [seqOf(id)], others, out)
+    }
   }
 
   private claimedHere({ from, owner, seqs, has }: Extract<AdoptionEvent, { is: 'claim' }>, out: AdoptionEffect[]): void {
@@ -224,7 +248,8 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
   }
 
   private isAsked(id: string): boolean {
-    return !this.isAnywhere(id) && (this.objects.get(id)?.asked.size ?? 0) > 0
+    const object = this.objects.get(id)
+    return object !== undefined && !this.isAnywhere(id) && (object.toAsk || object.asked.size > 0)
   }
 
   /** The copies that others keep for this node are needed no more. */
@@ -241,12 +266,13 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
     for (const to of object.elsewhere.keys()) out.push({ is: 'sendToNode', to, message: { is: 'unclaim', owner, seqs } })
     object.elsewhere.clear()
     object.asked.clear()
+    object.toAsk = false
   }
 
   private object(id: string): Adopted {
     let object = this.objects.get(id)
     if (object === undefined) {
-      object = { holders: new Set(), claimants: new Set(), isHere: false, elsewhere: new Map(), asked: new Set() }
+      object = { holders: new Set(), claimants: new Set(), isHere: false, elsewhere: new Map(), asked: new Set(), toAsk: false }
       this.objects.set(id, object)
     }
     return object

@@ -119,8 +119,6 @@ export class SimCluster implements Observed {
   /** It may have run tasks before it became an actor, and own what these submitted: that goes with it. */
   #isExecuted({ actor, id, owner }: SimProcess): boolean {
     if (actor === null || !this.executed.has(actor.actorId)) return false
-    // OPEN: a node that has not heard of any other removes at once what its dead had, though others borrow it.
-    if (this.byId.get(nodeOf(id))?.transfer.others().length === 0) return false
     const owned = [...owner.references.owned.keys()]
     return owned.every(seq => this.losses.puts.has(objectId(id, seq)))
   }

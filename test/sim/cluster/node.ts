@@ -107,6 +107,7 @@ export class SimNode implements Surroundings, RelayHost {
       promote: id => this.store.promote(id),
       living: () => new Set(this.processes.keys()),
       processes: () => [...this.member.node.processes()],
+      isAlone: false,
       others: () => this.transfer.others(),
       send: (to, message) => void this.send(this.node, to, { is: 'control', message }),
       sendToNode: (nodeId, message) => void this.relay.toNode(nodeId, message),
@@ -401,6 +402,7 @@ export class SimNode implements Surroundings, RelayHost {
   #overheard(message: View | NodeDied): void {
     this.orphans.heard(HEAD_ID, message)
     this.transfer.heard(HEAD_ID, message)
+    if (message.is === 'view') this.orphans.met()
     if (message.is === 'nodeDied') this.relay.nodeDied(message.nodeId, message.why)
   }
 

@@ -21,6 +21,7 @@ export class SimTransfer {
   readonly #drafts = new Map<string, Encoded | null>()
   readonly #events: PullEvent[] = []
   readonly #others = new Set<NodeId>()
+  #hasView = false
   #lastKey = 0
   #handling = false
   #tickAt = Number.POSITIVE_INFINITY
@@ -65,8 +66,9 @@ export class SimTransfer {
     }
   }
 
-  others(): NodeId[] {
-    return [...this.#others]
+  /** Null: of none has been heard yet. */
+  others(): NodeId[] | null {
+    return this.#hasView ? [...this.#others] : null
   }
 
   workerDied(workerId: WorkerId): void {
@@ -228,6 +230,7 @@ export class SimTransfer {
   }
 
   #view({ full, nodes }: View): void {
+    this.#hasView = true
     if (full) this.#others.clear()
     for (const { nodeId, state } of nodes) {
       if (state === 'dead') this.#others.delete(nodeId)

@@ -49,4 +49,5 @@ export const keptSeeds: readonly [seed: number, what: string, settings?: Partial
   [201123, 'a driver that had said that its job was over borrowed once more, and what it borrowed stayed for ever', DRIVERS_END],
   [231115, 'what a driver had in the store when it said that its job was over stayed there', DRIVERS_END],
   [5154, 'an argument of a dead owner was called lost by a node that had not asked the others for it', ACTORS_KILLED],
+  [5508, 'a node that had not heard of any other yet removed at once what its dead had, though others borrowed it', ACTORS_KILLED],
 ]

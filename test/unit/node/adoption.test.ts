@@ -25,10 +25,10 @@ class Fake {
   }
 
   dies(who = OWNER, processes: string[] = [A, B], others: string[] = []): void {
-    this.act({ is: 'died', id: who, processes, others })
+    this.act({ is: 'died', id: who, processes, isAlone: others.length === 0 })
   }
 
-  adopt(from: string, seqs: number[], has: number[], others: string[] = [], owner = OWNER): void {
+  adopt(from: string, seqs: number[], has: number[], others: string[] | null = [], owner = OWNER): void {
     this.act({ is: 'adopt', from, ack: 1, owner, seqs, has, others })
   }
 
@@ -157,7 +157,7 @@ suite('adoption', () => {
   })
 
   test('property: an object that is here stays exactly while somebody may still borrow it, and every question is answered', () => {
-    const kinds = ['adopt', 'adopt', 'disown', 'mourn', 'claim', 'unclaim', 'claimed', 'tick', 'die', 'nodeDies'] as const
+    const kinds = ['adopt', 'adopt', 'disown', 'mourn', 'claim', 'unclaim', 'claimed', 'met', 'tick', 'die', 'nodeDies'] as const
     const step = fc.record({ is: fc.constantFrom(...kinds), a: fc.nat(3), seq: fc.nat(3), flag: fc.boolean() })
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), steps => {
@@ -166,16 +166,16 @@ suite('adoption', () => {
         const nodes = new Set([NODE_B, NODE_C])
         const mourners = new Set(processes)
         const holders = new Map<string, Set<number>>()
-        let asked = 0
+        const asked = new Map<string, number>()
         fake.dies(OWNER, processes, [...nodes])
         for (const { is, a, seq, flag } of steps) {
           const process = processes[a % Math.max(1, processes.length)]
           const node = [...nodes][a % Math.max(1, nodes.size)]
           if (is === 'adopt' && process !== undefined) {
             // Even numbers are here.
-            fake.adopt(process, [seq], seq % 2 === 0 ? [seq] : [], [...nodes])
+            fake.adopt(process, [seq], seq % 2 === 0 ? [seq] : [], flag ? [...nodes] : null)
             if (seq % 2 === 0) holders.set(process, (holders.get(process) ?? new Set()).add(seq))
-            asked++
+            asked.set(process, (asked.get(process) ?? 0) + 1)
           } else if (is === 'disown' && process !== undefined) {
             fake.act({ is: 'disown', from: process, owner: OWNER, seqs: [seq] })
             holders.get(process)?.delete(seq)
@@ -190,6 +190,8 @@ suite('adoption', () => {
             holders.get(node)?.delete(seq)
           } else if (is === 'claimed' && node !== undefined) {
             fake.act({ is: 'claimed', from: node, owner: OWNER, seqs: [seq], kept: flag ? [[seq, 1]] : [] })
+          } else if (is === 'met') {
+            fake.act({ is: 'met', others: [...nodes] })
           } else if (is === 'tick') {
             fake.now += limits.adoptionGraceMs
             fake.act({ is: 'tick' })
@@ -209,9 +211,9 @@ suite('adoption', () => {
             assert.equal(fake.adoption.keeps(id(each)), held || !free, `object ${each}`)
           }
         }
+        fake.act({ is: 'met', others: [...nodes] })
         for (const node of nodes) for (const seq of [1, 3]) fake.act({ is: 'claimed', from: node, owner: OWNER, seqs: [seq], kept: [] })
-        const answered = processes.flatMap(each => fake.sent(each)).length
-        assert.ok(answered <= asked)
+        for (const each of processes) assert.equal(fake.told(each).length, asked.get(each) ?? 0)
         for (const each of processes) fake.act({ is: 'disown', from: each, owner: OWNER, seqs: [0, 1, 2, 3] })
       }),
     )

@@ -23,6 +23,7 @@ class Node {
   readonly promoted: string[] = []
   /** What this node has heard of that it seeks. */
   readonly answered: string[] = []
+  hasView = true
   readonly orphans: Orphans
 
   constructor(
@@ -39,7 +40,8 @@ class Node {
       promote: id => void this.promoted.push(id),
       living: () => this.living,
       processes: () => [...this.living, ...this.ending].filter(each => !this.leaving.has(each)),
-      others: () => [...cluster.nodes.keys()].filter(each => each !== nodeId),
+      isAlone: false,
+      others: () => (this.hasView ? [...cluster.nodes.keys()].filter(each => each !== nodeId) : null),
       send: (_, message) => void this.told.push(message),
       sendToNode: (to, message) => void cluster.nodes.get(to)?.orphans.heard(remoteWorker(0, nodeId), message),
       answered: id => void this.answered.push(id),
@@ -197,6 +199,26 @@ suite('orphans', () => {
     assert.deepEqual([b.store.size, c.store.size], [0, 1])
     c.orphans.unseek(id(2))
     assert.equal(c.store.size, 0)
+  })
+
+  test('a node that has just come waits until it knows the others: they may claim what is there, and have what it lacks', () => {
+    const [a, b] = [cluster.at(0), cluster.at(1)]
+    b.store.delete(id(1))
+    a.hasView = false
+    b.hasView = false
+    cluster.dies(OWNER)
+    b.says({ is: 'adopt', ack: 1, owner: OWNER, seqs: [1] })
+    cluster.mourn(OWNER)
+    assert.deepEqual(b.told, [])
+    assert.equal(b.orphans.locate(id(1))?.state, 'stored')
+    assert.deepEqual([...a.store.keys()], [id(1)])
+    b.hasView = true
+    b.orphans.met()
+    assert.deepEqual(b.told, [{ is: 'adopted', ack: 1, missing: [] }])
+    cluster.pass(limits.adoptionGraceMs + 1)
+    assert.deepEqual([...a.store.keys()], [id(1)])
+    b.says({ is: 'disown', owner: OWNER, seqs: [1] })
+    assert.equal(a.store.size, 0)
   })
 
   test('what is sought and was never found leaves nothing behind', () => {

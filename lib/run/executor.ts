@@ -38,6 +38,8 @@ export class Executor implements TaskRunner {
   private readonly lease: Lease
   private readonly queue: IncomingTask[] = []
   private readonly byHash = new Map<string, ReceivedCode>()
+  /** Claimed, while its code is not here: it can be cancelled, and not be taken back any more. */
+  private loading: IncomingTask | null = null
   private running: { task: IncomingTask; context: TaskContext } | null = null
   private looping = false
   private idleTimer: NodeJS.Timeout | null = null
@@ -169,13 +171,17 @@ export class Executor implements TaskRunner {
   }
 
   private async whenLoaded(task: IncomingTask, code: ReceivedCode): Promise<void> {
+    this.loading = task
     try {
       await code.loading
     } catch (error) {
       this.replies.error(task, code.name, error)
       return
+    } finally {
+      this.loading = null
     }
-    await this.run(task, code)
+    if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
+    else await this.run(task, code)
   }
 
   private run(task: IncomingTask, code: ReceivedCode): Promise<void> | null {
@@ -236,8 +242,10 @@ export class Executor implements TaskRunner {
 
   private cancel(from: Peer, seq: number, recursive: boolean): void {
     const { running } = this
-    if (running === null || running.task.peer !== from || running.task.header.task !== seq) return
-    running.task.cancelled = true
+    const task = running === null ? this.loading : running.task
+    if (task === null || task.peer !== from || task.header.task !== seq) return
+    task.cancelled = true
+    if (running === null) return
     if (recursive) this.runtime.act({ is: 'cancelChildren', parent: running.context })
     running.context.cancel()
   }

@@ -2,7 +2,7 @@
 // Cancelling: what waits never runs, what runs is told or ended, what is done stays done.
 
 import assert from 'node:assert/strict'
-import { cancel, get, getRuntimeContext, type ObjectRef, put, remote, TaskCancelledError, TaskError, wait } from 'eagleray'
+import { cancel, get, getRuntimeContext, type ObjectRef, put, remote, state, TaskCancelledError, TaskError, wait } from 'eagleray'
 import { countRun, passed, runsIn } from './programs/by-reference.js'
 import { begin, end, gate, resourcesReturned, scratchPath, waitFor } from './support.js'
 
@@ -76,6 +76,20 @@ suite('cancel', () => {
     await assert.rejects(get(ref), TaskCancelledError)
     door.open()
     await resourcesReturned()
+  })
+
+  test('a task whose code is still being loaded never runs', async () => {
+    const [door, path] = [gate(), scratchPath()]
+    const { countLateRun } = await import('./programs/late-to-load.js')
+    const task = remote(countLateRun, { runtimeEnv: { envVars: { LOADS_AT: door.path } } }).remote(path)
+    await running(`${door.path}.loading`)
+    cancel(task)
+    await assert.rejects(get(task), TaskCancelledError)
+    // Its worker answers too, and has read by then what was sent to it before.
+    await state.listTasks()
+    door.open()
+    await resourcesReturned()
+    assert.equal(runsIn(path), 0)
   })
 
   test('force ends a body that does not listen, and its process', async () => {

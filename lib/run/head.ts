@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The head's main program: opens its storage, goes on from what it finds there, and listens for nodes. It tells that it
+// The head's main program: takes its port, opens its storage, goes on from what it finds there, and listens to nodes. It tells that it
 // is ready, or why not, in one line of JSON on its standard output (`HeadReport`). Its settings are in its environment.
 
 import { randomBytes } from 'node:crypto'
@@ -37,6 +37,9 @@ run(settings).catch((error: Error) => {
 })
 
 async function run({ host, advertised, port, token, storage: name, nodeDeadAfterMs, life }: HeadSettings): Promise<void> {
+  // First, so that one that cannot listen leaves nothing in its storage.
+  const { zmqDoor } = await import('../io/zmq/transport.js')
+  const door = await zmqDoor({ id: HEAD_NODE, daemonId: HEAD_ID, token, host, advertised, port })
   const storage = openStorage(name, tellWaiting)
   const tables = await storage.load()
   const clusterId = await clusterOf(tables, storage)
@@ -51,8 +54,7 @@ async function run({ host, advertised, port, token, storage: name, nodeDeadAfter
     process.exit(1)
   }
   const shell = new HeadShell({ head, storage, onFailure: failed })
-  const { zmqTransport } = await import('../io/zmq/transport.js')
-  const transport = await zmqTransport({ id: HEAD_NODE, daemonId: HEAD_ID, token, host, advertised, port, listener: shell })
+  const transport = door.listen(shell)
   const end = async (reason: string): Promise<void> => {
     process.stderr.write(`eagleray: the head ends: ${reason}\n`)
     await shell.end()

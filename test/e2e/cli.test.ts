@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -111,16 +111,9 @@ suite('the command line', function () {
     const other = createServer().listen(0, '127.0.0.1')
     await once(other, 'listening')
     const { port } = other.address() as { port: number }
-    await fails(
-      1,
-      new RegExp(`it cannot listen at 127.0.0.1:${port}: .*Another program.*--port`),
-      'start',
-      '--head',
-      '--port',
-      `${port}`,
-      '--storage',
-      'memory',
-    )
+    await fails(1, new RegExp(`it cannot listen at 127.0.0.1:${port}: .*Another program.*--port`), 'start', '--head', '--port', `${port}`)
+    const storage = join(home, 'storage')
+    assert.deepEqual(existsSync(storage) ? readdirSync(storage) : [], [], 'a head that could not start left something')
     other.close()
   })
 

@@ -13,7 +13,7 @@ import type { Transport, TransportListener } from '../transport.js'
 import { plainBytes, retried, type Zmq, type ZmqContext, zmqContext } from './context.js'
 import { Dialled } from './dialled.js'
 
-export interface ZmqOptions {
+export interface DoorOptions {
   id: NodeId
   daemonId: WorkerId
   /** The cluster's secret. Null: neither encrypted nor guarded, for measurements. */
@@ -23,6 +23,9 @@ export interface ZmqOptions {
   /** What others are told in place of `host`. */
   advertised?: string | undefined
   port?: number
+}
+
+export interface ZmqOptions extends DoorOptions {
   listener: TransportListener
 }
 
@@ -42,7 +45,17 @@ const ADVICE: Readonly<Record<string, string>> = {
   EACCES: '. Ports below 1024 are for root: name another with --port',
 }
 
-export async function zmqTransport(options: ZmqOptions): Promise<Transport> {
+/** Where others can knock already; who does waits until somebody listens. */
+export interface Door {
+  listen(listener: TransportListener): Transport
+}
+
+export async function zmqTransport({ listener, ...options }: ZmqOptions): Promise<Transport> {
+  return (await zmqDoor(options)).listen(listener)
+}
+
+/** Takes the port. */
+export async function zmqDoor(options: DoorOptions): Promise<Door> {
   const { host = '127.0.0.1', port = 0, token } = options
   // ZeroMQ binds to numbers only.
   const { address, family } = await lookup(host)
@@ -57,7 +70,7 @@ export async function zmqTransport(options: ZmqOptions): Promise<Transport> {
     const why = new Error(`it cannot listen at ${host}:${port}: ${message}${ADVICE[code ?? ''] ?? ''}`, { cause: error })
     throw Object.assign(why, { code })
   }
-  return new ZmqTransport(options, shared, router)
+  return { listen: listener => new ZmqTransport({ ...options, listener }, shared, router) }
 }
 
 /** A peer that dialled us, by the name ROUTER gave the connection. */

@@ -9,6 +9,7 @@ import { jobOf } from '../run/job.js'
 import type { ObjectRef } from '../run/ref.js'
 import { checkArity, refsOf } from '../run/requests.js'
 import type { Runtime } from '../run/runtime.js'
+import { currentContext } from '../run/task-context.js'
 import type { SchedulingClass } from '../wire/messages.js'
 import { current } from './init.js'
 import { environmentOf, withRuntimeEnv } from './runtime-env.js'
@@ -143,7 +144,7 @@ export class RemoteFunctionImpl {
       taskOptions.maxRetries ?? limits.maxRetriesDefault,
       taskOptions.retryExceptions ?? false,
       held,
-      runtime.requests.currentParent,
+      currentContext(),
     )
     runtime.act({ is: 'submit', task })
     runtime.mesh.scheduleFlush()

@@ -185,7 +185,6 @@ export class ActorHost {
     const method = this.shape?.methods[header.code % GROUP_STEP]?.name as string
     const context = new TaskContext(() => objectId(peer.workerId, header.task), `${this.shape?.className}.${method}`, header.attempt)
     this.contexts.set(task, context)
-    this.runtime.requests.currentParent = context
     const { references } = this.runtime.owner
     let result: unknown
     try {
@@ -239,7 +238,6 @@ export class ActorHost {
   private ended(task: IncomingTask): void {
     this.contexts.delete(task)
     this.lease.taskEnded()
-    this.runtime.requests.currentParent = null
     setCurrentContext(null)
   }
 

@@ -189,7 +189,6 @@ export class Executor implements TaskRunner {
     if (code.averageMs > QUICK_MS && peer.length > 0) this.runtime.mesh.flush()
     const context = new TaskContext(() => objectId(peer.workerId, header.task), code.name, header.attempt)
     this.running = { task, context }
-    this.runtime.requests.currentParent = context
     setCurrentContext(context)
     const started = performance.now()
     const { references } = this.runtime.owner
@@ -235,7 +234,6 @@ export class Executor implements TaskRunner {
   private ended(code: ReceivedCode, started: number): void {
     this.running = null
     this.lease.taskEnded()
-    this.runtime.requests.currentParent = null
     setCurrentContext(null)
     code.averageMs += (performance.now() - started - code.averageMs) / 8
   }

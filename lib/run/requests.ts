@@ -15,6 +15,7 @@ import { type ActorHandle, actorOf, type CallOptions, type CallPort, type Method
 import { reason } from './puts.js'
 import { ObjectRef } from './ref.js'
 import type { Runtime } from './runtime.js'
+import { currentContext } from './task-context.js'
 
 type Answered = Answer | ActorNamed | GroupNamed
 
@@ -29,8 +30,6 @@ export class Requests implements CallPort {
   private lastRequest = 0
   /** Where the head of the cluster listens that this program is attached to; null: it is not known, or in the own node. */
   headAt: string | null = null
-  /** The task or call that runs now, so that its children can be cancelled with it. */
-  currentParent: unknown = null
 
   constructor(private readonly runtime: Runtime) {}
 
@@ -62,7 +61,7 @@ export class Requests implements CallPort {
       returns,
       retries,
       held,
-      this.currentParent,
+      currentContext(),
     )
     try {
       runtime.act({ is: 'call', call, pendingMax: actorShape.maxPendingCalls })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a running task or call can learn of itself. One at a time in most workers; concurrent calls of an async actor each
+// What a running task or call can learn of itself, and by what its children are known as its own. One at a time in most workers; concurrent calls of an async actor each
 // keep theirs through AsyncLocalStorage, which costs every promise a little and is therefore used only there.
 
 import { AsyncLocalStorage } from 'node:async_hooks'

@@ -199,6 +199,40 @@ suite('cancel', () => {
     await assert.rejects(get(task), TaskCancelledError)
   })
 
+  test('of calls that run at once each has children of its own', async () => {
+    const child = remote(
+      async (note: string) => {
+        countRun(note)
+        await new Promise(resolve => getRuntimeContext().signal.addEventListener('abort', resolve))
+        countRun(`${note}.told`)
+      },
+      { numCpus: 0 },
+    )
+    class Pair {
+      async late(path: string, note: string) {
+        await passed(path, null)
+        await get(child.remote(note))
+      }
+      async listen(note: string) {
+        const { signal } = getRuntimeContext()
+        countRun(note)
+        await new Promise(resolve => signal.addEventListener('abort', resolve))
+      }
+    }
+    const actor = remote(Pair, { maxConcurrency: 2 }).remote()
+    const [door, listening, made] = [gate(), scratchPath(), scratchPath()]
+    const late = actor.late.remote(door.path, made)
+    const other = actor.listen.remote(listening)
+    await running(listening)
+    door.open()
+    await running(made)
+    cancel(late)
+    await assert.rejects(get(late), TaskCancelledError)
+    await running(`${made}.told`)
+    cancel(other)
+    await assert.rejects(get(other), TaskCancelledError)
+  })
+
   test('calls of actors: waiting ones are dropped, running async ones are told, force is refused', async () => {
     class Worker {
       async listen(note: string) {

@@ -5,6 +5,7 @@
 #include "node_addon.h"
 #include "port_object.h"
 #include "process_calls.h"
+#include "socket_calls.h"
 #include "store_channels.h"
 #include "store_object.h"
 #include "uncounted_buffer.h"
@@ -70,6 +71,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   function("dieWithParent", die_with_parent);
   function("lockFile", lock_file);
   function("privatePages", private_pages);
+  function("receiveAtLeast", receive_at_least);
   function("countsViews", counts_views);
   return exports;
 }

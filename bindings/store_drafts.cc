@@ -113,27 +113,21 @@ const Reserved* StoreObject::reserved_range(napi_env env, napi_value (&argv)[4],
   return nullptr;
 }
 
-napi_value StoreObject::write(napi_env env, napi_callback_info info) {
+napi_value StoreObject::copy_range(napi_env env, napi_callback_info info, bool into_store) {
   napi_value argv[4];
   uint64_t offset = 0;
   ByteSpan bytes{};
   StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
   const Reserved* reserved = self == nullptr ? nullptr : self->reserved_range(env, argv, &offset, &bytes);
   if (reserved == nullptr) return nullptr;
-  const Status status = self->store_->write(*reserved, offset, {bytes.data, bytes.length});
+  const Status status = into_store ? self->store_->write(*reserved, offset, {bytes.data, bytes.length})
+                                   : self->store_->read_back(*reserved, offset, {bytes.data, bytes.length});
   return status.ok() ? nullptr : throw_status(env, status);
 }
 
-napi_value StoreObject::read_back(napi_env env, napi_callback_info info) {
-  napi_value argv[4];
-  uint64_t offset = 0;
-  ByteSpan bytes{};
-  StoreObject* self = open(env, receive<StoreObject>(env, info, argv));
-  const Reserved* reserved = self == nullptr ? nullptr : self->reserved_range(env, argv, &offset, &bytes);
-  if (reserved == nullptr) return nullptr;
-  const Status status = self->store_->read_back(*reserved, offset, {bytes.data, bytes.length});
-  return status.ok() ? nullptr : throw_status(env, status);
-}
+napi_value StoreObject::write(napi_env env, napi_callback_info info) { return copy_range(env, info, true); }
+
+napi_value StoreObject::read_back(napi_env env, napi_callback_info info) { return copy_range(env, info, false); }
 
 napi_value StoreObject::seal(napi_env env, napi_callback_info info) {
   napi_value argv[1];

@@ -46,6 +46,8 @@ class StoreObject {
   static StoreObject* open(napi_env env, StoreObject* self);
   static bool draft_arguments(napi_env env, napi_value (&argv)[3], ObjectId* id, uint64_t* size, bool* secondary);
   const Reserved* reserved_range(napi_env env, napi_value (&argv)[4], uint64_t* offset, ByteSpan* bytes);
+  // Between the bytes of a script and a range of a reserved object.
+  static napi_value copy_range(napi_env env, napi_callback_info info, bool into_store);
   void keep_draft(napi_env env, const ObjectId& id, const Draft& draft);
   void end_draft(napi_env env, const ObjectId& id, bool keep_bytes);
   void close_drafts(napi_env env);

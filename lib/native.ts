@@ -234,6 +234,8 @@ export interface NativeModule {
   lockFile(path: string): boolean
   /** How many of the pages under `view` are resident private copies, i.e. were written to by this process. */
   privatePages(view: ArrayBuffer): number
+  /** That socket becomes readable when so many bytes have come, or it ends; 1 at first. False where the system does not do that. */
+  receiveAtLeast(fd: number, bytes: number): boolean
   /**
    * Whether V8 counts views as memory of its own in this process, and they stay in their thread: where this Node lacks what it takes that
    * they are not counted, or EAGLERAY_COUNT_VIEWS is set. Views of 4 GiB and more always are.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The asking end of a data connection. The socket reads straight into the memory a sink names.
+// The asking end of a data connection. The socket reads straight into the memory a sink names, and only when there is enough to fill it:
+// to wake up, in both nodes, costs as much as to copy a good deal.
 
 import { timingSafeEqual } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
+import { native } from '../../native.js'
 import type { DataPeer, Failure, Piece, Sink, Timing } from './channel.js'
 import { answerTo, type DataKey, GREETING_BYTES, PROOF_BYTES } from './handshake.js'
 import { ANSWER, ANSWER_HEAD_BYTES, failureOf, readAnswerHead, writeQuestion } from './tcp-frames.js'
@@ -11,6 +13,9 @@ interface Asked {
   piece: Piece
   sink: Sink
 }
+
+/** No more than this is waited for before the socket is read. */
+const WAKE_AT_MAX = 512 * 1024
 
 /** What the next bytes are. */
 type Expect = 'greeting' | 'proof' | 'head' | 'body'
@@ -31,6 +36,11 @@ export class TcpSource {
   private body: Asked | null = null
   private bodyRequest = 0
   private expected: Buffer | null = null
+  private reads = 0
+  /** How many bytes must have come before the socket is read. */
+  private wakesAt = 1
+  /** Bytes are not waited for: the path is slow, or the system cannot. */
+  private asItComes = false
   private ended = false
 
   constructor(
@@ -48,7 +58,9 @@ export class TcpSource {
       noDelay: true,
       onread: { buffer: () => this.room(), callback: count => this.got(count) },
     })
-    this.socket.setTimeout(options.handshakeMs, () => this.quiet())
+    this.socket.setTimeout(options.handshakeMs)
+    // Each time: a callback of `setTimeout` is called once only.
+    this.socket.on('timeout', () => this.quiet())
     this.socket.on('error', error => this.end(`the connection to ${peer.address} failed: ${error.message}`))
     this.socket.on('close', () => this.end('the connection ended'))
     this.socket.on('end', () => this.end('the peer ended the connection'))
@@ -81,19 +93,42 @@ export class TcpSource {
   /** Nothing was heard for a while: bad if something is due, else the connection is not needed. */
   private quiet(): void {
     if (this.asked.size === 0 && this.early === null) return this.end('the connection was idle')
-    this.end(this.early === null ? `the peer sent nothing for ${this.options.stallMs} ms` : 'the peer did not answer in time')
+    if (this.wakesAt > 1) {
+      this.asItComes = true
+      this.wakeAt(1)
+    }
+    const { reads } = this
+    // Before this the loop looks at the socket: fewer bytes may have come than were waited for, or this process has slept itself.
+    setImmediate(() => {
+      if (this.reads > reads) return
+      this.end(this.early === null ? `the peer sent nothing for ${this.options.stallMs} ms` : 'the peer did not answer in time')
+    })
   }
 
+  /** Called after each read, for the next one. */
   private room(): Buffer | Uint8Array {
-    if (this.body !== null) {
-      const room = this.body.sink.room(this.have)
-      return room.length > this.want - this.have ? room.subarray(0, this.want - this.have) : room
+    if (this.body === null) {
+      this.wakeAt(1)
+      return this.head.subarray(this.have, this.want)
     }
-    return this.head.subarray(this.have, this.want)
+    const left = this.want - this.have
+    const room = this.body.sink.room(this.have)
+    this.wakeAt(this.asItComes ? 1 : Math.min(room.length, left, WAKE_AT_MAX))
+    return room.length > left ? room.subarray(0, left) : room
+  }
+
+  private wakeAt(bytes: number): void {
+    if (bytes === this.wakesAt) return
+    // Node has no other way to it; undefined when it is closed.
+    const fd = (this.socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd
+    if (fd === undefined || fd < 0) return
+    if (native.receiveAtLeast(fd, bytes)) this.wakesAt = bytes
+    else this.asItComes = true
   }
 
   private got(count: number): boolean {
     if (this.ended) return false
+    this.reads++
     this.body?.sink.wrote(this.have, count)
     this.have += count
     if (this.have === this.want) this.whole()

@@ -15,9 +15,9 @@ import {
   type Question,
   type Sink,
 } from '#lib/io/data/channel.js'
-import { answerTo, dataKey, GREETING_BYTES } from '#lib/io/data/handshake.js'
+import { ANSWER_BYTES, answerTo, dataKey, GREETING_BYTES, Greeter } from '#lib/io/data/handshake.js'
 import { tcpChannel } from '#lib/io/data/tcp.js'
-import { writeQuestion } from '#lib/io/data/tcp-frames.js'
+import { ANSWER, QUESTION_BYTES, writeAnswerHead, writeQuestion } from '#lib/io/data/tcp-frames.js'
 import { zmqDataChannel } from '#lib/io/data/zmq.js'
 import { limits } from '#lib/options.js'
 import { FakeDataNetwork } from '../../fakes/data.js'
@@ -62,6 +62,7 @@ class Bucket implements Sink {
   readonly bytes: Uint8Array
   readonly ended: Promise<Failure | null>
   wroteBytes = 0
+  writes = 0
   #end: (failure: Failure | null) => void = () => {}
   isDone = false
 
@@ -80,6 +81,7 @@ class Bucket implements Sink {
     assert.ok(!this.isDone)
     assert.equal(at, this.wroteBytes)
     this.wroteBytes += count
+    this.writes++
   }
   done(failure: Failure | null): void {
     assert.ok(!this.isDone, 'it ends twice')
@@ -355,15 +357,23 @@ suite('data channel: TCP against those who do not keep to it', () => {
   let channel: DataChannel
   let ears: Ears
   let server: Server | null = null
+  const askers: DataChannel[] = []
   setup(async () => {
     ears = new Ears()
     channel = await tcpChannel({ nodeId: A, token: 'secret', listener: ears, handshakeMs: 50, stallMs: 50 })
   })
   teardown(() => {
     channel.close()
+    for (const each of askers.splice(0)) each.close()
     server?.close()
     server = null
   })
+  /** One with all the time for a handshake. */
+  const asker = async (stallMs: number = limits.dataStallMs): Promise<DataChannel> => {
+    const made = await tcpChannel({ nodeId: A, token: 'secret', listener: ears, stallMs })
+    askers.push(made)
+    return made
+  }
   const visit = async (): Promise<Socket> => {
     const { hostname, port } = new URL(channel.address)
     const socket = connect(Number(port), hostname)
@@ -389,6 +399,25 @@ suite('data channel: TCP against those who do not keep to it', () => {
     await once(server, 'listening')
     return { nodeId: B, address: `tcp://127.0.0.1:${(server.address() as { port: number }).port}` }
   }
+
+  /** A source of the cluster that answers the first question by hand, from its head on. */
+  const answering = (length: number, answer: (socket: Socket) => Promise<void>): Promise<DataPeer> =>
+    listen(async socket => {
+      socket.on('error', () => {})
+      const greeter = new Greeter(dataKey('secret'), B)
+      socket.write(greeter.greeting)
+      const heard = async (size: number): Promise<Buffer> => {
+        for (;;) {
+          const bytes = socket.read(size) as Buffer | null
+          if (bytes !== null) return bytes
+          await once(socket, 'readable')
+        }
+      }
+      socket.write((greeter.check(await heard(ANSWER_BYTES)) as { proof: Buffer }).proof)
+      await heard(QUESTION_BYTES)
+      socket.write(writeAnswerHead(1, ANSWER.bytes, length))
+      await answer(socket)
+    })
 
   test('loopback unless another interface is given', () => {
     assert.match(channel.address, /^tcp:\/\/127\.0\.0\.1:\d+$/)
@@ -488,6 +517,57 @@ suite('data channel: TCP against those who do not keep to it', () => {
     channel.fetch(peer(B, source), piece(0, 10), bucket)
     assert.match((await bucket.ended)?.why ?? '', /50 ms/)
     source.close()
+  })
+
+  test('bytes that come in bits are read when they fill the room there is', async () => {
+    const [room, part] = [256 * 1024, 4096]
+    const bytes = pattern(2 * room + part, 5)
+    const to = await answering(bytes.length, async socket => {
+      for (let at = 0; at < bytes.length; at += part) {
+        await new Promise(resolve => socket.write(bytes.subarray(at, at + part), resolve))
+        // Whoever wakes for each bit has had its turns.
+        for (let i = 0; i < 3; i++) await new Promise(resolve => setImmediate(resolve))
+      }
+    })
+    const bucket = new Bucket(bytes.length, room)
+    const channel = await asker()
+    channel.fetch(to, piece(0, bytes.length), bucket)
+    assert.equal(await bucket.ended, null)
+    assert.equal(Buffer.compare(bucket.bytes, bytes), 0)
+    assert.ok(bucket.writes < 10, `${bytes.length / part} bits were read in ${bucket.writes} times`)
+  })
+
+  test('a source that is slow, and sends less in the time it has than is waited for, is heard all the same', async () => {
+    const bytes = pattern(3 * MB, 6)
+    const bucket = new Bucket(bytes.length)
+    const to = await answering(bytes.length, async socket => {
+      for (let at = 0; at < 5000; at += 1000) {
+        socket.write(bytes.subarray(at, at + 1000))
+        await until(() => bucket.wroteBytes === at + 1000 || bucket.isDone)
+      }
+      socket.write(bytes.subarray(5000))
+    })
+    const channel = await asker(50)
+    channel.fetch(to, piece(0, bytes.length), bucket)
+    assert.equal(await bucket.ended, null)
+    assert.equal(Buffer.compare(bucket.bytes, bytes), 0)
+  })
+
+  test('a source that stops in the middle of a piece is given up, with what has come', async () => {
+    const bucket = new Bucket(MB)
+    const to = await answering(MB, async socket => void socket.write(pattern(1000, 7)))
+    const channel = await asker(50)
+    channel.fetch(to, piece(0, MB), bucket)
+    assert.match((await bucket.ended)?.why ?? '', /sent nothing for 50 ms/)
+    assert.equal(bucket.wroteBytes, 1000)
+  })
+
+  test('a source that ends in the middle of a piece is a failure at once', async () => {
+    const bucket = new Bucket(MB)
+    const to = await answering(MB, async socket => void socket.end(pattern(1000, 8)))
+    const channel = await asker()
+    channel.fetch(to, piece(0, MB), bucket)
+    assert.match((await bucket.ended)?.why ?? '', /the peer ended the connection/)
   })
 
   test('what is no address is a failure', async () => {

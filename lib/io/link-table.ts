@@ -49,6 +49,8 @@ export class LinkTable {
   readonly #peers = new Map<NodeId, Peer>()
   /** Who is at the other end. */
   readonly #ends = new Map<Connection, Peer>()
+  /** Peers that are to have no link again, and why; oldest first. */
+  readonly #unwanted = new Map<NodeId, string>()
   readonly #timed = new Set<Peer>()
   #timerAt = Number.POSITIVE_INFINITY
   #cancelTimer: (() => void) | null = null
@@ -94,7 +96,10 @@ export class LinkTable {
     return this.#peers.get(id)?.link.bytes ?? 0
   }
 
-  forget(id: NodeId): void {
+  forget(id: NodeId, why = ''): void {
+    if (why !== '') this.#unwanted.set(id, why)
+    const [oldest] = this.#unwanted.keys()
+    if (this.#unwanted.size > limits.deadNodesKept && oldest !== undefined) this.#unwanted.delete(oldest)
     const peer = this.#peers.get(id)
     if (peer === undefined) return
     this.#peers.delete(id)
@@ -172,6 +177,8 @@ export class LinkTable {
       return `a peer of protocol ${protocol} does not fit one of protocol ${PROTOCOL_VERSION}: use one version of eagleray in a cluster`
     if (!isNodeId(nodeId) || !isWorkerId(daemonId) || nodeOf(daemonId) !== nodeId) return 'it has no proper id'
     if (nodeId === this.self.id) return `it says that it is ${nodeId}, which is the node it speaks to`
+    const unwanted = this.#unwanted.get(nodeId)
+    if (unwanted !== undefined) return unwanted
     if (known !== undefined && known.id !== nodeId) return `it says that it is node ${nodeId}, and not ${known.id}, which is expected there`
     if (known === undefined && !this.#peers.has(nodeId) && this.#peers.size >= limits.linksMax)
       return `there are ${limits.linksMax} links already`
@@ -216,10 +223,11 @@ export class LinkTable {
     const message = decodeControl(bytes.subarray(LINK_HEADER_BYTES))
     const peer = this.#ends.get(connection)
     if (peer === undefined || message instanceof WireError || message.is !== 'linkRefused') return
-    this.#refuse(connection, `it refuses us: ${message.message}`, peer.id)
+    const { id } = peer
     // To ask again would not help.
     if (peer.dialled === connection) this.#hangUp(peer)
     this.#act(peer, { is: 'path', up: false, why: message.message })
+    this.listener.onRefused({ why: `it refuses us: ${message.message}`, address: connection.address, id, refusesUs: true })
   }
 
   #malformed(connection: Connection, error: WireError): void {

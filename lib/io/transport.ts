@@ -19,6 +19,8 @@ export interface Refusal {
   id: NodeId | null
   /** It ended our connections before their handshake: it does not know our key, or is no such peer. */
   turnedAway?: boolean
+  /** The peer `id`, which is who it says, will have nothing to do with us. */
+  refusesUs?: boolean
 }
 
 export interface TransportListener {
@@ -53,8 +55,11 @@ export interface Transport {
   isFull(id: NodeId): boolean
   /** Bytes that the peer is not known to have. */
   unacknowledged(id: NodeId): number
-  /** The peer is dead: what is kept for it goes. When it speaks again nevertheless, that is a new link. */
-  forget(id: NodeId): void
+  /**
+   * The peer is dead: what is kept for it goes. When it speaks again nevertheless, that is a new link; or, where there is a reason to want none, it
+   * is refused with that (`refusesUs` there).
+   */
+  forget(id: NodeId, why?: string): void
   /** Waits up to `drainMs` until the peers have what was sent, then ends all connections. */
   close(drainMs: number): Promise<void>
 }

@@ -186,9 +186,12 @@ export class Relay implements TransportListener, Uplink {
     if (outbox?.held) this.#hold(outbox, false)
   }
 
+  /** A node that will not hear this one is dead for it: what is for it would wait for ever. */
   onRefused(refusal: Refusal): void {
     this.#refusals.refused(refusal)
     this.#hooks?.onRefused(refusal)
+    const { id, why, refusesUs = false } = refusal
+    if (refusesUs && id !== null && id !== HEAD_NODE) this.#lose(id, why)
   }
 
   // ------------------------------------------------------------------------------------------------------------------
@@ -256,6 +259,8 @@ export class Relay implements TransportListener, Uplink {
 
   #lose(nodeId: NodeId, why: string): void {
     if (this.#dead.has(nodeId)) return
+    // It may live, and would wait for this one for ever.
+    this.#transport?.forget(nodeId, `node ${nodeOf(this.daemonId)} has given it up: ${why}`)
     this.nodeDied(nodeId, why)
     this.#hooks?.onGivenUp(nodeId, why)
   }

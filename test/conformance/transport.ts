@@ -241,6 +241,27 @@ const cases: [what: string, run: (scene: Scene) => Promise<void>][] = [
     },
   ],
   [
+    'a peer that is forgotten for a reason is told that when it speaks again, over whichever connection',
+    async scene => {
+      const [a, b, c] = [await scene.station(A), await scene.station(B), await scene.station(C)]
+      await scene.open(a, b)
+      await scene.open(b, c)
+      a.say(B, 'one')
+      b.say(C, 'one')
+      await scene.until(() => b.heard.length + c.heard.length === 2, 'the links are up')
+      for (const forgotten of [a, c]) {
+        b.transport.forget(forgotten.id, 'it talks too much')
+        forgotten.say(B, 'two')
+        const told = (): Refusal[] => forgotten.refusals.filter(({ refusesUs }) => refusesUs)
+        await scene.until(() => told().length > 0, 'it was told')
+        assert.equal(told()[0]?.id, B)
+        assert.match(told()[0]?.why ?? '', /it refuses us: it talks too much/)
+        assert.equal(forgotten.downs.length, 1)
+      }
+      assert.deepEqual([b.texts, b.ups.length], [['one'], 2])
+    },
+  ],
+  [
     'a peer with another token is refused, and nothing else happens',
     async scene => {
       const [a, b, thief] = [await scene.station(A), await scene.station(B), await scene.station(C, 'stolen')]

@@ -69,8 +69,8 @@ class FakeTransport implements Transport {
     return this.table.unacknowledged(id)
   }
 
-  forget(id: string): void {
-    this.table.forget(id)
+  forget(id: string, why?: string): void {
+    this.table.forget(id, why)
   }
 
   async close(): Promise<void> {

@@ -132,8 +132,8 @@ class ZmqTransport implements Transport {
     return this.#table.unacknowledged(id)
   }
 
-  forget(id: NodeId): void {
-    this.#table.forget(id)
+  forget(id: NodeId, why?: string): void {
+    this.#table.forget(id, why)
   }
 
   async close(drainMs: number): Promise<void> {

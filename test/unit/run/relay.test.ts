@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { HEAD_ID } from '#lib/ids.js'
+import type { Refusal } from '#lib/io/transport.js'
 import { limits } from '#lib/options.js'
+import { HEAD_NODE } from '#lib/run/relay.js'
 import { FRAME, FRAME_HEADER_BYTES, ROUTE, ROUTE_HEADER_BYTES, writeHex } from '#lib/wire/frames.js'
 import { FakeNetwork } from '../../fakes/network.js'
 import { FakeNode, type FakeProcess, settle } from '../../fakes/nodes.js'
@@ -319,6 +321,21 @@ suite('routes that are wrong', () => {
       assert.equal(world.p.of('nodeDied').length, 1, String(bytes))
       assert.deepEqual(world.a.givenUp, [B])
     }
+  })
+
+  test('a node that refuses this one counts as dead; one that only claims to be that node, and the head, do not', () => {
+    const world = World.linked()
+    const refused = (refusal: Partial<Refusal>): number => {
+      warnings(() => world.a.relay.onRefused({ why: 'it refuses us: it has given it up', address: '', id: B, ...refusal }))
+      world.settle()
+      return world.p.of('nodeDied').length
+    }
+    assert.equal(refused({}), 0)
+    assert.equal(refused({ id: null, refusesUs: true }), 0)
+    assert.equal(refused({ id: HEAD_NODE, refusesUs: true }), 0)
+    assert.equal(refused({ refusesUs: true }), 1)
+    assert.deepEqual(world.a.givenUp, [B])
+    assert.equal(refused({ refusesUs: true }), 1, 'once')
   })
 
   test('property: any bytes from another daemon give messages or end the link', () => {

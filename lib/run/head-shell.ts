@@ -87,8 +87,9 @@ export class HeadShell implements TransportListener {
     this.#flush(this.#outbox(id))
   }
 
-  onDown(): void {
-    // What is sent meanwhile waits in the link.
+  /** What is sent meanwhile waits in the link; of one that never became a node, or is none any more, nothing is. */
+  onDown(id: NodeId): void {
+    this.#forgetUnlessAlive(id)
   }
 
   onRestarted(): void {
@@ -144,7 +145,7 @@ export class HeadShell implements TransportListener {
       if (effect.is === 'send') dirty.add(this.#write(nodeOf(effect.to), { is: 'deliver', to: effect.to, message: effect.message }))
       else if (effect.is === 'toNode') dirty.add(this.#write(effect.nodeId, { is: 'toNode', event: effect.event }))
       else if (effect.is === 'toDaemon') dirty.add(this.#write(effect.nodeId, effect.message))
-      else if (effect.is === 'forget') setTimeout(() => this.#forget(effect.nodeId), FORGET_MS).unref()
+      else if (effect.is === 'forget') setTimeout(() => this.#forgetUnlessAlive(effect.nodeId), FORGET_MS).unref()
     }
     for (const outbox of dirty) this.#flush(outbox)
   }
@@ -162,6 +163,10 @@ export class HeadShell implements TransportListener {
     const { nodeId } = outbox
     const taken = outbox.flush(packet => this.#transport?.send(nodeId, packet) ?? false)
     if (!taken) process.emitWarning(`eagleray: too much is kept for node ${nodeId}, which is away`)
+  }
+
+  #forgetUnlessAlive(nodeId: NodeId): void {
+    if (!this.#head.nodes.isAlive(nodeId)) this.#forget(nodeId)
   }
 
   #forget(nodeId: NodeId): void {

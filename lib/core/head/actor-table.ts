@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // All actors, found by everything they are looked up by, and what of them is kept for good.
 //
-// Invariants: at most one living actor of a name and namespace; the dead hold no name, no code and no arguments, and
+// Invariants: at most one living actor of a name and namespace; the dead hold no name, and nothing that only a start needs, and
 // only so many of them are remembered; every living actor's row is what a new head would begin with.
 
 import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { ActorSpec, NodeId, WorkerId } from '../../wire/messages.js'
+import type { ActorSpec, JobSpec, NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 import { type Actor, type ActorRow, checkActor, fromRow, newActor, toRow } from './actor.js'
@@ -15,6 +15,12 @@ import { Functions } from './functions.js'
 import { rowsOf, type Tables } from './tables.js'
 
 const NOTHING = new Uint8Array(0)
+const NO_JOB: JobSpec = { jobId: '', namespace: '', driver: '', cwd: '', loaders: [], execArgv: [], nodeOptions: '' }
+/** What only one that may be (re)started needs, in place of that. */
+const BURIED = {
+  ...{ code: NOTHING, args: NOTHING, environment: null, job: NO_JOB, where: null },
+  ...{ placement: {}, held: {}, concurrencyGroups: {}, methodGroups: {} },
+} satisfies Partial<ActorSpec>
 
 export class ActorTable {
   readonly #byId = new Map<string, Actor>()
@@ -67,9 +73,17 @@ export class ActorTable {
     return `code and arguments of all actors would take ${bytes} bytes, and may take ${limits.actorBytesMax}`
   }
 
+  /** Entries of all tables, but for the dead that are remembered. */
+  get size(): number {
+    const living = this.#byId.size - this.#dead.size
+    return living + this.#byWorker.size + this.#byName.size + this.#aliases.size + this.#byCreator.size + this.#functions.size
+  }
+
   /** It may be dead on arrival: then its name is not taken. */
   add(spec: ActorSpec, creator: WorkerId, out: HeadEffect[]): Actor {
-    const actor = newActor({ ...spec, code: this.#functions.hold(spec.codeHash, spec.code, out) }, creator)
+    const code = this.#functions.hold(spec.codeHash, spec.code, out)
+    // Bytes that are part of the message they came in would keep all of it, the code once for each actor.
+    const actor = newActor({ ...spec, code, args: spec.args.slice(), shape: spec.shape.slice() }, creator)
     this.#argumentBytes += spec.args.byteLength
     this.#byId.set(spec.actorId, actor)
     this.#created(creator, actor)
@@ -125,7 +139,8 @@ export class ActorTable {
     const { spec } = actor
     this.#functions.release(spec.codeHash, out)
     this.#argumentBytes -= spec.args.byteLength
-    spec.code = spec.args = NOTHING
+    // Not in place: what was said of it may still have to leave.
+    actor.spec = { ...spec, ...BURIED }
     out.push({ is: 'persist', table: 'arguments', key: spec.actorId, row: null })
     this.#dead.add(spec.actorId)
     if (this.#dead.size > limits.deadActorsKept) this.#forget([...this.#dead][0] as string, out)

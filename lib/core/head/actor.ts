@@ -22,7 +22,7 @@ export interface Ending {
 }
 
 export interface Actor {
-  readonly spec: ActorSpec
+  spec: ActorSpec
   readonly creator: WorkerId
   /** Ids of other creators' handles that stand for this actor, since they asked for it by name with getIfExists; with those creators. */
   readonly aliases: Map<string, WorkerId>

@@ -275,6 +275,11 @@ export class Actors {
     }
   }
 
+  /** Entries of all tables, but for the dead that are remembered. */
+  get size(): number {
+    return this.#table.size + this.#watchers.size + this.#unborn.size + this.#timed.size + this.#placing.size
+  }
+
   all(): Iterable<Actor> {
     return this.#table.all()
   }

@@ -31,6 +31,6 @@ export type HeadEffect =
   | { is: 'send'; to: WorkerId; message: Control }
   | { is: 'toNode'; nodeId: NodeId; event: HeadToNode }
   | { is: 'toDaemon'; nodeId: NodeId; message: Control }
-  /** That node is dead: its link is closed. */
+  /** That node is dead, or none of the cluster: its link is closed. */
   | { is: 'forget'; nodeId: NodeId }
   | Persist

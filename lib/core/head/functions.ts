@@ -27,10 +27,12 @@ export class Functions {
       known.users++
       return known.code
     }
-    this.#byHash.set(hash, { code, users: 1 })
-    this.#bytes += code.byteLength
-    out.push({ is: 'persist', table: 'functions', key: hash, row: { code } })
-    return code
+    // Not the message that it is a part of.
+    const kept = code.slice()
+    this.#byHash.set(hash, { code: kept, users: 1 })
+    this.#bytes += kept.byteLength
+    out.push({ is: 'persist', table: 'functions', key: hash, row: { code: kept } })
+    return kept
   }
 
   release(hash: string, out: HeadEffect[]): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is to hear of which placement group: processes, and nodes for the work that waits there. Kept in memory only.
 
-import { ownerOf } from '../../ids.js'
+import { nodeOf, ownerOf } from '../../ids.js'
 import type { GroupView, NodeId, WorkerId } from '../../wire/messages.js'
 import type { HeadEffect } from './events.js'
 import { Watchers } from './watchers.js'
@@ -19,6 +19,15 @@ export class GroupWatchers {
     this.#byOwner.set(owner, (this.#byOwner.get(owner) ?? new Set()).add(groupId))
     if ('process' in watcher) this.#processes.add(groupId, watcher.process)
     else this.#nodes.set(groupId, (this.#nodes.get(groupId) ?? new Set()).add(watcher.nodeId))
+  }
+
+  get size(): number {
+    return this.#processes.size + this.#nodes.size + this.#byOwner.size
+  }
+
+  /** Processes there that made watched ones, or were to make them. */
+  ownersOn(nodeId: NodeId): WorkerId[] {
+    return [...this.#byOwner.keys()].filter(owner => nodeOf(owner) === nodeId)
   }
 
   /** Watched ones that this process made, or was to make. */
@@ -52,6 +61,6 @@ export class GroupWatchers {
 
   nodeGone(nodeId: NodeId): void {
     this.#processes.nodeGone(nodeId)
-    for (const nodes of this.#nodes.values()) nodes.delete(nodeId)
+    for (const [groupId, nodes] of this.#nodes) if (nodes.delete(nodeId) && nodes.size === 0) this.#nodes.delete(groupId)
   }
 }

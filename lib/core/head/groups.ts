@@ -100,6 +100,11 @@ export class Groups {
 
   processDied(process: WorkerId, out: HeadEffect[]): void {
     this.#watchers.processGone(process)
+    this.#neverMade(process, out)
+  }
+
+  /** What that process was to make, and others wait for. */
+  #neverMade(process: WorkerId, out: HeadEffect[]): void {
     for (const groupId of this.#watchers.groupsOf(process)) {
       if (this.#byId.has(groupId)) continue
       this.#watchers.tell(groupId, null, out)
@@ -126,6 +131,7 @@ export class Groups {
   /** Gives those that lost bundles. */
   nodeDied(nodeId: NodeId, now: Millis, out: HeadEffect[]): void {
     this.#watchers.nodeGone(nodeId)
+    for (const process of this.#watchers.ownersOn(nodeId)) this.#neverMade(process, out)
     for (const group of [...this.#byId.values()]) {
       const lost = group.phase !== 'removed' && group.seats.some(seat => seat?.nodeId === nodeId)
       const tried = group.attempt?.nodes.has(nodeId) ?? false
@@ -202,6 +208,11 @@ export class Groups {
 
   phaseOf(groupId: string): GroupPhase | 'not there yet' {
     return this.#byId.get(groupId)?.phase ?? 'not there yet'
+  }
+
+  /** Entries of all tables, but for those that were removed and are remembered. */
+  get size(): number {
+    return this.#byId.size - this.#removed.size + this.#byName.size + this.#waiting.size + this.#watchers.size
   }
 
   rows(): unknown[] {

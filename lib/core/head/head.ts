@@ -84,6 +84,11 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
     this.#kv.invariants()
   }
 
+  /** Entries of all tables, but for what has ended and is remembered: as many when all that came has gone again. */
+  get size(): number {
+    return this.nodes.size + this.jobs.size + this.actors.size + this.groups.size + this.#living.size
+  }
+
   /** Leaves out what is for nodes that are away: they are told anew when they register. */
   #linked(out: HeadEffect[], step: (all: HeadEffect[]) => void): void {
     if (this.#options.nodeId !== null) return step(out)
@@ -105,6 +110,8 @@ export class Head implements Machine<HeadEvent, HeadEffect> {
       const why = `it was declared dead: ${entry?.view.deathCause}`
       const answer = entry?.view.state === 'dead' ? ({ is: 'fenced', why } as const) : ({ is: 'registerAgain' } as const)
       out.push({ is: 'toDaemon', nodeId, message: answer })
+      // It has a link once more.
+      if (answer.is === 'fenced') out.push({ is: 'forget', nodeId })
       return
     }
     entry.lastHeard = now

@@ -63,6 +63,11 @@ export class Jobs {
     return false
   }
 
+  /** Those that run. */
+  get size(): number {
+    return this.#running.size
+  }
+
   rows(): JobRow[] {
     return [...this.#ended.map(job => rowOf(job, 'ENDED')), ...[...this.#running.values()].map(job => rowOf(job, 'RUNNING'))]
   }

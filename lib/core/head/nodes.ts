@@ -95,6 +95,7 @@ export class Nodes {
     const refusal = this.#refusal(known, message)
     if (refusal !== null) {
       out.push({ is: 'toDaemon', nodeId, message: { is: 'fenced', why: refusal } })
+      if (!this.isAlive(nodeId)) out.push({ is: 'forget', nodeId })
       return null
     }
     const entry = known ?? newEntry(copyOf(message.node), now)
@@ -216,6 +217,13 @@ export class Nodes {
 
   deadline(): Millis | null {
     return this.#viewsAt === null ? this.#silenceAt : Math.min(this.#viewsAt, this.#silenceAt ?? this.#viewsAt)
+  }
+
+  /** Those that live, and what they owe answers for. */
+  get size(): number {
+    let size = 0
+    for (const { reserved } of this.living()) size += 1 + reserved.size
+    return size
   }
 
   rows(): unknown[] {

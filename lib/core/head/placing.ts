@@ -29,6 +29,10 @@ export class Placing {
     this.#nodes = nodes
   }
 
+  get size(): number {
+    return this.#waiting.size
+  }
+
   /** Why no node will ever do; null while one may. */
   hopeless({ spec }: Actor): string | null {
     const group = groupOf(spec)

@@ -16,6 +16,10 @@ export class Watchers {
     addTo(this.#byProcess, process, actorId)
   }
 
+  get size(): number {
+    return this.#byActor.size + this.#byProcess.size
+  }
+
   of(actorId: string): Iterable<WorkerId> {
     return this.#byActor.get(actorId) ?? []
   }

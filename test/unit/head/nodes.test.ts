@@ -304,8 +304,8 @@ suite('nodes of a cluster', () => {
     const full = { ...node, available: {}, state: 'alive', deathCause: null } as const
     world.head?.handle({ is: 'fromDaemon', nodeId: A, message: { is: 'register', clusterId: 'other', node: full } }, 0, out)
     world.head?.handle({ is: 'fromDaemon', nodeId: A, message: { is: 'beat', available: {}, demand: [] } }, 0, out)
-    for (const effect of out as { is: string; message: { is: string } }[]) sent.push(effect.message.is)
-    assert.deepEqual(sent, ['fenced', 'registerAgain'])
+    for (const effect of out as { is: string; message?: { is: string } }[]) sent.push(effect.message?.is ?? effect.is)
+    assert.deepEqual(sent, ['fenced', 'forget', 'registerAgain'])
   })
 
   test('messages to the head are few: none for tasks and their workers', () => {

@@ -29,6 +29,7 @@ class SlowStorage implements Storage {
 class Bench {
   readonly storage = new SlowStorage()
   readonly sent: Control[] = []
+  readonly forgotten: string[] = []
   failure: Error | null = null
   readonly shell: HeadShell
 
@@ -42,12 +43,13 @@ class Bench {
         this.failure = error
       },
     })
-    const transport = { address: '', open() {}, isFull: () => false, unacknowledged: () => 0, forget() {}, close: async () => {} }
+    const transport = { address: '', open() {}, isFull: () => false, unacknowledged: () => 0, close: async () => {} }
+    const forget = (id: string): void => void this.forgotten.push(id)
     const send = (_: string, packet: Uint8Array): boolean => {
       this.#heard(packet)
       return true
     }
-    this.shell.start({ ...transport, send } as Transport)
+    this.shell.start({ ...transport, forget, send } as Transport)
     this.shell.onUp({ id: A, daemonId: node.daemonId, address: '' })
   }
 
@@ -132,6 +134,25 @@ suite('the shell of the head', () => {
     bench.hear(put(1, 'a'))
     await turn()
     assert.deepEqual(bench.kinds(), [])
+  })
+
+  test('the link of a node that lives stays while it is down; that of who is none goes', async () => {
+    const bench = new Bench()
+    bench.shell.onDown(A)
+    assert.deepEqual(bench.forgotten, [A])
+    bench.shell.onUp({ id: A, daemonId: node.daemonId, address: '' })
+    bench.hear({ is: 'register', clusterId: 'another', node })
+    await turn()
+    assert.deepEqual(bench.kinds(), ['fenced'])
+    bench.shell.onDown(A)
+    assert.deepEqual(bench.forgotten, [A, A])
+    bench.shell.onUp({ id: A, daemonId: node.daemonId, address: '' })
+    bench.hear({ is: 'register', clusterId: null, node })
+    bench.shell.onDown(A)
+    assert.deepEqual(bench.forgotten, [A, A])
+    await turn()
+    for (const { resolve } of bench.storage.writes) resolve()
+    await bench.shell.end()
   })
 
   test('garbage from a node changes nothing', async () => {

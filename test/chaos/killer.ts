@@ -58,11 +58,7 @@ export class Killer {
     if (workers.length === 0) return
     const { pid, nodeId, state: was } = this.random.pick(workers)
     this.say(`kills the worker ${pid} (${was}) of ${nodeId}`)
-    try {
-      process.kill(pid, 'SIGKILL')
-    } catch {
-      // It has ended meanwhile.
-    }
+    signal(pid, 'SIGKILL')
   }
 
   async #driver(): Promise<void> {
@@ -81,14 +77,10 @@ export class Killer {
   #freeze(): void {
     const [{ pid, nodeId }, forMs] = [this.#victim(), this.random.int(FREEZE_MS)]
     this.say(`freezes the node ${nodeId} for ${forMs} ms`)
-    process.kill(pid, 'SIGSTOP')
+    signal(pid, 'SIGSTOP')
     const thaw = new Promise(resolve => setTimeout(resolve, forMs)).then(() => {
       this.#thaws.delete(thaw)
-      try {
-        process.kill(pid, 'SIGCONT')
-      } catch {
-        // It was killed meanwhile.
-      }
+      signal(pid, 'SIGCONT')
     })
     this.#thaws.add(thaw)
   }
@@ -105,5 +97,14 @@ export class Killer {
     await this.cluster.killHead()
     await new Promise(resolve => setTimeout(resolve, pauseMs))
     await this.cluster.restartHead()
+  }
+}
+
+/** It may have ended meanwhile: a node that a slow machine kept silent for too long is ended, and comes back as another. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }

@@ -11,7 +11,7 @@ import type { Weather } from './scene.js'
 
 const NODE = { numCpus: 1, objectStoreBytes: 64 << 20 }
 /** Shorter or longer than a node may be silent. */
-const FREEZE_MS = 6_000
+const FREEZE_MS = 9_000
 
 export class Killer {
   readonly killed: Partial<Record<Fault, number>> = {}

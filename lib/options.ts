@@ -139,7 +139,10 @@ export const limits = {
   lineageBytesMax: 64 << 20,
   /** How long a node keeps what a dead process owned, for others that may still borrow it (ms): they hear of the death a little later. */
   adoptionGraceMs: 10_000,
-  /** Deaths of processes each process remembers, so that it sends them nothing more (about 300 bytes each). One forgotten costs a message that finds nobody. */
+  /**
+   * Deaths of processes each process remembers, so that it sends them nothing more (about 300 bytes each). One forgotten costs a message that finds nobody. A
+   * node remembers beyond that those of whom it keeps objects.
+   */
   deadOwnersKept: 1_000,
   /** Deaths of nodes that each process and the head remember (Ray: 1000). One that comes back is another node. */
   deadNodesKept: 1_000,

@@ -11,6 +11,9 @@ import type { Control, Located, NodeId, WorkerId } from '../wire/messages.js'
 /** When the store is looked through once more for what a dead process owned: it may have lived on for a moment, or others were about to write it (ms). */
 const SECOND_SWEEP_MS = 1_000
 
+/** Of the dead that are remembered, how many are forgotten at once. */
+const FORGOTTEN_SHARE = 1 / 10
+
 /** The node. */
 export interface OrphansHost {
   /** Its daemon. */
@@ -44,6 +47,8 @@ export class Orphans {
   private readonly adoption = new Adoption()
   /** Processes and nodes elsewhere that are dead, oldest first. */
   private readonly dead = new Set<WorkerId | NodeId>()
+  /** How many of them there are when the oldest are forgotten: many at once, since it is looked through all that is kept. */
+  private forgetAt: number = limits.deadOwnersKept
   /** Objects of dead owners that are being brought here: the daemon itself borrows them until that ends. */
   private readonly sought = new Set<string>()
   private armed = false
@@ -90,11 +95,22 @@ export class Orphans {
   died(id: WorkerId | NodeId): void {
     if (nodeOf(id) !== this.host.nodeId) {
       this.dead.add(id)
-      if (this.dead.size > limits.deadOwnersKept) this.dead.delete([...this.dead][0] as string)
+      if (this.dead.size >= this.forgetAt) this.forget()
       this.reaped()
     }
     this.handle({ is: 'died', id, processes: this.host.processes(), isAlone: this.host.isAlone })
     this.arm()
+  }
+
+  /** The oldest, but nobody of whom something is kept: that would be asked for in vain, and stay for ever. */
+  private forget(): void {
+    const remembered = this.adoption.remembered()
+    const most = limits.deadOwnersKept * (1 - FORGOTTEN_SHARE)
+    for (const id of this.dead) {
+      if (this.dead.size <= most) break
+      if (!remembered.has(id)) this.dead.delete(id)
+    }
+    this.forgetAt = Math.max(limits.deadOwnersKept, this.dead.size + limits.deadOwnersKept * FORGOTTEN_SHARE)
   }
 
   /** A process has ended, whether or not it was told before that it would. */

@@ -65,6 +65,13 @@ export class Adoption implements Machine<AdoptionEvent, AdoptionEffect> {
   private readonly graces = new Map<WorkerId | NodeId, Millis>()
   private questions: Question[] = []
 
+  /** The dead, processes and nodes, of whom something is kept, or may be yet. */
+  remembered(): Set<WorkerId | NodeId> {
+    const ids = new Set<WorkerId | NodeId>([...this.mourners.keys(), ...this.graces.keys()])
+    for (const id of this.objects.keys()) ids.add(ownerOf(id)).add(nodeOf(id))
+    return ids
+  }
+
   /** Whether an object of a dead owner has to stay. */
   keeps(id: string): boolean {
     const object = this.objects.get(id)

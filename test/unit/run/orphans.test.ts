@@ -259,6 +259,35 @@ suite('orphans', () => {
     assert.deepEqual([...b.store.keys()], [id(1)])
   })
 
+  test('however many others die, those are remembered of whom something is kept; the rest are forgotten', () => {
+    const [a, b, c] = [cluster.at(0), cluster.at(1), cluster.at(2)]
+    let next = 100
+    const die = (count: number): void => {
+      for (let i = 0; i < count; i++) {
+        const owner = remoteWorker(next++, NODES[0])
+        cluster.dies(owner)
+        cluster.mourn(owner)
+      }
+      cluster.pass(limits.adoptionGraceMs)
+    }
+    const early = objectId(remoteWorker(next, NODES[0]), 1)
+    die(1)
+    assert.equal(b.orphans.describeOwner(early), 'its owner is gone')
+    cluster.dies(OWNER)
+    c.says({ is: 'adopt', ack: 1, owner: OWNER, seqs: [2] })
+    cluster.mourn(OWNER)
+    for (let i = 0; i < 12; i++) die(limits.deadOwnersKept / 10)
+    for (const node of [b, c]) assert.equal(node.orphans.describeOwner(early), null, 'forgotten')
+    for (const node of [b, c]) assert.equal(node.orphans.describeOwner(id(2)), 'its owner is gone')
+    assert.deepEqual(c.orphans.locate(id(2))?.nodes, [b.nodeId])
+    assert.deepEqual([...a.store.keys(), ...b.store.keys()], [id(2)])
+    c.says({ is: 'disown', owner: OWNER, seqs: [2] })
+    cluster.pass(limits.adoptionGraceMs)
+    assert.deepEqual([...b.store.keys()], [], 'what it had goes')
+    for (let i = 0; i < 12; i++) die(limits.deadOwnersKept / 10)
+    for (const node of [b, c]) assert.equal(node.orphans.describeOwner(id(2)), null, 'nothing of it is kept any more')
+  })
+
   test('of the death of a node that is told twice processes hear once', () => {
     const b = cluster.at(1)
     const [gone] = NODES as [string]

@@ -63,10 +63,11 @@ export class SimActor {
     if (!this.#forgets) this.#n = n
     this.#answering = true
     const legacy = process.legacies && !throws ? legacyOf(n) : null
-    if (legacy !== null && process.world.store.isFull) return this.#failed(from, frame, new ObjectStoreFullError('the store is full'))
-    if (legacy !== null) value.refs.push(process.put({ n: legacy, refs: [] }))
+    const isFull = legacy !== null && process.world.store.isFull
+    if (legacy !== null && !isFull) value.refs.push(process.put({ n: legacy, refs: [] }))
     process.whenBorrowsAreKnown(from, () => {
-      if (throws) this.#failed(from, frame, new Thrown('thrown by the call'))
+      if (isFull) this.#failed(from, frame, new ObjectStoreFullError('the store is full'))
+      else if (throws) this.#failed(from, frame, new Thrown('thrown by the call'))
       else this.#answered(from, frame, { n, refs: value.refs })
     })
   }

@@ -3,7 +3,7 @@
 
 import type { ContainedRef, Outcome } from '#lib/core/owner/outcome.js'
 import type { TaskReply } from '#lib/core/owner/tasks.js'
-import type { ActorStart, Control, WorkerId } from '#lib/wire/messages.js'
+import type { ActorStart, Control, NodeId, WorkerId } from '#lib/wire/messages.js'
 import type { ObjectStore } from './object-store.js'
 import type { SimProcess } from './process.js'
 
@@ -49,11 +49,28 @@ export type Frame = { is: 'control'; message: Control } | TaskFrame | CallFrame 
 /** States of a claim word, as the shells have them. */
 export const CLAIM = { free: 0, queued: 1, claimed: 2, revoked: 3 } as const
 
+/** Who sees what happens to objects, and says what is wrong with it. */
+export interface Watch {
+  /** That process has, or gives away, refs to those; `container`: the object whose value they are inside of. */
+  had(process: WorkerId, refs: readonly ContainedRef[], container: string | null): void
+  /** The owner hears that a node has it. */
+  told(id: string, node: NodeId): void
+  /** Its owner takes it for lost. */
+  lost(process: SimProcess, seq: number): void
+  /** A task runs once more, after what it had made was lost. */
+  remade(): void
+  /** Owners, or daemons in their place, have answered: of those it has asked for some are not there. */
+  answered(process: SimProcess, owner: WorkerId, seqs: readonly number[], missing: readonly number[], byDaemon: boolean): void
+  /** A task of its owner fails with that, which nobody else has said. */
+  failsHere(text: string, retries: number): void
+}
+
 /** What a process needs of the world around it. */
 export interface Surroundings {
   readonly now: number
   readonly node: WorkerId
   readonly store: ObjectStore
+  readonly watch: Watch | null
   /** There is no other node. */
   readonly isAlone: boolean
   /** Words of the tasks that `from` sends to `to`. */

@@ -9,6 +9,7 @@ import type { Lane } from '#lib/core/owner/lane.js'
 import type { Outcome } from '#lib/core/owner/outcome.js'
 import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
 import { type Argument, TASK, Task } from '#lib/core/owner/task.js'
+import type { TaskReply } from '#lib/core/owner/tasks.js'
 import { ObjectStoreFullError } from '#lib/errors.js'
 import { nodeOf, objectId } from '#lib/ids.js'
 import { NO_CLAIM } from '#lib/wire/frames.js'
@@ -60,12 +61,16 @@ export class SimProcess implements Context<Ref> {
   readonly deadNodes = new Set<NodeId>()
   /** Processes that were found to be gone. */
   readonly badNews: WorkerId[] = []
+  /** Objects of others that were freed before it could borrow them. */
+  readonly refused = new Set<string>()
   dirty = false
   readonly #out: Effect[] = []
   #acting = false
   readonly #settled = new Map<Entry, (() => void)[]>()
   /** By handle. */
   readonly #kinds = new WeakMap<Entry, SimKind>()
+  /** How often the task may be run again that makes an entry. */
+  readonly #retries = new WeakMap<Entry, number>()
   #acked: (() => void)[] = []
 
   constructor(
@@ -77,6 +82,7 @@ export class SimProcess implements Context<Ref> {
     this.executor = new SimExecutor(this)
     this.fetches = new SimFetches(this)
     this.job = isDriver ? jobOf(id) : null
+    this.#watchLosses()
   }
 
   // What bodies do -----------------------------------------------------------------------------------------------------
@@ -88,6 +94,8 @@ export class SimProcess implements Context<Ref> {
     const id = objectId(this.id, seq)
     this.world.store.put(id, encoded)
     this.world.isPut(id)
+    this.world.watch?.told(id, nodeOf(this.id))
+    this.world.watch?.had(this.id, encoded.refs, id)
     const entry = this.owner.stored(seq, sizeOf(id), encoded.refs.length > 0 ? encoded.refs : null)
     return this.#ref(entry)
   }
@@ -121,6 +129,7 @@ export class SimProcess implements Context<Ref> {
     // No checks in between: the refs of what fails at once are made here.
     this.owner.handle({ is: 'submit', task }, this.world.now, this.#out)
     const ref = this.#ref(task.entries[0] as Entry)
+    this.#retries.set(ref.entry, retries)
     this.#carryOut()
     return ref
   }
@@ -201,11 +210,13 @@ export class SimProcess implements Context<Ref> {
   encode(value: Value<Ref>): Encoded {
     const refs = value.refs.map(({ entry }) => ({ owner: entry.owner ?? this.id, seq: entry.seq, isActor: false }))
     for (const ref of value.refs) this.drop(ref)
+    this.world.watch?.had(this.id, refs, null)
     return { n: value.n, refs }
   }
 
   decode(encoded: Encoded): Value<Ref> {
     this.dirty = true
+    this.world.watch?.had(this.id, encoded.refs, null)
     return { n: encoded.n, refs: encoded.refs.map(({ owner, seq }) => this.#ref(this.owner.references.refer(owner, seq, false))) }
   }
 
@@ -301,7 +312,7 @@ export class SimProcess implements Context<Ref> {
 
   receive(from: WorkerId, frame: Frame): void {
     this.dirty = true
-    if (frame.is === 'reply') placeResults(frame.results, nodeOf(from))
+    if (frame.is === 'reply') this.#resultsCame(frame, nodeOf(from))
     if (frame.is === 'task') this.executor.arrived(from, frame)
     else if (frame.is === 'call') this.actor?.queue.push({ from, frame })
     else if (frame.is === 'reply' && frame.claim === NO_CLAIM) {
@@ -329,8 +340,41 @@ export class SimProcess implements Context<Ref> {
     else if (frame.message.is === 'pullFailed') this.fetches.failed(frame.message.id, frame.message.error)
     else if (frame.message.is === 'cancelTask') this.executor.cancel(from, frame.message.task)
     else {
+      this.#look(from, frame.message)
       if (frame.message.is === 'cancelObject') this.#cancelling(this.owner.references.owned.get(frame.message.seq))
       this.act({ is: 'message', from, message: frame.message })
+    }
+  }
+
+  #resultsCame({ results, contained, task }: TaskReply, node: NodeId): void {
+    const { watch } = this.world
+    placeResults(results, node)
+    for (const [i, outcome] of results.entries()) {
+      const id = objectId(this.id, task + i)
+      if (outcome.form === 'stored') watch?.told(id, node)
+      watch?.had(this.id, contained?.[i] ?? [], id)
+    }
+  }
+
+  /** Before it is handled. */
+  #look(from: WorkerId, message: Control): void {
+    const { watch } = this.world
+    if (message.is === 'copyAdded' || message.is === 'copiesHeld')
+      for (const seq of message.seqs) watch?.told(objectId(this.id, seq), nodeOf(from))
+    if (message.is !== 'borrowed' && message.is !== 'adopted') return
+    const asked = this.owner.references['unanswered'].get(message.ack)
+    if (asked?.to !== from) return
+    const byDaemon = message.is === 'adopted'
+    if (!byDaemon) for (const seq of message.missing) this.refused.add(objectId(asked.owner, seq))
+    watch?.answered(this, asked.owner, asked.seqs, message.missing, byDaemon)
+  }
+
+  #watchLosses(): void {
+    const { recovery } = this.owner
+    const lost = recovery.lost.bind(recovery)
+    recovery.lost = (entry, ...rest) => {
+      if (entry.owner === null && entry.state === STATE.stored && !entry.dropped) this.world.watch?.lost(this, entry.seq)
+      lost(entry, ...rest)
     }
   }
 
@@ -405,6 +449,7 @@ export class SimProcess implements Context<Ref> {
     else if (effect.is === 'call') {
       const value = JSON.parse(new TextDecoder().decode(effect.call.args as Uint8Array)) as Encoded
       const { seq: task, method: retries, remaking } = effect.call
+      if (remaking !== null) this.world.watch?.remade()
       this.send(effect.to, { is: 'call', task, retries, isRemade: remaking !== null, value })
     } else if (effect.is === 'send') this.control(effect.to, effect.message)
     else if (effect.is === 'value') this.send(effect.to, { is: 'value', seq: effect.entry.seq, outcome: sentOutcome(effect.entry) })
@@ -416,6 +461,8 @@ export class SimProcess implements Context<Ref> {
       if (ok && task.cancelled) this.world.neverRuns(objectId(this.id, task.seq))
       this.owner.handle({ is: 'revoked', task, lane, ok }, this.world.now, this.#out)
     } else if (effect.is === 'settled') {
+      const retries = this.#retries.get(effect.entry)
+      if (effect.entry.error instanceof Error && retries !== undefined) this.world.watch?.failsHere(textOf(effect.entry.error), retries)
       const waiting = this.#settled.get(effect.entry) ?? []
       this.#settled.delete(effect.entry)
       for (const go of waiting) go()
@@ -438,6 +485,7 @@ export class SimProcess implements Context<Ref> {
   }
 
   #dispatch(task: Task, lane: Lane): void {
+    if (task.remaking !== null) this.world.watch?.remade()
     if (!this.world.alive(lane.workerId)) return
     if (!lane.announced) {
       lane.announced = true

@@ -46,6 +46,7 @@ export class World implements Surroundings, Observed {
   readonly node = workerIdOf(0)
   readonly store = new ObjectStore()
   readonly isAlone = true
+  readonly watch = null
   readonly processes = new Map<WorkerId, SimProcess>()
   readonly daemon: Daemon
   readonly driver: SimDriver

@@ -387,9 +387,9 @@ export class References {
   private freed(seq: number, isActor: boolean): Entry {
     const entry = new Entry(null, seq, isActor)
     entry.state = STATE.failed
-    entry.error = new ObjectFreedError('the object was freed before this ref to it arrived: its last counted ref was dropped', {
-      objectId: objectId(this.self, seq),
-    })
+    const id = objectId(this.self, seq)
+    const text = `the object ${id} was freed before this ref to it arrived: its last counted ref was dropped`
+    entry.error = new ObjectFreedError(text, { objectId: id })
     this.owned.set(seq, entry)
     return entry
   }

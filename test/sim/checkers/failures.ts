@@ -35,6 +35,22 @@ const PUT = [
 ]
 const REMOVED = ['PlacementGroupRemovedError: ', 'died with its placement group: ']
 const FULL = 'ObjectStoreFullError: '
+/** What may follow from a death. Whether it was that one, and had to come to this, other checkers say (attempts.ts, copies.ts, known-copies.ts, travels.ts, restarts.ts). */
+const OF_DEATHS = [
+  'that ran f died',
+  'and with it the worker',
+  'ActorDiedError: ',
+  'Actor Counter',
+  "when the actor's process ended",
+  'the actor is restarting',
+  'no node has a copy of it any more',
+  'is lost, and no store has a copy',
+  'that owned it died, and no node has a copy',
+  'that owned it had ended before it was asked for',
+  'was freed before',
+  'that was put, and nobody held its ref any more',
+]
+const CANCELLED = ' was cancelled'
 /** Copies of which the owner knows, on nodes that live and are reached, can be read. */
 const NEVER = ['its owner knows of copies, but none could be read']
 
@@ -52,7 +68,7 @@ export function isOfGroup(text: string): boolean {
 export function failureProblem(text: string, { killed, cancels, full, groups, lost, lostPuts }: Trouble): string | null {
   const has = (words: readonly string[]): boolean => words.some(each => text.includes(each))
   if (has(NEVER)) return `failures: ${text}`
-  if (killed || cancels || isOfProgram(text)) return null
+  if (isOfProgram(text) || (killed && has(OF_DEATHS)) || (cancels && has([CANCELLED]))) return null
   if (groups && has(REMOVED)) return null
   if (full && has([FULL])) return null
   if (lost && has(UNMAKEABLE)) return null

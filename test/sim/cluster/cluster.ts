@@ -5,7 +5,7 @@ import type { Actor } from '#lib/core/head/actor.js'
 import type { Machine } from '#lib/core/machine.js'
 import { nodeOf, objectId } from '#lib/ids.js'
 import type { JobSpec, NodeId, WorkerId } from '#lib/wire/messages.js'
-import { Copies } from '../checkers/copies.js'
+import { Ends } from '../checkers/ends.js'
 import { Executions } from '../checkers/executions.js'
 import { Incarnations } from '../checkers/incarnations.js'
 import { Moves } from '../checkers/moves.js'
@@ -28,6 +28,7 @@ import { Network } from './network.js'
 import { SimNode } from './node.js'
 import type { Settings } from './settings.js'
 import { Visits } from './visits.js'
+import { ObjectWatch } from './watch.js'
 
 /** Why a node is gone that has left as it was asked to. */
 const DRAINED = 'it was drained'
@@ -44,7 +45,8 @@ export class SimCluster implements Observed {
   readonly faults: string[] = []
   readonly runs = new Runs(this.faults)
   readonly losses = new Losses(this)
-  readonly copies = new Copies(this)
+  readonly ends = new Ends()
+  readonly watch = new ObjectWatch(this)
   readonly visits = new Visits(this)
   readonly hounds: Hounds
   readonly executions = new Executions(this.faults)
@@ -85,21 +87,27 @@ export class SimCluster implements Observed {
     return node
   }
 
+  /** That process, or node, is dead, or taken for dead. */
+  ended(id: WorkerId | NodeId): void {
+    this.ends.ended(id, this.agenda.now)
+    for (const lost of this.byId.get(id)?.stored ?? []) this.watch.borrows.robbed(lost)
+  }
+
   /** From then on what was there may be gone, though the node may live and not know it. */
   declaredDead(nodeId: NodeId, why: string): void {
-    this.copies.ended(nodeId, this.agenda.now)
+    this.ended(nodeId)
     if (this.byId.get(nodeId)?.life.alive && why !== DRAINED) this.killed++
   }
 
   /** A daemon ends by itself. */
-  ended(node: SimNode, reason: string): void {
+  leaves(node: SimNode, reason: string): void {
     if (reason === DRAINED) leave(this, node)
     else this.faulty(`the session ended: ${reason}`)
   }
 
   /** The job of that driver is over. */
   jobEnds({ job, id }: SimProcess): void {
-    this.copies.ended(id, this.agenda.now)
+    this.ended(id)
     this.#endedJobs.add((job as JobSpec).jobId)
   }
 

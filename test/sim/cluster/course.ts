@@ -44,6 +44,7 @@ export function runCourse(seed: number, more: Partial<Settings> = {}): number {
       if (agenda.steps % CHECK_EVERY !== 0) continue
       checkReachable(cluster)
       checkLocations(cluster)
+      cluster.watch.borrows.check()
       checkGroups(cluster)
       checkNames(cluster)
       cluster.visits.detached.check(cluster)

@@ -28,6 +28,8 @@ export class SimHead {
   #durableAt = 0
   #tickAt = Number.POSITIVE_INFINITY
   #outboxes = new Map<NodeId, Packet['items']>()
+  /** What is to be kept and carried out, first to last. */
+  #batches: (() => void)[] = []
 
   constructor(private readonly cluster: SimCluster) {
     this.start()
@@ -40,6 +42,7 @@ export class SimHead {
     this.#turnEnding = false
     this.#durableAt = 0
     this.#outboxes = new Map()
+    this.#batches = []
     this.machine = new Head({
       nodeId: null,
       encodeError: encodeError,
@@ -89,10 +92,13 @@ export class SimHead {
       this.#durableAt,
       cluster.agenda.now + (kept.length > 0 ? cluster.random.around(cluster.settings.writeDelay) : 0),
     )
-    life.after(this.#durableAt - cluster.agenda.now, () => {
+    const batches = this.#batches
+    batches.push(() => {
       for (const { table, key, row } of kept) this.#write(table, key, row)
       for (const effect of out) this.#effect(effect)
     })
+    // In order: the times of two that are due at once are rounded each by itself.
+    life.after(this.#durableAt - cluster.agenda.now, () => batches.shift()?.())
   }
   #write(table: string, key: string, row: unknown): void {
     let rows = this.#kept.get(table)

@@ -26,6 +26,7 @@ export class Losses {
     if (can.length === 0) return
     const { node, id } = random.pick(can)
     node.store.delete(id)
+    this.cluster.watch.borrows.robbed(id)
     if (settings.lost === 'copies') return
     this.vanished.add(id)
     if (this.puts.has(id)) this.#lostPuts = true
@@ -41,7 +42,7 @@ export class Losses {
   failed(text: string): void {
     const { killed, settings } = this.cluster
     const lost = { lost: this.vanished.size > 0, lostPuts: this.#lostPuts, groups: settings.groups > 0, full: this.#full }
-    const problem = this.cluster.copies.problem(text) ?? failureProblem(text, { killed: killed > 0, cancels: settings.cancels, ...lost })
+    const problem = this.cluster.watch.problem(text) ?? failureProblem(text, { killed: killed > 0, cancels: settings.cancels, ...lost })
     if (problem !== null) this.cluster.faulty(problem)
     else if (!isOfProgram(text) && !isOfGroup(text)) this.excused = true
   }

@@ -32,6 +32,7 @@ import { Pulse } from './pulse.js'
 import { HEAD_NODE, type RelayHost, SimRelay } from './relay.js'
 import { Rings } from './rings.js'
 import { SimTransfer } from './transfer.js'
+import type { ObjectWatch } from './watch.js'
 
 /** A process of this node, with what makes it go. */
 export interface Hosted {
@@ -48,6 +49,7 @@ export class SimNode implements Surroundings, RelayHost {
   readonly relay: SimRelay
   readonly store: ObjectStore
   readonly isAlone = false
+  readonly watch: ObjectWatch
   readonly transfer: SimTransfer
   readonly processes = new Map<WorkerId, Hosted>()
   readonly total: Record<string, number>
@@ -69,6 +71,7 @@ export class SimNode implements Surroundings, RelayHost {
     const { settings, random } = cluster
     this.node = processIdOf(nodeId, 0)
     const { agenda, moves } = cluster
+    this.watch = cluster.watch
     this.store = new ObjectStore(
       settings.storeCapacity,
       id => moves.dropped(nodeId, id),
@@ -164,7 +167,7 @@ export class SimNode implements Surroundings, RelayHost {
   /** As `crash`, and nobody minds. */
   vanish(): void {
     for (const { life } of this.processes.values()) life.alive = false
-    this.cluster.copies.ended(this.nodeId, this.cluster.agenda.now)
+    this.cluster.ended(this.nodeId)
     this.processes.clear()
     this.life.alive = false
     this.cluster.network.detach(this.nodeId, this.relay.links, true)
@@ -185,7 +188,7 @@ export class SimNode implements Surroundings, RelayHost {
     else if (how === 'decreed') this.cluster.decreed(hosted.process)
     if (killed) this.#died(workerId, how === 'decreed')
     if (how === 'killed') this.#killed.add(workerId)
-    this.cluster.copies.ended(workerId, this.cluster.agenda.now)
+    if (killed) this.cluster.ended(workerId)
     hosted.life.alive = false
     this.processes.delete(workerId)
     this.#rings.end(workerId)
@@ -392,7 +395,7 @@ export class SimNode implements Surroundings, RelayHost {
       this.orphans.died(effect.workerId)
       this.relay.processDied(effect.workerId, effect.death)
     } else if (effect.is === 'reap') this.#reap(effect.workerId)
-    else if (effect.is === 'end') this.cluster.ended(this, effect.reason)
+    else if (effect.is === 'end') this.cluster.leaves(this, effect.reason)
     // It hears so, and ends.
     else if (effect.is === 'jobOver') this.life.after(this.cluster.random.around(5), () => this.close(effect.driver))
     else if (effect.is === 'fenced') this.cluster.fenced(this, effect.why)

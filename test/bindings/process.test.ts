@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type NativeStore, native } from '#lib/native.js'
@@ -103,6 +104,14 @@ suite('native store and ports, when processes end', () => {
     assert.equal(stdout, 'true false\n')
     assert.equal(script(`console.log(native.lockFile(${path}))`).stdout, 'true\n')
     assert.throws(() => native.lockFile(join(scene.directory, 'no', 'such')), /no\/such: No such file/)
+  })
+
+  test('bytes are waited for at sockets only, and in whole numbers of them', () => {
+    const file = openSync(fileURLToPath(import.meta.url), 'r')
+    assert.equal(native.receiveAtLeast(file, 1), false)
+    closeSync(file)
+    assert.throws(() => native.receiveAtLeast(-1, 1), /fd must be an integer/)
+    assert.throws(() => native.receiveAtLeast(0, 1.5), /bytes must be an integer/)
   })
 
   test('a child dies with its parent', () => {

@@ -15,6 +15,7 @@ import { checkName, count, flag, isRecord, refuseUnknown } from '../run/option-c
 import type { ObjectRef } from '../run/ref.js'
 import { checkArity } from '../run/requests.js'
 import type { Runtime } from '../run/runtime.js'
+import { currentContext } from '../run/task-context.js'
 import { whenSettled } from '../run/waits.js'
 import type { ActorSpec } from '../wire/messages.js'
 import { current, namespaceOf } from './init.js'
@@ -258,6 +259,7 @@ export class ActorClassImpl {
       name: actorOptions.name ?? null,
       namespace: actorOptions.namespace ?? namespaceOf(),
       detached: actorOptions.lifetime === 'detached',
+      outlivesJob: actorOptions.lifetime === 'detached' || (currentContext()?.outlivesJob ?? false),
       getIfExists: actorOptions.getIfExists ?? false,
       maxRestarts: actorOptions.maxRestarts ?? 0,
       placement: named ? held : toAmounts(resourcesOf(actorOptions, 1)),

@@ -133,6 +133,7 @@ export class RemoteFunctionImpl {
       encoded = runtime.arguments.encode(args, held)
     }
     const { taskOptions } = this
+    const parent = currentContext()
     const task = new Task(
       runtime.owner.nextSeq(this.returns),
       this.name,
@@ -144,8 +145,9 @@ export class RemoteFunctionImpl {
       taskOptions.maxRetries ?? limits.maxRetriesDefault,
       taskOptions.retryExceptions ?? false,
       held,
-      currentContext(),
+      parent,
     )
+    task.outlivesJob = parent?.outlivesJob ?? false
     runtime.act({ is: 'submit', task })
     runtime.mesh.scheduleFlush()
     return refsOf(runtime, task.entries)

@@ -78,7 +78,7 @@ export class ActorHost {
       const Class = (await rebuildFunction(spec.code, this.runtime.context)) as new (...args: unknown[]) => Record<string, Function>
       const view = new DataView(spec.args.buffer, spec.args.byteOffset, 2)
       const args = await decodeArguments(spec.args.subarray(2), view.getUint16(0, true), this.runtime.reader, () => {})
-      const context = new TaskContext(() => spec.actorId, `${spec.className}.constructor`, incarnation)
+      const context = new TaskContext(() => spec.actorId, `${spec.className}.constructor`, incarnation, spec.outlivesJob)
       this.instance = runInContext(context, () => new Class(...args))
       await this.runtime.borrowsSettled(message.ownerId)
     } catch (thrown) {
@@ -183,7 +183,8 @@ export class ActorHost {
   private run(task: IncomingTask): Promise<void> | null {
     const { header, peer } = task
     const method = this.shape?.methods[header.code % GROUP_STEP]?.name as string
-    const context = new TaskContext(() => objectId(peer.workerId, header.task), `${this.shape?.className}.${method}`, header.attempt)
+    const name = `${this.shape?.className}.${method}`
+    const context = new TaskContext(() => objectId(peer.workerId, header.task), name, header.attempt, this.spec?.outlivesJob ?? false)
     this.contexts.set(task, context)
     const { references } = this.runtime.owner
     let result: unknown

@@ -36,7 +36,7 @@ export class Dispatcher {
     if (!lane.isRemote) Atomics.store(peer.claims.mine, task.claim, CLAIM.queued)
     const code = this.code(peer, task.code)
     const header = {
-      flags: (lane.isRemote ? TASK_FLAG.asked : 0) | remake(task),
+      flags: (lane.isRemote ? TASK_FLAG.asked : 0) | (task.outlivesJob ? TASK_FLAG.outlivesJob : 0) | remake(task),
       claim: task.claim,
       task: task.seq,
       lease: lane.leaseId,

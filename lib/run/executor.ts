@@ -88,6 +88,10 @@ export class Executor implements TaskRunner {
       case 'actorStop':
         this.actor.stop()
         return true
+      case 'jobOver':
+        this.runtime.jobOver = true
+        this.runtime.act({ is: 'jobOver', running: this.running?.context ?? null })
+        return true
       case 'retire':
         this.retiring = true
         if (!this.looping && this.queue.length === 0) this.runtime.leave()
@@ -187,7 +191,8 @@ export class Executor implements TaskRunner {
   private run(task: IncomingTask, code: ReceivedCode): Promise<void> | null {
     const { header, peer } = task
     if (code.averageMs > QUICK_MS && peer.length > 0) this.runtime.mesh.flush()
-    const context = new TaskContext(() => objectId(peer.workerId, header.task), code.name, header.attempt)
+    const outlivesJob = (header.flags & TASK_FLAG.outlivesJob) !== 0
+    const context = new TaskContext(() => objectId(peer.workerId, header.task), code.name, header.attempt, outlivesJob)
     this.running = { task, context }
     setCurrentContext(context)
     const started = performance.now()

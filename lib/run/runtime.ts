@@ -72,6 +72,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
   welcome: Welcome | null = null
   /** The job of this process; null in a worker that has run nothing. */
   job: JobSpec | null = null
+  /** Nobody of its job is left, but what outlives it. */
+  jobOver = false
   /** The placement group that takes in what the task or actor that runs here submits; null for none. */
   captured: string | null = null
   /** The runtime environment of this process, which the tasks it submits inherit. */
@@ -257,6 +259,7 @@ export class Runtime implements ArgumentHost, RefKeeper {
 
   /** Ends this process, once others no longer need what it owns and all it has to say is said. */
   leave(attempt = 0): void {
+    if (this.jobOver) this.act({ is: 'jobOver', running: null })
     this.act({ is: 'leaving' })
     if (this.owner.needed) {
       // Often it is only garbage that needs it: first its own, then that of others, who have no other reason to collect.

@@ -12,6 +12,8 @@ export class TaskContext {
     readonly taskId: () => string,
     readonly name: string,
     readonly attempt: number,
+    /** What it submits goes on when its job is over: it is, or is made by, a detached actor. */
+    readonly outlivesJob: boolean,
   ) {}
 
   get signal(): AbortSignal {

@@ -152,7 +152,7 @@ const records = {
   class: 'key:string resources:amounts freshWorker:boolean maxCalls:count environment:environment? job:job where:where? near:node?',
   death: 'exitCode:integer? signal:string? stderrTail:string reason:string? outOfMemory:boolean',
   spec:
-    'actorId:id className:string name:string? namespace:string detached:boolean getIfExists:boolean maxRestarts:limit placement:amounts held:amounts ' +
+    'actorId:id className:string name:string? namespace:string detached:boolean outlivesJob:boolean getIfExists:boolean maxRestarts:limit placement:amounts held:amounts ' +
     'maxConcurrency:positive concurrencyGroups:amounts methodGroups:texts isAsync:boolean maxTaskRetries:limit maxPendingCalls:limit codeHash:string ' +
     'code:bytes args:bytes shape:bytes environment:environment? job:job where:where?',
   view:

@@ -17,7 +17,7 @@ export const FRAME = { control: 0, task: 1, reply: 2, value: 3, fragment: 4, rou
 export const FORM = { inline: 0, stored: 1, alias: 2 } as const
 export const STATUS = { ok: 0, error: 1, revoked: 2, cancelled: 3, stored: 4, alias: 5 } as const
 /** `asked`: it is taken back by message (`takeBack`), not by a claim word. `remake`: its results were in the store, and go there again. */
-export const TASK_FLAG = { actor: 1, streaming: 2, asked: 4, remake: 8 } as const
+export const TASK_FLAG = { actor: 1, streaming: 2, asked: 4, remake: 8, outlivesJob: 16 } as const
 export const REPLY_FLAG = { contained: 1 } as const
 /** Claim words of a channel, for the tasks of each direction. */
 export const CLAIM_WORDS = 256

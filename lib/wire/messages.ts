@@ -91,6 +91,8 @@ export interface ActorSpec {
   name: string | null
   namespace: string
   detached: boolean
+  /** It is detached, or was made by what goes on when its job is over. */
+  outlivesJob: boolean
   getIfExists: boolean
   maxRestarts: number
   /** Needed to be placed; `held` is what the live actor keeps (they differ for the default actor: 1 CPU and nothing). */
@@ -359,6 +361,7 @@ export interface Log {
   stream: 'stdout' | 'stderr'
   lines: string[]
 }
+/** To a driver that said so: it may go. To a worker: its driver has ended. */
 export interface JobOver {
   is: 'jobOver'
 }

@@ -2,13 +2,13 @@
 // Drivers that attach to a running node: several at once, one after the other, and what is left of each that ended.
 
 import assert from 'node:assert/strict'
-import { existsSync, realpathSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { AuthenticationError, ClusterConnectionError, get, init, NodeDiedError, remote, shutdown, state } from 'eagleray'
+import { AuthenticationError, ClusterConnectionError, get, getActor, init, kill, NodeDiedError, remote, shutdown, state } from 'eagleray'
 import { clusterHome, liveNodes, writeRecord } from '#lib/run/cluster-home.js'
 import { type RunningHead, type RunningNode, startHead, startNode } from '#lib/run/cluster-start.js'
-import { endPrograms, isAlive, objectsGone, type Program, processGone, startProgram, waitFor } from './support.js'
+import { endPrograms, isAlive, objectsGone, type Program, processGone, scratchPath, startProgram, waitFor } from './support.js'
 
 suite('attaching', () => {
   let head: RunningHead
@@ -133,6 +133,24 @@ suite('attaching', () => {
     crashing.say('crash')
     await Promise.all([leaving.ended, crashing.ended])
     await objectsGone(ids)
+  })
+
+  test('what a task had left running ends with its job, though its worker lives; not what a detached actor had made', async () => {
+    const program = await driver('heirs')
+    await ask(program, 'detached')
+    const [mine, kept] = [scratchPath(), scratchPath()]
+    const pidIn = async (path: string) => Number(await waitFor(() => existsSync(path) && readFileSync(path, 'utf8')))
+    await ask(program, `bequeath ${mine}`)
+    await ask(program, `bequeathByKept ${kept}`)
+    const [ending, staying] = [await pidIn(mine), await pidIn(kept)]
+    program.say('leave')
+    await program.ended
+    await processGone(ending)
+    assert.ok(isAlive(staying))
+    writeFileSync(`${kept}.end`, '')
+    await processGone(staying)
+    await init({ namespace: 'heirs' })
+    kill((await getActor('kept')) as never)
   })
 
   test('kill -9 of a driver ends its tasks and actors, and nothing else', async () => {

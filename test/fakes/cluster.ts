@@ -248,6 +248,7 @@ export function actorSpec(actorId: string, more: Partial<ActorSpec> = {}): Actor
     name: null,
     namespace: 'default',
     detached: false,
+    outlivesJob: false,
     getIfExists: false,
     maxRestarts: 0,
     placement: toAmounts({ CPU: 1 }),

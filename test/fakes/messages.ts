@@ -20,7 +20,16 @@ const group: GroupSpec = {
 const class_ = { key: 'CPU:1', resources: { CPU: 10_000 }, freshWorker: false, maxCalls: 0, environment, job, where, near: NODE }
 const death: Death = { exitCode: 1, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false }
 const spec: ActorSpec = {
-  ...{ actorId: OBJECT, className: 'C', name: null, namespace: 'n', detached: false, getIfExists: false, maxRestarts: -1 },
+  ...{
+    actorId: OBJECT,
+    className: 'C',
+    name: null,
+    namespace: 'n',
+    detached: false,
+    outlivesJob: false,
+    getIfExists: false,
+    maxRestarts: -1,
+  },
   ...{ placement: { CPU: 1 }, held: {}, maxConcurrency: 1, concurrencyGroups: { io: 2 }, methodGroups: { m: 'io' }, isAsync: false },
   ...{
     maxTaskRetries: 0,

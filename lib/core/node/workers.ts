@@ -182,6 +182,9 @@ export class Workers {
       if (worker.job?.jobId !== jobId) continue
       worker.orphan = true
       if (worker.state === 'starting') this.kill(worker, 'its job ended', out)
+      // Whatever it does now: what it has submitted before may run here or elsewhere, or in itself.
+      else if (worker.state !== 'actor' && worker.workerId !== null)
+        out.push({ is: 'send', to: worker.workerId, message: { is: 'jobOver' } })
       if (worker.state !== 'idle') continue
       this.#idle.splice(this.#idle.indexOf(worker), 1)
       this.#retire(worker, out)

@@ -40,6 +40,8 @@ export type OwnerEvent =
   | { is: 'lost'; entry: Entry; why: string }
   /** This process ends once nobody needs it: what it has and does not use goes back. */
   | { is: 'leaving' }
+  /** The job of this worker is over. `running`: the parent whose body runs still; null for none. */
+  | { is: 'jobOver'; running: unknown }
   /** Everything of this turn has been handled: send what has gathered. */
   | { is: 'flush' }
   | { is: 'tick' }
@@ -148,6 +150,9 @@ export class Owner implements Machine<OwnerEvent, Effect> {
         break
       case 'leaving':
         this.leases.giveBackIdle(out)
+        break
+      case 'jobOver':
+        this.tasks.jobOver(event.running, now, out)
         break
       case 'flush':
         this.flush(out)

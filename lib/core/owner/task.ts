@@ -39,6 +39,8 @@ export class Task {
   submitted = false
   readonly entries: Entry[] = []
   submittedAt = 0
+  /** It is for a detached actor. */
+  outlivesJob = false
   /** How often it has been run again after it was ended for lack of memory, and how often it may be. */
   memoryRetries = 0
   readonly memoryRetriesMax: number

@@ -158,6 +158,18 @@ export class Tasks {
     this.fail(task, cancelled(task, this.references.self), now, out)
   }
 
+  /**
+   * Ends what does not go on when the job is over, unless somebody else has a ref to its results. What a body has submitted that runs still goes on
+   * with that: its own result may be what somebody waits for, and it is ended by its owner otherwise.
+   */
+  jobOver(running: unknown, now: Millis, out: Effect[]): void {
+    for (const task of [...this.pending.values()]) {
+      if (task.outlivesJob || (running !== null && task.parent === running)) continue
+      if (task.entries.some(entry => (entry.borrowers?.size ?? 0) > 0)) continue
+      this.cancel(task, now, out, { force: true, recursive: true })
+    }
+  }
+
   /** Forced after a cancel that the body did not heed: the refs have failed already, but its worker is not free. */
   endCancelled(entry: Entry, out: Effect[]): void {
     const making = this.leases.workerMaking(entry)

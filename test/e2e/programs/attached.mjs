@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attaches to a running cluster, and does what it is told, line by line, until it is told to leave.
+import { existsSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { get, getActor, init, put, remote, shutdown } from 'eagleray'
 
@@ -7,7 +8,17 @@ const [name] = process.argv.slice(2)
 const { nodeId, jobId, address } = await init({ namespace: name })
 console.log(`attached ${JSON.stringify({ nodeId, jobId, address })}`)
 
+/** Says in the file who runs it, and runs until there is another. */
+const running = remote(async path => {
+  writeFileSync(path, String(process.pid))
+  while (!existsSync(`${path}.end`)) await new Promise(resolve => setTimeout(resolve, 5))
+})
+/** Leaves it running, and waits for nothing. */
+const bequeathing = remote(path => void running.remote(path), { numCpus: 0 })
 class Keeper {
+  async bequeath(path) {
+    await get(bequeathing.remote(path))
+  }
   pid() {
     return process.pid
   }
@@ -28,6 +39,8 @@ const does = {
   },
   detached: async () => get(remote(Keeper, { name: 'kept', lifetime: 'detached' }).remote().pid.remote()),
   named: async () => get((await getActor('kept')).pid.remote()),
+  bequeath: async path => get(bequeathing.remote(path)),
+  bequeathByKept: async path => get((await getActor('kept')).bequeath.remote(path)),
   run: async () => {
     kept.push(forever.remote())
     return 'running'

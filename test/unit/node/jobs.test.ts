@@ -110,6 +110,20 @@ suite('jobs on a node', () => {
     assert.equal(cluster.last('grant', B)?.workerId, ofB?.workerId)
   })
 
+  test('workers hear that their job is over, whatever they do: they may have submitted what only they wait for', () => {
+    const cluster = serving(3)
+    wants(cluster, A, 3)
+    const [leaving, idle, own] = cluster.all('grant', A)
+    assert.ok(leaving !== undefined && idle !== undefined && own !== undefined)
+    cluster.giveBack(leaving, A, true)
+    cluster.giveBack(own, A)
+    cluster.want(own.workerId, { CPU: 1 }, 1, { job: jobOf(A) })
+    assert.equal(cluster.last('grant', own.workerId)?.workerId, own.workerId, 'it serves itself')
+    cluster.giveBack(idle, A)
+    cluster.from(A, { is: 'endJob' })
+    for (const { workerId } of [leaving, idle, own]) assert.equal(cluster.all('jobOver', workerId).length, 1)
+  })
+
   test('what it had in the store goes when its channel closes, whether or not it said that it leaves', () => {
     const cluster = serving()
     cluster.from(A, { is: 'endJob' })

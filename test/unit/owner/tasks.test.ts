@@ -400,6 +400,29 @@ suite('tasks', () => {
     assert.equal(errorOf(other), null)
   })
 
+  test('when the job is over what nobody else has a ref to ends, begun or not, if the body that submitted it has ended', () => {
+    const fake = new FakeOwner()
+    const running = {}
+    const [begun, queued, lent, ofActor] = [fake.submit(), fake.submit(), fake.submit(), fake.submit()]
+    const child = fake.submit({ parent: running })
+    ofActor.outlivesJob = true
+    fake.grant(A)
+    fake.begun.add(begun)
+    fake.from(B, { is: 'borrow', ack: 1, seqs: [lent.seq] })
+    fake.act({ is: 'jobOver', running })
+    assert.deepEqual(
+      fake.sent('killWorker', NODE).map(each => each.workerId),
+      [A],
+    )
+    assert.ok(errorOf(queued) instanceof TaskCancelledError)
+    fake.die(A)
+    assert.ok(errorOf(begun) instanceof TaskCancelledError)
+    assert.deepEqual([...fake.owner.tasks.pending.values()], [lent, ofActor, child])
+    fake.from(B, { is: 'unborrow', seqs: [lent.seq] })
+    fake.act({ is: 'jobOver', running: null })
+    assert.deepEqual([...fake.owner.tasks.pending.values()], [ofActor])
+  })
+
   test('tasks of a class that can never be placed fail; those of others wait', () => {
     const fake = new FakeOwner()
     const task = fake.submit()

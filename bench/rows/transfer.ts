@@ -105,7 +105,8 @@ class Nodes {
       if (effect.is !== 'located') continue
       const { to, seq, nodes, entry } = effect
       const i = this.#hellos.findIndex(({ nodeId }) => nodeId === nodeOf(to))
-      this.#tell(i, OWNER, { is: 'located', seq, state: 'stored', nodes, sizeBytes: entry?.sizeBytes ?? 0, error: null })
+      const { sizeBytes, losses } = entry ?? { sizeBytes: 0, losses: 0 }
+      this.#tell(i, OWNER, { is: 'located', seq, state: 'stored', nodes, sizeBytes, losses, error: null })
     }
   }
 

@@ -141,7 +141,13 @@ export class Orphans {
     const isDead = this.isDead(owner)
     if (!isDead && !this.isEnding(owner)) return null
     const copies = this.adoption.where(id)
-    const located = { is: 'located', seq: seqOf(id), nodes: copies.map(([node]) => node), sizeBytes: copies[0]?.[1] ?? 0 } as const
+    const located = {
+      is: 'located',
+      seq: seqOf(id),
+      nodes: copies.map(([node]) => node),
+      sizeBytes: copies[0]?.[1] ?? 0,
+      losses: 0,
+    } as const
     if (copies.length > 0 || !isDead || this.adoption.isOpen(id)) return { ...located, state: 'stored', error: null }
     const text = `the object ${id} is lost: the process that owned it died, and no node has a copy`
     return { ...located, state: 'failed', error: this.host.encodeError(new OwnerDiedError(text, { objectId: id })) }

@@ -113,8 +113,8 @@ const shapes: { [K in Control['is']]: string } = {
   copyAdded: 'seqs:counts',
   copiesHeld: 'seqs:counts',
   copyStopped: 'seqs:counts',
-  copyMissing: 'seq:count nodes:nodes',
-  located: 'seq:count state:string nodes:nodes sizeBytes:count error:bytes?',
+  copyMissing: 'seq:count nodes:nodes losses:count',
+  located: 'seq:count state:string nodes:nodes sizeBytes:count losses:count error:bytes?',
   free: 'ids:ids',
 }
 

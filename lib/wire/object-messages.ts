@@ -89,6 +89,8 @@ export interface CopyMissing {
   is: 'copyMissing'
   seq: number
   nodes: NodeId[]
+  /** As the owner said when it named them: of a value that was lost since it says nothing. */
+  losses: number
 }
 
 /** P -> N, from the owner. */
@@ -99,6 +101,8 @@ export interface Located {
   /** Where to get it from: nodes that have it, or are getting it. */
   nodes: NodeId[]
   sizeBytes: number
+  /** How often its value has been lost so far. */
+  losses: number
   /** Of one that failed. */
   error: Uint8Array | null
 }

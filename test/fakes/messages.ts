@@ -172,8 +172,8 @@ export const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   copyAdded: { is: 'copyAdded', seqs: [1] },
   copiesHeld: { is: 'copiesHeld', seqs: [1] },
   copyStopped: { is: 'copyStopped', seqs: [1] },
-  copyMissing: { is: 'copyMissing', seq: 1, nodes: [NODE] },
-  located: { is: 'located', seq: 1, state: 'failed', nodes: [], sizeBytes: 0, error: new Uint8Array(1) },
+  copyMissing: { is: 'copyMissing', seq: 1, nodes: [NODE], losses: 1 },
+  located: { is: 'located', seq: 1, state: 'failed', nodes: [], sizeBytes: 0, losses: 1, error: new Uint8Array(1) },
   free: { is: 'free', ids: [OBJECT] },
 }
 

@@ -57,7 +57,7 @@ export class FakePulls {
   }
 
   located(seq: number, sizeBytes: number, nodes: NodeId[], more: Partial<Located> = {}, here = false): void {
-    const located: Located = { is: 'located', seq, state: 'stored', nodes, sizeBytes, error: null, ...more }
+    const located: Located = { is: 'located', seq, state: 'stored', nodes, sizeBytes, losses: 0, error: null, ...more }
     this.act({ is: 'located', id: idOf(seq), located, here })
   }
 

@@ -196,7 +196,15 @@ export class FakeStores {
   #located({ to, seq, entry, nodes }: Extract<Effect, { is: 'located' }>): void {
     const failed = entry?.state === STATE.failed ? new TextEncoder().encode(String(entry.error)) : null
     const state = nodes.length > 0 ? 'stored' : failed !== null ? 'failed' : entry?.settled === false ? 'pending' : 'gone'
-    const message: Control = { is: 'located', seq, state, nodes, sizeBytes: entry?.sizeBytes ?? 0, error: failed }
+    const message: Control = {
+      is: 'located',
+      seq,
+      state,
+      nodes,
+      sizeBytes: entry?.sizeBytes ?? 0,
+      losses: entry?.losses ?? 0,
+      error: failed,
+    }
     setImmediate(() => this.node(nodeOf(to))?.transfer.heard(OWNER, message))
   }
 

@@ -47,7 +47,8 @@ export class SimFetches {
   }
 
   located({ to, seq, entry, nodes }: Extract<Effect, { is: 'located' }>): void {
-    const located: Located = { is: 'located', seq, state: 'gone', nodes, sizeBytes: entry?.sizeBytes ?? 0, error: null }
+    const { sizeBytes, losses } = entry ?? { sizeBytes: 0, losses: 0 }
+    const located: Located = { is: 'located', seq, state: 'gone', nodes, sizeBytes, losses, error: null }
     if (entry?.state === STATE.pending) located.state = 'pending'
     else if (entry?.state === STATE.failed) {
       located.state = 'failed'

@@ -21,6 +21,8 @@ export class Pull {
   readonly seq: number
   state: PullState = 'asking'
   sizeBytes = 0
+  /** How often the value had been lost when the owner named these sources. */
+  losses = 0
   readonly waiters = new Map<WorkerId, PullWhy>()
   /** Pieces under way, by source. */
   readonly sources = new Map<NodeId, Set<number>>()

@@ -170,7 +170,7 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
       case 'failed':
         pull.failed(event.source, event.piece, event.unwritten ? `it came, and was not written here: ${event.why}` : event.why)
         if (event.unwritten) pull.unwritten = event.why
-        if (event.missing) out.push({ is: 'send', to: pull.owner, message: { is: 'copyMissing', seq: pull.seq, nodes: [event.source] } })
+        if (event.missing) this.missing(pull, event.source, out)
         return this.moved(pull, now, out)
     }
   }
@@ -182,7 +182,12 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
     out.push({ is: 'send', to: pull.owner, message: { is: 'locate', seqs: [pull.seq] } })
   }
 
-  private located(pull: Pull, { state, nodes, sizeBytes, error }: Located, here: boolean, now: Millis, out: PullEffect[]): void {
+  /** That node, which the owner has named, has no copy. */
+  private missing({ owner, seq, losses }: Pull, node: NodeId, out: PullEffect[]): void {
+    out.push({ is: 'send', to: owner, message: { is: 'copyMissing', seq, nodes: [node], losses } })
+  }
+
+  private located(pull: Pull, { state, nodes, sizeBytes, losses, error }: Located, here: boolean, now: Millis, out: PullEffect[]): void {
     if (pull.state === 'sealing' || pull.state === 'held') return
     if (state === 'pending') return this.startOver(pull, now, out)
     // Who is asked again once nothing is under way.
@@ -195,10 +200,11 @@ export class Pulls implements Machine<PullEvent, PullEffect> {
       case 'gone':
         return this.fail(pull, new ObjectFreedError(`the object ${id} was freed before this node had a copy of it`, { objectId: id }), out)
       case 'stored': {
+        pull.losses = losses
         const others = nodes.filter(node => node !== this.node)
         if (others.length < nodes.length && pull.state !== 'moving') {
           // The owner thinks that this node has it, which it would know.
-          out.push({ is: 'send', to: pull.owner, message: { is: 'copyMissing', seq: pull.seq, nodes: [this.node] } })
+          this.missing(pull, this.node, out)
           if (others.length === 0) return this.later(pull, now)
         }
         if (others.length === 0) return this.later(pull, now)

@@ -32,6 +32,8 @@ export class Entry {
   sizeBytes = 0
   /** `stored`, where the value is that of another object: the id under which the store has it. `contained` holds that object. */
   storedAs: string | null = null
+  /** How often its value has been lost, or let go of. */
+  losses = 0
   /** `stored`, of this process: the nodes that have it, unless that is only its own node. */
   nodes: Set<NodeId> | null = null
   /** An earlier run of its task on another node may have stored a value that nobody knows of. */

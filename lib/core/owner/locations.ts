@@ -5,7 +5,7 @@
 
 import { nodeOf } from '../../ids.js'
 import { limits } from '../../options.js'
-import type { NodeId, WorkerId } from '../../wire/messages.js'
+import type { CopyMissing, NodeId, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 import type { Effect } from './effects.js'
@@ -86,10 +86,10 @@ export class Locations {
     }
   }
 
-  missing(from: WorkerId, seq: number, nodes: NodeId[], now: Millis, out: Effect[]): void {
+  missing(from: WorkerId, { seq, nodes, losses }: CopyMissing, now: Millis, out: Effect[]): void {
     const entry = this.references.owned.get(seq)
-    // Who says so looks for one itself.
-    if (entry !== undefined) this.remove(entry, [...nodes, nodeOf(from)], now, out)
+    // Several may say so of a value that has been made again since. Who says so looks for one itself.
+    if (entry?.losses === losses) this.remove(entry, [...nodes, nodeOf(from)], now, out)
     this.answer(from, seq, entry, out)
   }
 

@@ -258,7 +258,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
       case 'copyStopped':
         return this.locations.stopped(from, message.seqs)
       case 'copyMissing':
-        return this.locations.missing(from, message.seq, message.nodes, now, out)
+        return this.locations.missing(from, message, now, out)
       case 'actorState': {
         const { actors, named } = this.calls
         const { actorId, view } = message

@@ -69,6 +69,7 @@ export class Values {
   /** A value of this process is not there any more, and may be once more. */
   reopen(entry: Entry): void {
     this.everLost = true
+    entry.losses++
     entry.state = STATE.pending
     entry.resting = false
   }

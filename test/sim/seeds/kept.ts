@@ -25,6 +25,7 @@ const BAD_LINKS = { nodes: 4, depth: 4, loss: 0.3, duplication: 0.3, reordering:
 const DRAINED = { drains: 1, nodes: 3, depth: 4, drivers: 1, headKills: 1, partitions: 0, ...QUIET }
 const DRIVERS_END = { ends: 2, drivers: 3, nodes: 4, depth: 4, actors: true, ...QUIET }
 const ACTORS_KILLED = { actors: true, legacies: true, nodes: 3, depth: 3, ...QUIET }
+const WORKERS_DIE = { workerKills: 3, nodes: 3, depth: 4, nodeKills: 0, actors: true, legacies: true }
 
 export const keptSeeds: readonly [seed: number, what: string, settings?: Partial<Settings>][] = [
   [302, 'a lease given back before it was heard of became that of the next task, whose waits then never ended'],
@@ -49,5 +50,6 @@ export const keptSeeds: readonly [seed: number, what: string, settings?: Partial
   [201123, 'a driver that had said that its job was over borrowed once more, and what it borrowed stayed for ever', DRIVERS_END],
   [231115, 'what a driver had in the store when it said that its job was over stayed there', DRIVERS_END],
   [5154, 'an argument of a dead owner was called lost by a node that had not asked the others for it', ACTORS_KILLED],
+  [90128, 'what was missing of a value that was lost was taken for the loss of the one made in its place', WORKERS_DIE],
   [5508, 'a node that had not heard of any other yet removed at once what its dead had, though others borrowed it', ACTORS_KILLED],
 ]

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { ObjectFreedError, ObjectLostError, OwnerDiedError } from '#lib/errors.js'
 import { limits } from '#lib/options.js'
+import type { CopyMissing } from '#lib/wire/messages.js'
 import { workerIdOf } from '../../fakes/cluster.js'
 import { A, B, FakePulls, HERE, idOf, OWNER, PROCESS, type PullEffectOf } from '../../fakes/pulls.js'
 
@@ -98,12 +99,26 @@ suite('pulls', () => {
     const fake = new FakePulls()
     fake.moving(1, MB, [A])
     fake.failed(lastFetch(fake), true)
-    assert.deepEqual(fake.sent('copyMissing', OWNER), [{ is: 'copyMissing', seq: 1, nodes: [A] }])
+    assert.deepEqual(fake.sent('copyMissing', OWNER), [{ is: 'copyMissing', seq: 1, nodes: [A], losses: 0 }])
     // The answer to that names another.
     fake.located(1, MB, [B])
     assert.equal(lastFetch(fake).source, B)
     fake.deliver()
     assert.equal(fake.all('seal').length, 1)
+  })
+
+  test('what is said to be missing is the value that the owner spoke of, not one that was made again since', () => {
+    const fake = new FakePulls()
+    fake.want(1)
+    fake.located(1, 20 * MB, [A], { losses: 3 })
+    fake.made(1)
+    const [first, second] = fake.all('fetch')
+    assert.ok(first && second)
+    fake.failed(first, true)
+    // It is being made again, and may be there before this is heard.
+    fake.located(1, 0, [], { state: 'pending', losses: 4 })
+    fake.failed(second, true)
+    assert.deepEqual(new Set(fake.sent('copyMissing', OWNER).map(message => (message as CopyMissing).losses)), new Set([3]))
   })
 
   test('an owner that insists on what cannot be reached is asked for a while, then it is an error that says why', () => {
@@ -148,7 +163,7 @@ suite('pulls', () => {
     const fake = new FakePulls()
     fake.want(1)
     fake.located(1, MB, [HERE])
-    assert.deepEqual(fake.sent('copyMissing', OWNER), [{ is: 'copyMissing', seq: 1, nodes: [HERE] }])
+    assert.deepEqual(fake.sent('copyMissing', OWNER), [{ is: 'copyMissing', seq: 1, nodes: [HERE], losses: 0 }])
     fake.located(1, MB, [], { state: 'pending' })
     fake.located(1, MB, [B])
     assert.equal(fake.all('make').length, 1)

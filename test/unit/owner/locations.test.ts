@@ -6,6 +6,7 @@ import { type Entry, STATE } from '#lib/core/owner/entry.js'
 import { ObjectLostError } from '#lib/errors.js'
 import { nodeOf } from '#lib/ids.js'
 import { limits } from '#lib/options.js'
+import type { CopyMissing } from '#lib/wire/messages.js'
 import { remoteWorker } from '../../fakes/cluster.js'
 import { type EffectOf, FakeOwner, NODE, SELF } from '../../fakes/owner.js'
 
@@ -29,7 +30,8 @@ function added(fake: FakeOwner, from: string, seq: number): void {
 }
 
 function missing(fake: FakeOwner, from: string, seq: number, nodes: string[]): EffectOf<'located'> {
-  fake.act({ is: 'message', from, message: { is: 'copyMissing', seq, nodes } })
+  const losses = fake.owner.references.owned.get(seq)?.losses ?? 0
+  fake.act({ is: 'message', from, message: { is: 'copyMissing', seq, nodes, losses } })
   return fake.effects.filter(effect => effect.is === 'located').at(-1) as EffectOf<'located'>
 }
 
@@ -98,6 +100,19 @@ suite('locations', () => {
     missing(fake, daemon(2), entry.seq, [nodeName(1)])
     assert.equal(entry.state, STATE.failed)
     assert.ok(entry.error instanceof ObjectLostError)
+  })
+
+  test('who misses a copy of a value that was lost and made again since says nothing of the new one', () => {
+    const fake = new FakeOwner()
+    const entry = stored(fake)
+    entry.losses = 1
+    const late: CopyMissing = { is: 'copyMissing', seq: entry.seq, nodes: [HERE], losses: 0 }
+    fake.act({ is: 'message', from: daemon(1), message: late })
+    assert.equal(entry.state, STATE.stored)
+    const { nodes, to } = fake.effects.filter(effect => effect.is === 'located').at(-1) as EffectOf<'located'>
+    assert.deepEqual([to, nodes], [daemon(1), [HERE]], 'who said so hears where the new one is')
+    fake.act({ is: 'message', from: daemon(1), message: { ...late, losses: 1 } })
+    assert.equal(entry.state, STATE.failed)
   })
 
   test('who is half way hears that the last copy is lost', () => {

@@ -31,6 +31,8 @@ export const limits = {
   argumentsHoldMs: 1_000,
   /** How long a node that is started waits for its head to answer (ms). */
   joinMs: 8_000,
+  /** How long a head, or its storage, may be away before those who wait for it are told (ms). */
+  headSilenceTellMs: 2_000,
   /** How often a driver looks whether the node lives that it attached to (ms). */
   nodeWatchMs: 250,
   /** How long a busy lease may be kept once others wait (ms), so that no owner starves another. */

@@ -2,12 +2,10 @@
 // A command's short visit to a running cluster, as a driver that submits nothing.
 
 import { init, shutdown } from '../api/init.js'
+import { limits } from '../options.js'
 import { clusterHome, liveNodes } from '../run/cluster-home.js'
 import { INTERNAL_NAMESPACE } from '../run/job.js'
 import { Failure, textOf, type Values } from './command.js'
-
-/** After how long it is told that the head has not answered yet (ms). */
-const PATIENCE_MS = 2_000
 
 /** Runs `look` while attached. Rejects when there is no such cluster, or it has no node here. */
 export async function visiting<T>(values: Values, look: (address: string) => Promise<T>): Promise<T> {
@@ -16,7 +14,7 @@ export async function visiting<T>(values: Values, look: (address: string) => Pro
     // Nobody here has called init().
     throw new Failure((error as Error).message.replace(/^init\(\): /, ''))
   })
-  const timer = setTimeout(() => process.stderr.write(`eagleray: the head at ${address} has not answered yet\n`), PATIENCE_MS)
+  const timer = setTimeout(() => process.stderr.write(`eagleray: the head at ${address} has not answered yet\n`), limits.headSilenceTellMs)
   try {
     return await look(address)
   } finally {

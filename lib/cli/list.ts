@@ -4,7 +4,7 @@
 import { visiting } from './cluster.js'
 import { ADDRESS, type Command, numberOf, print, UsageError, type Values } from './command.js'
 import { kindOf, kinds } from './kinds.js'
-import { json, type Row, table } from './table.js'
+import { json, table, textAt } from './table.js'
 
 const DEFAULT_LIMIT = 100
 
@@ -15,7 +15,12 @@ export const list: Command = {
   summary: 'Lists what there is of one kind in the cluster.',
   options: {
     ...ADDRESS,
-    filter: { type: 'string', value: 'FIELD=VALUE', multiple: true, help: 'only rows whose field is that; may be given several times' },
+    filter: {
+      type: 'string',
+      value: 'FIELD=VALUE',
+      multiple: true,
+      help: 'only rows whose field is that, such as labels.zone=a; may be given several times',
+    },
     limit: { type: 'string', value: 'N', help: `how many rows at most. Default: ${DEFAULT_LIMIT}` },
     format: { type: 'string', value: 'table|json', help: 'default: table' },
   },
@@ -29,7 +34,7 @@ async function run(values: Values, [name]: string[]): Promise<number> {
   if (!(Number.isInteger(limit) && limit >= 1)) throw new UsageError(`--limit must be a whole number from 1 on, not ${limit}`)
   const asJson = formatOf(values) === 'json'
   return visiting(values, async () => {
-    const matching = (await kind.rows()).filter(row => filters.every(([field, value]) => String(row[field]) === value))
+    const matching = (await kind.rows()).filter(row => filters.every(([field, value]) => textAt(row, field) === value))
     const rows = matching.slice(0, limit)
     print(
       asJson
@@ -49,7 +54,7 @@ export function formatOf(values: Values): 'table' | 'json' {
   return format
 }
 
-function filterOf(text: string): [field: keyof Row, value: string] {
+function filterOf(text: string): [field: string, value: string] {
   const equals = text.indexOf('=')
   if (equals < 1) throw new UsageError(`--filter must be FIELD=VALUE, not ${JSON.stringify(text)}`)
   return [text.slice(0, equals), text.slice(equals + 1)]

@@ -73,7 +73,8 @@ function show(path: string, tail: number): number {
 }
 
 async function follow(path: string, from: number): Promise<void> {
-  for (let at = from; ; ) {
+  // Until it is interrupted, or nobody reads it.
+  for (let at = from; process.stdout.writable; ) {
     await sleep(LOOK_MS)
     const { text, end } = readFrom(path, at)
     process.stdout.write(text)

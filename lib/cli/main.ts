@@ -68,4 +68,9 @@ async function main([name, ...args]: string[]): Promise<number> {
   }
 }
 
+// Who reads what is printed may stop: `eagleray list tasks | head`. What was begun (a cluster that starts) is done nevertheless.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
 process.exitCode = await main(process.argv.slice(2))

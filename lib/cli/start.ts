@@ -4,6 +4,7 @@
 import { join } from 'node:path'
 import { checkNodeOptions } from '../api/node-options.js'
 import { endpoint } from '../io/endpoint.js'
+import { checkStorageName } from '../io/storage/name.js'
 import { limits } from '../options.js'
 import type { StartOptions } from '../run/bootstrap.js'
 import {
@@ -91,6 +92,8 @@ async function startCluster(values: Values): Promise<number> {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UsageError(`--port must be a port number, not ${port}`)
   const nodeDeadAfterMs = numberOf(values, 'node-timeout-ms')
   count('start', '--node-timeout-ms', nodeDeadAfterMs, limits.nodeDeadAfterMsMin)
+  const storage = textOf(values, 'storage')
+  if (storage !== undefined) checkStorageName('start: --storage', storage)
   sweepRecords(home)
   const there = liveHeads(home).find(head => head.address === endpoint(advertised, port).replace('tcp://', ''))
   if (there !== undefined) throw new Failure(`a head runs at ${there.address} already (pid ${there.pid}); \`eagleray stop\` ends it`)
@@ -100,7 +103,7 @@ async function startCluster(values: Values): Promise<number> {
     host,
     advertised: told(host, advertised),
     port,
-    storage: textOf(values, 'storage') ?? (storageDir === null ? 'memory' : `file:${storageDir}`),
+    storage: storage ?? (storageDir === null ? 'memory' : `file:${storageDir}`),
     token: ownToken(home),
     nodeDeadAfterMs: nodeDeadAfterMs ?? null,
     life: lifeIn(values),
@@ -162,7 +165,7 @@ async function nodeFor(values: Values, options: StartOptions, head: string, toke
   const home = clusterHome()
   const { host, advertised } = await hostsIn(values, head)
   const joining = { head, host, advertised: told(host, advertised), token, home, listed: true, withHead }
-  return startNode(options, joining, lifeIn(values), homeFolder(home, 'logs'))
+  return startNode(options, joining, lifeIn(values), homeFolder(home, 'logs'), tellNews('the node'))
 }
 
 /** Without what was not given. */

@@ -32,6 +32,21 @@ export function bytes(count: number): string {
   return `${unit === 0 ? amount : amount.toFixed(1)} ${units[unit]}`
 }
 
+/**
+ * What a row has there, as `--filter` compares it; undefined: nothing. A dot leads into a field; names may have dots themselves, and
+ * the longest that fits counts.
+ */
+export function textAt(value: unknown, path: string): string | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  if (Object.hasOwn(value, path)) return String((value as Row)[path])
+  for (let dot = path.lastIndexOf('.'); dot > 0; dot = path.lastIndexOf('.', dot - 1)) {
+    const name = path.slice(0, dot)
+    const found = Object.hasOwn(value, name) ? textAt((value as Row)[name], path.slice(dot + 1)) : undefined
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
 function cell(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-'
   if (Array.isArray(value)) return value.length === 0 ? '-' : value.map(cell).join(',')

@@ -20,6 +20,8 @@ import { removeSession } from './session.js'
 const STOP_MS = 5_000
 /** How long a daemon may take to say that it is ready, where nothing else can be done meanwhile (ms). */
 const START_MS = 30_000
+/** How it went, without what it waited for before. */
+type Outcome = Exclude<DaemonReport, { waiting: string }>
 /** The one job of a session that a driver started for itself. */
 const LOCAL_JOB = '00000001'
 export interface StartOptions extends ResourceOptions {
@@ -88,7 +90,7 @@ function launchDaemon(settings: DaemonSettings, output: 'pipe' | number): Launch
 }
 
 /** The daemon's report from the file it writes to; blocks until it is there, or the daemon has ended. */
-function reportIn(file: number, pid: number): DaemonReport {
+function reportIn(file: number, pid: number): Outcome {
   const untilMs = performance.now() + START_MS
   const never = new Int32Array(new SharedArrayBuffer(4))
   while (performance.now() < untilMs) {
@@ -97,7 +99,7 @@ function reportIn(file: number, pid: number): DaemonReport {
       .split('\n')
       .slice(0, -1)
       .find(each => each.startsWith('{"ok"'))
-    if (line !== undefined) return JSON.parse(line) as DaemonReport
+    if (line !== undefined) return JSON.parse(line) as Outcome
     if (gone) return { ok: false, message: `it ended: ${textOf(file)}`, code: null }
     Atomics.wait(never, 0, 0, 1)
   }
@@ -114,7 +116,7 @@ function hasEnded(pid: number): boolean {
   }
 }
 
-function started(settings: DaemonSettings, { child, exit }: Launched, report: DaemonReport): StartedDaemon {
+function started(settings: DaemonSettings, { child, exit }: Launched, report: Outcome): StartedDaemon {
   if (!report.ok) {
     child.kill('SIGKILL')
     const error = new ClusterConnectionError(`The node daemon did not start: ${report.message}`)

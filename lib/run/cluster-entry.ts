@@ -23,9 +23,10 @@ export class ClusterEntry {
   readonly entered: Promise<void>
   #enter: () => void = () => {}
   #fail: (error: Error) => void = () => {}
-  readonly #late: NodeJS.Timeout
+  readonly #timers: NodeJS.Timeout[]
 
-  constructor(join: JoinSettings, links: Links) {
+  /** `onWaiting`: told when the head lets wait for its answer. */
+  constructor(join: JoinSettings, links: Links, onWaiting: (text: string) => void) {
     this.links = links
     this.#join = join
     this.entered = new Promise<void>((resolve, reject) => {
@@ -33,7 +34,10 @@ export class ClusterEntry {
       this.#fail = reject
     })
     this.entered.catch(() => {})
-    this.#late = setTimeout(() => void this.#notLetIn(), limits.joinMs)
+    this.#timers = [
+      setTimeout(() => onWaiting(`waits for the head at ${join.head}, which has not answered yet`), limits.headSilenceTellMs),
+      setTimeout(() => void this.#notLetIn(), limits.joinMs),
+    ]
   }
 
   member(node: Node, { labels, gpuIds, total }: DaemonSettings, daemonId: WorkerId): Member {
@@ -44,15 +48,19 @@ export class ClusterEntry {
 
   membership(hooks: Omit<MembershipHooks, 'joined' | 'refused'>): Membership {
     const joined = (): void => {
-      clearTimeout(this.#late)
+      this.#stopTimers()
       this.#enter()
     }
     const refused = ({ why, turnedAway }: Refusal): void => {
-      clearTimeout(this.#late)
+      this.#stopTimers()
       if (turnedAway === true) void this.#notLetIn()
       else this.#fail(new ClusterConnectionError(`the head at ${this.#join.head} and this node do not get on: ${why}`))
     }
     return new Membership(this.links, this.#join.head, { ...hooks, joined, refused })
+  }
+
+  #stopTimers(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
   }
 
   async #notLetIn(): Promise<void> {
@@ -69,12 +77,12 @@ export class ClusterEntry {
   }
 
   withdraw(nodeId: string): void {
-    clearTimeout(this.#late)
+    this.#stopTimers()
     removeRecord(this.#join.home, 'nodes', nodeId)
   }
 }
 
 /** Listens for the other nodes; nothing else happens yet. */
-export async function entryTo(join: JoinSettings, daemonId: WorkerId): Promise<ClusterEntry> {
-  return new ClusterEntry(join, await openLinks(daemonId, join))
+export async function entryTo(join: JoinSettings, daemonId: WorkerId, onWaiting: (text: string) => void): Promise<ClusterEntry> {
+  return new ClusterEntry(join, await openLinks(daemonId, join), onWaiting)
 }

@@ -59,13 +59,19 @@ export async function startHead(
 }
 
 /**
- * Starts a node that joins a cluster. Resolves when its head knows it. Throws RangeError for resources that cannot be; rejects with
+ * Starts a node that joins a cluster. Resolves when its head knows it; `onWaiting` is told when that takes long. Throws RangeError for resources that cannot be; rejects with
  * AuthenticationError when the head has another token, ClusterConnectionError when it does not come up otherwise. What it has in files goes when it has ended, as long as this process lives.
  */
-export async function startNode(options: StartOptions, joining: JoinSettings, life: Life, logs: string | null): Promise<RunningNode> {
+export async function startNode(
+  options: StartOptions,
+  joining: JoinSettings,
+  life: Life,
+  logs: string | null,
+  onWaiting: (text: string) => void = () => {},
+): Promise<RunningNode> {
   const settings: DaemonSettings = { ...daemonSettings(options), join: joining, life }
   const program = { program: NODE_PROGRAM, variable: DAEMON_ENV, settings, life }
-  const { report, running } = await started<ReadyDaemon>('The node', logs, program)
+  const { report, running } = await started<ReadyDaemon>('The node', logs, program, onWaiting)
   const { nodeId, sessionDir, storePath, spillPath, lockPath, warning, address } = report
   const ended = running.ended.then(how => {
     removeSession({ name: basename(sessionDir), storePath, spillPath, sessionDir, lockPath })

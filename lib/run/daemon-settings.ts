@@ -72,8 +72,8 @@ export interface ReadyDaemon {
   warning: string | null
 }
 
-/** Or that it will not be. */
-export type DaemonReport = ReadyDaemon | { ok: false; message: string; code: string | null }
+/** Or that it will not be; lines before it say what it waits for. */
+export type DaemonReport = { waiting: string } | ReadyDaemon | { ok: false; message: string; code: string | null }
 
 export interface WorkerSettings {
   storePath: string

@@ -28,6 +28,8 @@ export interface NodeLife {
 export interface LifeHooks {
   /** It can be ended from now on. */
   begun(life: NodeLife): void
+  /** Told while it does not come up, with what it waits for. */
+  waiting(text: string): void
   /** The node can be used. */
   ready(report: ReadyDaemon): void
   /** Nothing of it is left. `mayJoinAgain`: its cluster has given it up, and may take it as a new node. */
@@ -55,7 +57,8 @@ export async function beginLife(settings: DaemonSettings, hooks: LifeHooks): Pro
     const store = native.createStore(place.storePath, place.capacityBytes, nodeId, settings.prefault, disk, Number.MAX_SAFE_INTEGER)
     setImmediate(() => sweepSessions(roots, lock))
     // Loaded only here: most sessions are of one node, and start sooner without.
-    const entry = settings.join === null ? null : await (await import('./cluster-entry.js')).entryTo(settings.join, store.workerId)
+    const entry =
+      settings.join === null ? null : await (await import('./cluster-entry.js')).entryTo(settings.join, store.workerId, hooks.waiting)
     await run(settings, { session, store, nodeId, warning: place.warning }, entry, hooks)
   } catch (error) {
     removeSession(session)

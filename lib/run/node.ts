@@ -43,7 +43,7 @@ function main(): void {
 }
 
 function live(settings: DaemonSettings): void {
-  beginLife(settings, { begun, ready: report, over }).catch((error: NodeJS.ErrnoException) => {
+  beginLife(settings, { begun, waiting: text => report({ waiting: text }), ready: report, over }).catch((error: NodeJS.ErrnoException) => {
     report({ ok: false, message: error.message, code: error.code ?? null })
     process.stderr.write(`eagleray: the node daemon does not come up: ${error.message}\n`)
     process.exit(1)
@@ -70,6 +70,6 @@ function end(reason: string): void {
 
 function report(line: DaemonReport): void {
   if (reported) return
-  reported = true
+  reported = 'ok' in line
   process.stdout.write(`${JSON.stringify(line)}\n`)
 }

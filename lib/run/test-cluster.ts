@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { checkNodeOptions, NODE_KEYS } from '../api/node-options.js'
+import { checkStorageName } from '../io/storage/name.js'
 import { limits } from '../options.js'
 import { clusterHome, isAlive, recordOf } from './cluster-home.js'
 import { type RunningHead, type RunningNode, startHead, startNode } from './cluster-start.js'
@@ -112,6 +113,7 @@ export class Cluster implements AsyncDisposable {
     count('Cluster.start()', 'port', port, 0, 65_535)
     count('Cluster.start()', 'nodeTimeoutMs', nodeTimeoutMs, limits.nodeDeadAfterMsMin)
     if (storage !== undefined && typeof storage !== 'string') throw new TypeError('Cluster.start(): storage must be a string')
+    if (storage !== undefined) checkStorageName('Cluster.start(): storage', storage)
     const folder = newFolder()
     const settings: HeadSettings = {
       ...{ host: HOST, port, storage: storage ?? `file:${join(folder, 'tables')}`, token: randomToken(), life: 'stdin' },

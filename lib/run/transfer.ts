@@ -14,6 +14,7 @@ import type { Control, Located, NodeId, PullWhy, View, WorkerId } from '../wire/
 import { Drafts } from './drafts.js'
 import type { DataPort } from './links.js'
 import { Pins } from './pins.js'
+import { RefusalLog } from './refusal-log.js'
 
 export interface TransferHost {
   readonly store: NativeStore
@@ -41,6 +42,7 @@ export class Transfer implements DataListener {
   readonly #pins: Pins
   readonly #drafts: Drafts
   readonly #strays = new Strays()
+  readonly #refusals = new RefusalLog(text => process.emitWarning(text))
   #strayLookAt = 0
   readonly #questions = new Map<number, Question>()
   /** Copies that could not be read when they were sent: each is said to be missing, once, to who asks next. */
@@ -160,7 +162,8 @@ export class Transfer implements DataListener {
   }
 
   onRefused(address: string, why: string): void {
-    process.emitWarning(`eagleray: a data connection from ${address} was refused: ${why}`)
+    // Each connection has a port of its own; who makes them is one.
+    this.#refusals.refused({ why: `at the data port: ${why}`, address: address.replace(/:\d+$/, ''), id: null })
   }
 
   // Pulls -----------------------------------------------------------------------------------------------------------

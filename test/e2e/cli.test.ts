@@ -89,7 +89,38 @@ suite('the command line', function () {
     await fails(2, /there are no "things"/, 'list', 'things')
     await fails(2, /list takes/, 'list')
     await fails(2, /--filter must be/, 'list', 'nodes', '--filter', 'x')
+    await fails(2, /--storage must be memory, file:DIR or redis:.*not "foo:bar"/, 'start', '--head', '--storage', 'foo:bar')
     await fails(2, /--format must be table or json, not xml/, 'status', '--format', 'xml')
+  })
+
+  test('who stops reading ends nothing with a stack trace', async () => {
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const child = spawn(process.execPath, [CLI, ...(stream === 'stdout' ? ['--help'] : ['bogus'])], { stdio: ['ignore', 'pipe', 'pipe'] })
+      const other = stream === 'stdout' ? child.stderr : child.stdout
+      // Nobody has read: what it writes later finds no reader.
+      child[stream].destroy()
+      let said = ''
+      other.on('data', (text: Buffer) => (said += text.toString()))
+      const code = await new Promise<number | null>(resolve => child.on('close', resolve))
+      assert.deepEqual([code, said], [stream === 'stdout' ? 0 : 2, ''])
+    }
+  })
+
+  test('a node that gets no answer from where its head should listen says what it waits for', async () => {
+    const silent = createServer(socket => socket.on('error', () => {}).resume()).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as { port: number }
+    const env = { ...process.env, EAGLERAY_TOKEN: 'x' }
+    const stdio = ['pipe', 'ignore', 'pipe'] as ['pipe', 'ignore', 'pipe']
+    const child = spawn(process.execPath, [CLI, 'start', '--address', `127.0.0.1:${port}`, '--block', ...SMALL], { env, stdio })
+    let said = ''
+    child.stderr.on('data', (text: Buffer) => (said += text.toString()))
+    const ended = once(child, 'exit')
+    await Promise.race([ended, waitFor(() => said.includes('waits for'), 'it says so')])
+    assert.match(said, new RegExp(`^eagleray: the node waits for the head at 127.0.0.1:${port}, which has not answered yet\n`))
+    child.kill('SIGKILL')
+    await ended
+    silent.close()
   })
 
   test('of what is not running, start, stop and status say so and exit with 1', async () => {
@@ -128,6 +159,11 @@ suite('the command line', function () {
     const shown = await fine('status')
     assert.match(shown, new RegExp(`^Cluster at ${address}: 2 of 2 nodes alive`))
     assert.match(shown, /disk 0\/2.*zone:b/)
+    const inZone = JSON.parse(await fine('list', 'nodes', '--filter', 'labels.zone=b', '--format', 'json')) as { labels: object }[]
+    assert.deepEqual(
+      inZone.map(({ labels }) => (labels as { zone: string }).zone),
+      ['b'],
+    )
 
     const context = await init()
     assert.equal(context.address, address)

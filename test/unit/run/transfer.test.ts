@@ -47,6 +47,22 @@ suite('transfer of objects', () => {
     }
   })
 
+  test('connections that are refused are one line for each peer and reason', async () => {
+    await start({ nodes: 1 })
+    const [{ transfer }, before, lines] = [cluster.at(0), process.emitWarning, [] as unknown[]]
+    process.emitWarning = (text: unknown) => void lines.push(text)
+    try {
+      for (let port = 1; port <= 100; port++) transfer.onRefused(`10.0.0.1:${port}`, 'it has another token')
+      transfer.onRefused('10.0.0.1:1', 'it sent what is no frame')
+      transfer.onRefused('10.0.0.2:1', 'it has another token')
+    } finally {
+      process.emitWarning = before
+    }
+    const line = (who: string, why: string): string => `eagleray: refused a peer at ${who}: at the data port: ${why}`
+    const [token, frame] = ['it has another token', 'it sent what is no frame']
+    assert.deepEqual(lines, [line('10.0.0.1', token), line('10.0.0.1', frame), line('10.0.0.2', token)])
+  })
+
   test('what no owner knows of any more goes; what is of use stays, and goes with the rest', async () => {
     await start({ nodes: 2 })
     const [a, b] = [cluster.at(0), cluster.at(1)]

@@ -89,7 +89,7 @@ const shapes: { [K in Control['is']]: string } = {
   beat: 'available:balances demand:demands',
   forHead: 'seq:count from:worker message:control',
   toHead: 'seq:count event:event',
-  registered: 'clusterId:string epoch:string seen:count nodeDeadAfterMs:positive',
+  registered: 'clusterId:string epoch:string seen:count nodeDeadAfterMs:positive dead:nodes',
   registerAgain: '',
   headAck: 'seq:count',
   view: 'full:boolean nodes:nodeViews',

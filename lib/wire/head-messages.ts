@@ -95,6 +95,8 @@ export interface Registered {
   seen: number
   /** How long a node may be silent before it is dead (ms). */
   nodeDeadAfterMs: number
+  /** Nodes that died before, of whose objects and actors the sender may yet hear: as many as the head remembers. */
+  dead: NodeId[]
 }
 /** The head does not know the sender (it was restarted): it is to register. */
 export interface RegisterAgain {

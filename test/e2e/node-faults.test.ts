@@ -21,6 +21,7 @@ import {
   remote,
   shutdown,
   TaskCancelledError,
+  type TaskError,
   WorkerCrashedError,
   wait,
 } from 'eagleray'
@@ -42,6 +43,10 @@ const plusOne = remote((array: Uint8Array, path: string) => {
   countRun(path)
   return array.map(each => each + 1)
 }, THERE)
+
+interface Box {
+  ref: ObjectRef<Uint8Array>
+}
 
 class Holder {
   pid() {
@@ -217,6 +222,22 @@ suite('faults on other nodes', function () {
     process.kill(pid, 'SIGKILL')
     await processGone(pid)
     assert.equal(await get(remote((value: Uint8Array) => value.length, THERE).remote(ref)), LARGE)
+  })
+
+  test('an owner is killed with its node: a node that joins later reads what it had put from where a copy is, and is told what is lost', async () => {
+    const actor = remote(Holder, THERE).remote()
+    const [{ ref }, { ref: lost }] = (await get([actor.stored.remote(), actor.stored.remote()])) as [Box, Box]
+    await get(ref)
+    await cluster.removeNode(other, { graceful: false })
+    await assert.rejects(get(lost), OwnerDiedError)
+    other = await cluster.addNode(offers)
+    const length = remote((value: Uint8Array) => value.length, THERE)
+    assert.equal(await get(length.remote(ref)), LARGE)
+    const read = remote(async (box: Box) => (await get(box.ref, { timeoutMs: 20_000 })).length, THERE)
+    await assert.rejects(get(read.remote({ ref: lost })), (error: TaskError) => {
+      assert.ok(error.cause instanceof OwnerDiedError, String(error.cause))
+      return true
+    })
   })
 
   test('an owner is killed with its node, and with the only copy: OwnerDiedError', async () => {

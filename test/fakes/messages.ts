@@ -148,7 +148,7 @@ export const messages: { [K in Control['is']]: Extract<Control, { is: K }> } = {
   beat: { is: 'beat', available: { CPU: 1 }, demand: [{ resources: { CPU: 1 }, count: 2 }] },
   forHead: { is: 'forHead', seq: 1, from: W, message: { is: 'actorWatch', actorId: OBJECT } },
   toHead: { is: 'toHead', seq: 2, event: { is: 'processDied', workerId: W, death } },
-  registered: { is: 'registered', clusterId: 'c', epoch: 'e', seen: 0, nodeDeadAfterMs: 10_000 },
+  registered: { is: 'registered', clusterId: 'c', epoch: 'e', seen: 0, nodeDeadAfterMs: 10_000, dead: ['cccccccccc'] },
   registerAgain: { is: 'registerAgain' },
   headAck: { is: 'headAck', seq: 3 },
   view: { is: 'view', full: true, nodes: [node] },

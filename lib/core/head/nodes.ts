@@ -112,7 +112,8 @@ export class Nodes {
     entry.view.dataAddress = message.node.dataAddress
     recount(entry)
     const { clusterId, epoch, nodeDeadAfterMs } = this.#options
-    out.push({ is: 'toDaemon', nodeId, message: { is: 'registered', clusterId, epoch, seen: entry.seen, nodeDeadAfterMs } })
+    const dead = [...this.#dead]
+    out.push({ is: 'toDaemon', nodeId, message: { is: 'registered', clusterId, epoch, seen: entry.seen, nodeDeadAfterMs, dead } })
     this.#watchSilence(now)
     return entry
   }

@@ -74,6 +74,8 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
   #clusterId: string | null = null
   /** Other nodes that the head has told of, and not of their end. */
   readonly #others = new Set<NodeId>()
+  /** Those that the head said were dead when this node registered last. */
+  #dead = new Set<NodeId>()
   /** The head has heard of it, so it hears of its end. */
   readonly #known = new Set<WorkerId>()
   readonly #watches = new Watchers()
@@ -185,7 +187,7 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     out.push({ is: 'cluster', message })
   }
 
-  #registered({ clusterId, seen, nodeDeadAfterMs }: Registered, now: Millis, out: HeadLinkEffect[]): void {
+  #registered({ clusterId, seen, nodeDeadAfterMs, dead }: Registered, now: Millis, out: HeadLinkEffect[]): void {
     this.#clusterId = clusterId
     this.#idleMs = Math.min(limits.beatIdleMs, nodeDeadAfterMs / 4)
     this.#state = 'joined'
@@ -196,7 +198,16 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     out.push({ is: 'sendHead', message: { is: 'synced', ...this.#membership.lives() } })
     this.#told = null
     out.push({ is: 'joined', clusterId, nodeDeadAfterMs })
+    this.#bury(dead, out)
     this.#beat(now, out)
+  }
+
+  /** What was on nodes that this one has never heard of may still be asked for here. */
+  #bury(dead: NodeId[], out: HeadLinkEffect[]): void {
+    const why = 'it died before this node heard of it'
+    for (const nodeId of dead)
+      if (!this.#dead.has(nodeId) && !this.#others.has(nodeId)) this.#nodeDied({ is: 'nodeDied', nodeId, why }, out)
+    this.#dead = new Set(dead)
   }
 
   #forHead(from: WorkerId, message: Control, out: HeadLinkEffect[]): void {

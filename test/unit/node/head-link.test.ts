@@ -32,7 +32,7 @@ function joined() {
     return out
   }
   step({ is: 'headUp' }, 0)
-  step({ is: 'fromHead', message: { is: 'registered', clusterId: 'c', epoch: '1', seen: 0, nodeDeadAfterMs: 10_000 } }, 0)
+  step({ is: 'fromHead', message: { is: 'registered', clusterId: 'c', epoch: '1', seen: 0, nodeDeadAfterMs: 10_000, dead: [] } }, 0)
   const beats = (now: number): number => {
     link.touch()
     return (link.deadline() ?? Number.POSITIVE_INFINITY) <= now ? step({ is: 'tick' }, now) : 0
@@ -83,9 +83,26 @@ suite('nodes that a node hears of', () => {
     assert.deepEqual(deaths({ is: 'view', full: false, nodes: [view('c')] }), [])
     assert.deepEqual(deaths({ is: 'nodeDied', nodeId: 'b', why: 'silence' }), ['b'])
     link.handle({ is: 'headRestarted' }, 0, [])
-    hears({ is: 'registered', clusterId: 'c', epoch: '2', seen: 0, nodeDeadAfterMs: 10_000 })
+    hears({ is: 'registered', clusterId: 'c', epoch: '2', seen: 0, nodeDeadAfterMs: 10_000, dead: [] })
     assert.deepEqual(deaths({ is: 'view', full: true, nodes: ['n', 'c'].map(view) }), ['a'])
     assert.deepEqual(deaths({ is: 'view', full: true, nodes: ['n', 'c'].map(view) }), [])
+  })
+
+  test('of nodes that died before it came it hears when it registers, each once; of the death of one it knows, as of the others', () => {
+    const { hears, link } = joined()
+    const register = (dead: string[]): string[] => {
+      link.handle({ is: 'headRestarted' }, 0, [])
+      const effects = hears({ is: 'registered', clusterId: 'c', epoch: '2', seen: 0, nodeDeadAfterMs: 10_000, dead })
+      return effects.flatMap(effect => (effect.is === 'cluster' && effect.message.is === 'nodeDied' ? [effect.message.nodeId] : []))
+    }
+    assert.deepEqual(register(['x', 'y']), ['x', 'y'])
+    hears({ is: 'view', full: true, nodes: ['n', 'a'].map(view) })
+    assert.deepEqual(register(['y', 'z', 'a']), ['z'])
+    const told = hears({ is: 'view', full: true, nodes: [view('n')] })
+    assert.deepEqual(
+      told.map(effect => effect.is === 'cluster' && effect.message.is === 'nodeDied' && effect.message.nodeId),
+      ['a', false],
+    )
   })
 
   test('what it says of that comes before the view', () => {

@@ -93,39 +93,45 @@ export class SimExecutor {
   #begin({ from, frame }: { from: WorkerId; frame: TaskFrame }): void {
     if (!frame.asked && !this.#claim(from, frame.claim)) return this.#reply(from, frame, 'revoked', [], [])
     this.running = { from, frame, steps: null, next: null, cancelled: false }
-    this.#load(this.running, [])
+    this.#load(this.running)
   }
 
-  /** Arguments that are not in this node's store are brought there first, one after the other. */
-  #load(running: Running, loaded: Encoded[]): void {
-    const argument = running.frame.args[loaded.length]
-    if (argument === undefined) {
-      running.next = () => this.#start(running, loaded)
-      return
+  /** Those that came with the task are decoded at once; the others are brought into this node's store, all at the same time. */
+  #load(running: Running): void {
+    const { process } = this
+    const { from, frame } = running
+    const args = frame.args.map(each => ('inline' in each ? process.decode(each.inline) : null))
+    let missing = args.filter(each => each === null).length
+    let waits = false
+    /** All are there, or the first has failed. */
+    const done = (go: () => void): void => {
+      missing = -1
+      if (waits) this.#resume(() => (running.next = go))
+      else running.next = go
     }
-    if ('inline' in argument) return this.#load(running, [...loaded, argument.inline])
-    let waits: boolean | null = false
-    const read = (outcome: Encoded | Error): void => {
-      if (!(outcome instanceof Error)) this.#load(running, [...loaded, outcome])
-      else running.next = () => this.process.whenBorrowsAreKnown(running.from, () => this.#failed(running, outcome))
+    const start = (): void => this.#start(running, args as Value<Ref>[])
+    if (missing === 0) return done(start)
+    for (const [i, argument] of frame.args.entries()) {
+      if ('inline' in argument) continue
+      process.read(argument.stored, 'get', outcome => {
+        if (missing === -1) return
+        if (outcome instanceof Error) return done(() => process.whenBorrowsAreKnown(from, () => this.#failed(running, outcome)))
+        args[i] = process.decode(outcome)
+        if (--missing === 0) done(start)
+      })
     }
-    this.process.read(argument.stored, 'argument', outcome => {
-      if (waits) this.#resume(() => read(outcome))
-      else read(outcome)
-      waits = null
-    })
-    if (waits === null) return
-    this.process.world.later(this.process.id, limits.argumentsHoldMs, () => {
-      if (waits === null) return
+    if (missing === -1) return
+    process.world.later(process.id, limits.argumentsHoldMs, () => {
+      if (missing === -1) return
       waits = true
       this.#block()
     })
   }
 
-  #start(running: Running, loaded: Encoded[]): void {
+  #start(running: Running, args: Value<Ref>[]): void {
     const { process } = this
     const { from, frame } = running
-    const args = loaded.map(each => process.decode(each))
+    if (running.cancelled) return process.whenBorrowsAreKnown(from, () => this.#failed(running, new Error('it was cancelled')))
     const steps = body<Ref>(process, frame.seed, frame.depth, args)
     process.world.begins(from, frame, process.id)
     running.steps = steps

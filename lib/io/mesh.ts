@@ -54,6 +54,8 @@ export class Mesh implements RouteHost {
   /** Null while this process talks to nobody on another node. */
   private routes: Routes | null = null
   private readonly deadNodes = new Set<NodeId>()
+  /** Processes of other nodes that are dead, oldest first. The last of what they sent may come after the news, and would begin a peer anew. */
+  private readonly deadRemotes = new Set<WorkerId>()
   /** Called instead of failing when objects this process expects may have been sealed. */
   onSealed: () => void = () => {}
   /** Called before each flush, for whoever gathers messages over a turn. */
@@ -208,6 +210,9 @@ export class Mesh implements RouteHost {
   /** That process is dead: whatever is kept for it goes. */
   gone(workerId: WorkerId): void {
     this.refused.delete(workerId)
+    if (nodeOf(workerId) !== this.nodeId) this.deadRemotes.add(workerId)
+    const [oldest] = this.deadRemotes
+    if (this.deadRemotes.size > limits.deadOwnersKept && oldest !== undefined) this.deadRemotes.delete(oldest)
     const peer = this.byId.get(workerId)
     if (peer !== undefined) this.forget(peer)
   }
@@ -235,7 +240,8 @@ export class Mesh implements RouteHost {
     const known = this.byId.get(workerId)
     if (known !== undefined) return known.open && known.route !== null ? known : null
     const nodeId = nodeOf(workerId)
-    if (this.routes === null || nodeId === this.nodeId || this.refused.has(workerId) || this.deadNodes.has(nodeId)) return null
+    if (this.routes === null || nodeId === this.nodeId || this.refused.has(workerId)) return null
+    if (this.deadNodes.has(nodeId) || this.deadRemotes.has(workerId)) return null
     const peer = new Peer(workerId, REMOTE, this.port)
     this.byId.set(workerId, peer)
     return peer

@@ -188,6 +188,24 @@ suite('routes between nodes', () => {
     assert.equal(p.of('workerDied').length, 1, 'of one that talked to nobody nobody is told')
   })
 
+  test('what a process sends after the news of its end, such as credit, is not heard', () => {
+    const world = World.linked()
+    const { p, q } = world
+    q.say(p, 'hello')
+    world.settle()
+    // More than is given back at once.
+    for (let i = 0; i < 3; i++) p.say(q, 'x'.repeat(limits.routeCreditBytes / 2))
+    world.settle()
+    p.mesh.gone(q.id)
+    const text = warnings(() => {
+      q.say(p, 'too late')
+      world.settle()
+    })
+    assert.equal(text, '')
+    assert.equal(p.of('warning').length, 1)
+    assert.equal(p.mesh.send(q.id, { is: 'warning', text: 'nobody is there' }), false)
+  })
+
   test('the death of a node is told to every process, and nothing comes from there or goes there any more', () => {
     const world = World.linked()
     const { a, b, p, q } = world

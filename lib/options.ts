@@ -127,6 +127,8 @@ export const limits = {
   cpulessTasksMax: 16,
   /** First and longest pause before one more task without CPU than that may run, so that tasks that wait for each other get on (ms; Ray: 1 s to 10 s). */
   cpulessGrowthMs: [1_000, 10_000],
+  /** First and longest pause before one more task is begun of a kind of which some wait for children that wait for a worker (ms): they may wait for it. */
+  beginAnewMs: [2_000, 30_000],
   /** How long a request may be passed over by others that fit before they are held back for it (ms). */
   starvedAfterMs: 200,
   /** First and longest time that others are held back for a starved request (ms); after each they get half of it to themselves, since it may wait for them. */

@@ -114,6 +114,8 @@ export class Lease {
     const { owner, runtime } = this
     const leaseId = this.leaseId as number
     this.state = 'blocked'
+    // What it waits for is asked for first, or its CPU would go to others meanwhile.
+    runtime.act({ is: 'flush' })
     runtime.send(runtime.node, { is: 'blocked', leaseId })
     if (owner !== null) runtime.send(owner, { is: 'leaseBlocked', leaseId })
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who gets a worker next. One pass after every event: tasks that could go on but for their CPU come first, then requests
 // in turns between owners, those of tasks that wait for their children before the rest (finish what was begun, or nested
-// tasks multiply processes), but not more than a few times in a row. For what is left owners are asked to return leases.
+// tasks multiply processes), but not more than a few times in a row while what else waits would not multiply them (`begun.ts`).
+// For what is left owners are asked to return leases.
 //
 // Invariants: nothing is granted that is not there; what a request waits for is only resources, or a worker that starts.
 
@@ -9,6 +10,7 @@ import type { Want, WorkerId, Yields } from '../../wire/messages.js'
 import { holdsMore } from '../fair.js'
 import type { Millis } from '../machine.js'
 import { fromAmounts } from '../resources.js'
+import { Begun } from './begun.js'
 import type { Pool } from './bundles.js'
 import type { ClusterView } from './cluster-view.js'
 import type { Environments } from './environments.js'
@@ -18,7 +20,7 @@ import type { Ledger } from './ledger.js'
 import type { Pools } from './pools.js'
 import type { Waiting } from './reclaim-plan.js'
 import { Reclaims } from './reclaims.js'
-import { HEAD, type Request, type Requests } from './requests.js'
+import type { Request, Requests } from './requests.js'
 import { SoftCap } from './soft-cap.js'
 import type { Spillover } from './spillover.js'
 import type { Shortage, Worker, Workers } from './workers.js'
@@ -47,6 +49,7 @@ export class Scheduler {
   readonly #cap: SoftCap
   /** Asks owners for leases that others wait for. */
   readonly #reclaims: Reclaims
+  readonly #begun: Begun
   #urgentInARow = 0
   #deadline: Millis = Number.POSITIVE_INFINITY
 
@@ -59,6 +62,7 @@ export class Scheduler {
     this.#requests = requests
     this.#environments = environments
     this.#reclaims = new Reclaims(leases)
+    this.#begun = new Begun(leases, requests, cluster.own.total.CPU ?? 0)
     this.#cap = new SoftCap(fromAmounts(cluster.own.total).CPU ?? 0)
   }
 
@@ -70,6 +74,7 @@ export class Scheduler {
     this.#spillover.pass(now, out)
     this.#workers.refill(this.#grant(now, out), this.#environments.isReady(this.#workers.warm), now, out)
     this.#reclaim(now, out)
+    this.#deadline = Math.min(this.#deadline, this.#begun.deadline)
   }
 
   /** When the next pass is due though nothing happens. */
@@ -140,14 +145,16 @@ export class Scheduler {
     }
   }
 
-  /** Requests that nothing but resources or a worker keeps waiting. */
-  *#ready(): Generator<Request> {
-    for (const request of this.#requests.all()) if (this.#environments.isReady(request.environment)) yield request
+  /** Requests that nothing but resources or a worker keeps waiting, and for which these are to be gathered. */
+  *#ready(now: Millis): Generator<Request> {
+    for (const request of this.#requests.all())
+      if (this.#environments.isReady(request.environment) && !this.#begun.multiplies(request, now)) yield request
   }
 
   /** Gives, by make, the requests that have their resources and wait for a worker only. */
   #grant(now: Millis, out: NodeEffect[]): Map<string, Shortage> {
-    this.#pools.begin(() => this.#ready(), now)
+    this.#begun.look(request => this.#environments.isReady(request.environment))
+    this.#pools.begin(() => this.#ready(now), now)
     for (const request of this.#requests.all()) request.expected = 0
     const short = new Map<string, Shortage>()
     for (;;) {
@@ -206,28 +213,37 @@ export class Scheduler {
   }
 
   #next(now: Millis): Next | null {
-    let other: Next | null = null
-    let urgent: Next | null = null
-    for (const [owner, mine] of this.#requests.owners()) {
-      const isUrgent = owner !== HEAD && this.#leases.of(owner)?.phase === 'blocked'
-      const before: Next | null = isUrgent ? urgent : other
-      for (const request of mine.values()) {
-        // Whose turn it is, unless another has clearly less.
-        if (before !== null && !holdsMore(before.request.held, request.held)) continue
-        const pool = this.#poolFor(request, now)
-        if (pool === null) continue
-        if (isUrgent) urgent = { request, pool }
-        else other = { request, pool }
-        break
-      }
-      if (urgent !== null && this.#urgentInARow < URGENT_IN_A_ROW) break
-    }
-    if (urgent === null || (other !== null && this.#urgentInARow >= URGENT_IN_A_ROW)) {
+    const isUrgent = (request: Request): boolean => this.#begun.isUrgent(request.owner) && !this.#begun.multiplies(request, now)
+    const urgent = this.#first(isUrgent, now)
+    if (urgent === null || this.#urgentInARow >= URGENT_IN_A_ROW) {
+      const other = this.#first(request => !isUrgent(request) && !this.#isHeld(request, urgent, now), now)
       if (other !== null) this.#urgentInARow = 0
-      return other
+      if (other !== null || urgent === null) return other
     }
     this.#urgentInARow++
     return urgent
+  }
+
+  /** What is begun after what can be finished, as far as it has to do with it. */
+  #isHeld(request: Request, urgent: Next | null, now: Millis): boolean {
+    if (!this.#begun.multiplies(request, now)) return false
+    return urgent?.request.job.jobId === request.job.jobId || this.#begun.isFull(request)
+  }
+
+  /** Whose turn it is of those, unless another has clearly less. */
+  #first(among: (request: Request) => boolean, now: Millis): Next | null {
+    let first: Next | null = null
+    for (const [, mine] of this.#requests.owners()) {
+      for (const request of mine.values()) {
+        if (first !== null && !holdsMore(first.request.held, request.held)) continue
+        if (!among(request)) continue
+        const pool = this.#poolFor(request, now)
+        if (pool === null) continue
+        first = { request, pool }
+        break
+      }
+    }
+    return first
   }
 
   /** What it can be served from now; null when it cannot. */
@@ -268,7 +284,7 @@ export class Scheduler {
   /** What owners are asked for because it lacks here: as much as that, of who has most. */
   #reclaim(now: Millis, out: NodeEffect[]): void {
     const waiting: Waiting[] = []
-    for (const request of this.#ready()) {
+    for (const request of this.#ready(now)) {
       if (request.notHere || request.expected >= request.count) continue
       const lacking = this.#pools.lacking(request)
       if (lacking.size > 0) waiting.push({ request, count: request.count, lacking, must: this.#mustHave(request) })

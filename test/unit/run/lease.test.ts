@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict'
+import type { OwnerEvent } from '#lib/core/owner/owner.js'
 import { Lease } from '#lib/run/lease.js'
 import type { Runtime } from '#lib/run/runtime.js'
 import { jobOf, workerIdOf } from '../../fakes/cluster.js'
@@ -11,11 +12,16 @@ const OWNER = workerIdOf(1)
 /** A lease of a worker, and what it says to the node, oldest first. */
 function leased(leaseId = 1) {
   const said: string[] = []
+  /** What it has said to the node whenever it has the owner say what it wants. */
+  const saidBefore: string[][] = []
   const runtime = {
     node: NODE,
     welcome: null,
     send: (to: string, message: { is: string }) => {
       if (to === NODE) said.push(message.is)
+    },
+    act: ({ is }: OwnerEvent) => {
+      if (is === 'flush') saidBefore.push([...said])
     },
   }
   const lease = new Lease(runtime as unknown as Runtime)
@@ -26,7 +32,7 @@ function leased(leaseId = 1) {
     lease.next(OWNER)
   }
   start(leaseId)
-  return { lease, said, start, announce }
+  return { lease, said, saidBefore, start, announce }
 }
 
 /** A promise to be settled by hand. */
@@ -45,10 +51,11 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
 
 suite('the lease of a worker', () => {
   test('a wait gives the CPU back, and goes on when it is there again', async () => {
-    const { lease, said } = leased()
+    const { lease, said, saidBefore } = leased()
     const { promise, settle } = open()
     const waiting = lease.waiting(promise)
     assert.deepEqual(said, ['blocked'])
+    assert.deepEqual(saidBefore, [[]], 'what it waits for is not asked for before its CPU is given back')
     settle(5)
     assert.ok(await isPending(waiting))
     assert.deepEqual(said, ['blocked', 'unblock'])

@@ -19,6 +19,12 @@ export const limits = {
   /** Tasks sent ahead to a worker of another node before it has answered once, and the work it is kept supplied with after that (ms): what a task takes decides how many. A few round trips of a network. */
   remoteDepthFirst: 4,
   remoteAheadMs: 5,
+  /**
+   * A task is sent to a worker of another node behind others only if bodies of their functions took less than this lately, several of them, and the worker
+   * has answered, or had nothing to do, this short ago (ms): a worker in a loop does not hear that it is to give tasks back, whoever is idle. Far above
+   * what the small tasks take that need to be sent ahead; for longer ones the way there costs little.
+   */
+  remoteQuickMs: 20,
   /** Bytes of arguments that another node must hold beyond what the own node does, for a task to be sent there first: below, moving them costs less. */
   localityBytesMin: 1 << 20,
   /** Scheduling classes by preferred node that an owner remembers. */

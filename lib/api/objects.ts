@@ -69,7 +69,8 @@ function startedFor(refs: unknown): Promise<Runtime> {
 /**
  * Asks that the task which makes this value stop: a queued one never starts, a running one gets its `signal` aborted
  * (`force`: its process is ended). `get` then rejects with TaskCancelledError. `recursive` (default true): its children too.
- * No effect on a task that has ended.
+ * No effect on a task that has ended. A body that does not heed its signal, such as a loop that awaits nothing, runs on and keeps its CPU until it
+ * ends, unless `force` ends it.
  */
 export function cancel(ref: ObjectRef, options: { force?: boolean; recursive?: boolean } = {}): void {
   if (!(ref instanceof ObjectRef)) throw new TypeError('cancel() takes an ObjectRef')

@@ -68,7 +68,7 @@ class Definition {
     }
     let ref = this.byName.get(name)
     if (ref === undefined) {
-      ref = { hash: this.code.hash, bytes: this.code.bytes, name }
+      ref = { hash: this.code.hash, bytes: this.code.bytes, name, bodyMs: null }
       this.byName.set(name, ref)
     }
     return ref

@@ -212,35 +212,38 @@ export class Executor implements TaskRunner {
       if (references.mustWait(peer.workerId)) return this.settle(task, code, started, Promise.resolve(result))
     } catch (error) {
       if (references.mustWait(peer.workerId)) return this.settle(task, code, started, Promise.reject(error))
+      took(task, code, started)
       this.replies.error(task, code.name, error)
-      this.ended(code, started)
+      this.ended()
       return null
     }
+    took(task, code, started)
     const waiting = this.replies.answer(task, code.name, result)
-    if (waiting !== null) return waiting.then(() => this.ended(code, started))
-    this.ended(code, started)
+    if (waiting !== null) return waiting.then(() => this.ended())
+    this.ended()
     return null
   }
 
   private async settle(task: IncomingTask, code: ReceivedCode, started: number, result: PromiseLike<unknown>): Promise<void> {
     try {
       const value = await result
+      took(task, code, started)
       await this.runtime.borrowsSettled(task.peer.workerId)
       if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
       else await this.replies.answer(task, code.name, value)
     } catch (error) {
+      took(task, code, started)
       await this.runtime.borrowsSettled(task.peer.workerId)
       if (task.cancelled) this.replies.plain(task, STATUS.cancelled)
       else this.replies.error(task, code.name, error)
     }
-    this.ended(code, started)
+    this.ended()
   }
 
-  private ended(code: ReceivedCode, started: number): void {
+  private ended(): void {
     this.running = null
     this.lease.taskEnded()
     setCurrentContext(null)
-    code.averageMs += (performance.now() - started - code.averageMs) / 8
   }
 
   private cancel(from: Peer, seq: number, recursive: boolean): void {
@@ -267,6 +270,12 @@ export class Executor implements TaskRunner {
     }
     from.receivedCode.push(code)
   }
+}
+
+/** Its body has ended. */
+function took(task: IncomingTask, code: ReceivedCode, started: number): void {
+  task.bodyMs = performance.now() - started
+  code.averageMs += (task.bodyMs - code.averageMs) / 8
 }
 
 export function isThenable(value: unknown): value is PromiseLike<unknown> {

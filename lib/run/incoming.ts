@@ -22,6 +22,8 @@ export class IncomingTask {
   cancelled = false
   /** The body has ended: what is left is to answer. */
   ended = false
+  /** What the body of a task took. */
+  bodyMs = 0
   /** The how manyth call of its actor it is. */
   arrival = 0
   /** Ids of its arguments that came through the store. */

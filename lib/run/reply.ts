@@ -75,7 +75,7 @@ export class Replies {
     const { mesh } = this.runtime
     const { peer, header } = task
     mesh.reserve(peer, REPLY_HEADER_BYTES + 5 + body.length)
-    const start = beginReply(peer, STATUS.error, 0, header.claim, header.task, 1)
+    const start = beginReply(peer, STATUS.error, 0, header.claim, header.task, 1, task.bodyMs)
     this.begin(task, body.length)
     peer.bytes.set(body, peer.length)
     peer.length += body.length
@@ -86,7 +86,7 @@ export class Replies {
   plain(task: IncomingTask, status: number): void {
     const { peer, header } = task
     this.runtime.mesh.reserve(peer, REPLY_HEADER_BYTES)
-    endFrame(peer, beginReply(peer, status, 0, header.claim, header.task, 0))
+    endFrame(peer, beginReply(peer, status, 0, header.claim, header.task, 0, task.bodyMs))
   }
 
   private one(task: IncomingTask, value: unknown): void {
@@ -95,7 +95,7 @@ export class Replies {
     if (typeof value !== 'string' || value.length <= 4096) {
       this.runtime.mesh.reserve(peer, REPLY_HEADER_BYTES + 5 + room)
       const before = peer.length
-      const start = beginReply(peer, STATUS.ok, 0, header.claim, header.task, 1)
+      const start = beginReply(peer, STATUS.ok, 0, header.claim, header.task, 1, task.bodyMs)
       const size = encodeSmall(value, peer.bytes, peer.view, peer.length + 5)
       if (size > 0) {
         this.begin(task, size)
@@ -152,7 +152,15 @@ export class Replies {
     const { peer, header } = task
     const size = results.reduce((sum, result) => sum + result.length, refs?.length ?? 0)
     if (this.runtime.mesh.reserveOrFragment(peer, REPLY_HEADER_BYTES + size)) {
-      const start = beginReply(peer, STATUS.ok, refs === null ? 0 : REPLY_FLAG.contained, header.claim, header.task, results.length)
+      const start = beginReply(
+        peer,
+        STATUS.ok,
+        refs === null ? 0 : REPLY_FLAG.contained,
+        header.claim,
+        header.task,
+        results.length,
+        task.bodyMs,
+      )
       for (const result of refs === null ? results : [...results, refs]) {
         peer.bytes.set(result, peer.length)
         peer.length += result.length
@@ -162,7 +170,7 @@ export class Replies {
     }
     const whole = { bytes: new Uint8Array(REPLY_HEADER_BYTES + size), view: new DataView(new ArrayBuffer(0)), length: 0 }
     whole.view = new DataView(whole.bytes.buffer)
-    beginReply(whole, STATUS.ok, refs === null ? 0 : REPLY_FLAG.contained, header.claim, header.task, results.length)
+    beginReply(whole, STATUS.ok, refs === null ? 0 : REPLY_FLAG.contained, header.claim, header.task, results.length, task.bodyMs)
     for (const result of refs === null ? results : [...results, refs]) {
       whole.bytes.set(result, whole.length)
       whole.length += result.length

@@ -29,8 +29,10 @@ export function readReply(from: WorkerId, bytes: Uint8Array, view: DataView, at:
   const claim = view.getUint16(at + 2, true)
   const task = countAt(view, at + 4)
   const count = view.getUint16(at + 12, true)
+  const bodyMs = view.getFloat32(at + 14, true)
+  if (!(bodyMs >= 0 && bodyMs < Number.POSITIVE_INFINITY)) throw new WireError(`a body took ${bodyMs} ms`)
   const results: Outcome[] = []
-  let next = at + 14
+  let next = at + 18
   for (let i = 0; i < count; i++) {
     const form = view.getUint8(next)
     if (form === FORM.stored) {
@@ -52,7 +54,7 @@ export function readReply(from: WorkerId, bytes: Uint8Array, view: DataView, at:
   if (next > end) throw new WireError('a reply is cut short')
   if (status === 'error' && count === 0) throw new WireError('a reply tells of an error and has none')
   const contained = (flags & REPLY_FLAG.contained) !== 0 ? readContained(bytes.subarray(next, end)) : null
-  return { is: 'reply', from, claim, task, status, results, contained, retry: false }
+  return { is: 'reply', from, claim, task, status, results, contained, retry: false, bodyMs }
 }
 
 /** A sequence number, or a size in bytes. */

@@ -6,7 +6,7 @@
 //   fragment  u8 last · bytes            pieces of one frame (kind and body) that is larger than a packet
 //   task      u8 flags · u16 claim · f64 task · u32 lease or incarnation · u32 code or method · u16 returns · u8 attempt · u16 args · args
 //     arg     u8 form · inline: u32 length, envelope · stored: 20 B object id
-//   reply     u8 status · u8 flags · u16 claim · f64 task · u16 returns · results · [contained: MessagePack]
+//   reply     u8 status · u8 flags · u16 claim · f64 task · u16 returns · f32 ms · results · [contained: MessagePack]      `ms`: what the body of a task took; 0 for a call
 //     result  u8 form · inline: u32 length, envelope · stored: f64 bytes · alias: f64 bytes, 20 B object id
 //   value     u8 status · f64 seq · f64 bytes · [envelope, or 20 B object id of an alias]
 //   route     12 B to · 12 B from · u32 consumed · frames      from a process of one node to one of another, through the daemons of both;
@@ -26,7 +26,7 @@ export const NO_CLAIM = 0xffff
 
 export const FRAME_HEADER_BYTES = 5
 export const TASK_HEADER_BYTES = FRAME_HEADER_BYTES + 1 + 2 + 8 + 4 + 4 + 2 + 1 + 2
-export const REPLY_HEADER_BYTES = FRAME_HEADER_BYTES + 1 + 1 + 2 + 8 + 2
+export const REPLY_HEADER_BYTES = FRAME_HEADER_BYTES + 1 + 1 + 2 + 8 + 2 + 4
 export const VALUE_HEADER_BYTES = FRAME_HEADER_BYTES + 1 + 8 + 8
 export const ROUTE_HEADER_BYTES = FRAME_HEADER_BYTES + 12 + 12 + 4
 /** Where in a route frame, counted from its start. */
@@ -85,7 +85,15 @@ export function readTaskHeader(view: DataView, at: number): TaskHeader {
 }
 
 /** Starts a reply; results are appended by the caller, who then calls `endFrame`. Gives the frame's start. */
-export function beginReply(packet: PacketBuffer, status: number, flags: number, claim: number, task: number, returns: number): number {
+export function beginReply(
+  packet: PacketBuffer,
+  status: number,
+  flags: number,
+  claim: number,
+  task: number,
+  returns: number,
+  bodyMs: number,
+): number {
   const { view } = packet
   const at = packet.length
   view.setUint8(at + 4, FRAME.reply)
@@ -94,6 +102,7 @@ export function beginReply(packet: PacketBuffer, status: number, flags: number, 
   view.setUint16(at + 7, claim, true)
   view.setFloat64(at + 9, task, true)
   view.setUint16(at + 17, returns, true)
+  view.setFloat32(at + 19, bodyMs, true)
   packet.length = at + REPLY_HEADER_BYTES
   return at
 }

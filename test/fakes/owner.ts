@@ -8,7 +8,7 @@ import type { Entry } from '#lib/core/owner/entry.js'
 import type { Lane } from '#lib/core/owner/lane.js'
 import type { ContainedRef, Outcome } from '#lib/core/owner/outcome.js'
 import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
-import { Task } from '#lib/core/owner/task.js'
+import { type CodeRef, Task } from '#lib/core/owner/task.js'
 import { objectId } from '#lib/ids.js'
 import type { ActorView, Control, Death, SchedulingClass, WorkerId } from '#lib/wire/messages.js'
 import { jobOf, workerIdOf } from './cluster.js'
@@ -18,8 +18,9 @@ export type SentOf<Is extends Control['is']> = Extract<Control, { is: Is }>
 
 export const NODE = workerIdOf(0)
 export const SELF = workerIdOf(1)
-export const CODE = { hash: 'c', bytes: new Uint8Array(0), name: 'f' }
 export const DEATH: Death = { exitCode: null, signal: 'SIGKILL', stderrTail: '', reason: null, outOfMemory: false }
+/** Of a function that nobody has called yet. */
+export const codeOf = (bodyMs: number | null = null): CodeRef => ({ hash: 'c', bytes: new Uint8Array(0), name: 'f', bodyMs })
 export const CPU: SchedulingClass = classOf('cpu')
 
 export function classOf(key: string, more: Partial<SchedulingClass> = {}): SchedulingClass {
@@ -42,6 +43,8 @@ export interface TaskOptions {
   /** Entries inside the arguments. */
   nested?: Entry[]
   returns?: number
+  /** Left out: one for all of this owner, that is known to be quick. */
+  code?: CodeRef
   retries?: number
   retryExceptions?: boolean
   class?: SchedulingClass
@@ -56,6 +59,7 @@ export class FakeOwner {
   readonly begun = new Set<Task>()
   /** Hears of each effect as it is carried out. */
   onEffect: (effect: Effect) => void = () => {}
+  readonly #code = codeOf(0)
   #nextLease = 1
   #seen = 0
   #adopted = 0
@@ -118,7 +122,7 @@ export class FakeOwner {
     const task = new Task(
       seq,
       name,
-      CODE,
+      options.code ?? this.#code,
       options.class ?? CPU,
       args ?? new Uint8Array(0),
       args?.length ?? 0,
@@ -162,18 +166,25 @@ export class FakeOwner {
   /** The task's worker answers. */
   reply(
     task: Task,
-    more: { status?: 'ok' | 'error' | 'cancelled'; results?: Outcome[]; contained?: ContainedRef[][]; retry?: boolean; lane?: Lane } = {},
+    more: {
+      status?: 'ok' | 'error' | 'cancelled'
+      results?: Outcome[]
+      contained?: ContainedRef[][]
+      retry?: boolean
+      lane?: Lane
+      bodyMs?: number
+    } = {},
   ): void {
-    const { status = 'ok', contained = null, retry = false } = more
+    const { status = 'ok', contained = null, retry = false, bodyMs = 0 } = more
     const lane = more.lane ?? (task.lane as Lane)
     const ok: Outcome[] = task.entries.map(() => ({ form: 'plain', value: task.seq }))
     const results = more.results ?? (status === 'ok' ? ok : [{ form: 'failed', error: new Error('body') } as const])
-    this.act({ is: 'reply', from: lane.workerId, claim: task.claim, task: task.seq, status, results, contained, retry })
+    this.act({ is: 'reply', from: lane.workerId, claim: task.claim, task: task.seq, status, results, contained, retry, bodyMs })
   }
 
   /** The worker passes over a task that was taken back. */
   passOver(worker: WorkerId, claim: number, seq: number): void {
-    this.act({ is: 'reply', from: worker, claim, task: seq, status: 'revoked', results: [], contained: null, retry: false })
+    this.act({ is: 'reply', from: worker, claim, task: seq, status: 'revoked', results: [], contained: null, retry: false, bodyMs: 0 })
   }
 
   die(worker: WorkerId, death: Death = DEATH): void {

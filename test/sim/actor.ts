@@ -101,7 +101,17 @@ export class SimActor {
   #reply(from: WorkerId, { task }: CallFrame, status: 'ok' | 'error', result: Outcome, contained: TaskReply['contained']): void {
     const { process } = this
     this.#answering = false
-    process.send(from, { is: 'reply', from: process.id, claim: NO_CLAIM, task, retry: false, status, results: [result], contained })
+    process.send(from, {
+      is: 'reply',
+      from: process.id,
+      claim: NO_CLAIM,
+      task,
+      retry: false,
+      status,
+      results: [result],
+      contained,
+      bodyMs: 0,
+    })
     process.discardAll()
   }
 }

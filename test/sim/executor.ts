@@ -225,6 +225,6 @@ export class SimExecutor {
 
   #reply(from: WorkerId, { claim, task }: TaskFrame, status: TaskReply['status'], results: Outcome[], refs: Encoded['refs']): void {
     const contained = refs.length > 0 ? [refs] : null
-    this.process.send(from, { is: 'reply', from: this.process.id, claim, task, status, results, contained, retry: false })
+    this.process.send(from, { is: 'reply', from: this.process.id, claim, task, status, results, contained, retry: false, bodyMs: 0 })
   }
 }

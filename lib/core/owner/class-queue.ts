@@ -3,6 +3,7 @@
 
 import type { SchedulingClass, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
+import type { Millis } from '../machine.js'
 import type { Lane } from './lane.js'
 import type { Task } from './task.js'
 import { Wants } from './wants.js'
@@ -15,6 +16,8 @@ export class ClassQueue {
   readonly isShallow: boolean
   /** What no lane has room for, since one was looked for: any task, or one that runs only once. Null: some may have. */
   full: 'any' | 'once' | null = null
+  /** When that was found last. A lane of another node may lose its room by time alone, and has some again only when its worker answers. */
+  fullAt: Millis = 0
   /** Leases that are to go back to a daemon, of the first that end what they run; it has asked for them. */
   private readonly owed = new Map<WorkerId, number>()
   private tasks: Task[] = []

@@ -4,14 +4,16 @@
 //
 // A worker of this node shares its claim words with the owner, which takes a task back by itself. One of another node does
 // not: it is asked (`takeBack`), removes from its queue what it has not begun, and says so of each. Until it answers, for a
-// task that it had begun with the result, the task is on the lane.
+// task that it had begun with the result, the task is on the lane. While it is in a loop it hears nothing. So nothing is sent to it
+// behind a task that takes long, or may.
 
+import { limits } from '../../options.js'
 import type { WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
 import type { ClassQueue } from './class-queue.js'
 import type { Entry } from './entry.js'
-import { TASK, type Task } from './task.js'
+import { type CodeRef, TASK, type Task } from './task.js'
 
 const CLAIM_WORDS = 256
 
@@ -42,6 +44,8 @@ export class Lane {
   /** Time the worker takes for a task (ms, moving average); null until it has answered once. */
   taskMs: number | null = null
   private answeredAt = 0
+  /** The last one sent, on another node, where nobody knows that its function is quick: nothing is sent behind it. */
+  private alone: Task | null = null
   private readonly tasks: (Task | null)[] = new Array(CLAIM_WORDS).fill(null)
   private readonly passed: boolean[] = new Array(CLAIM_WORDS).fill(false)
   private readonly asked: boolean[] = new Array(CLAIM_WORDS).fill(false)
@@ -58,8 +62,9 @@ export class Lane {
     for (let claim = CLAIM_WORDS - 1; claim >= 0; claim--) this.free.push(claim)
   }
 
-  room(depth: number): boolean {
-    return this.leaseId !== 0 && !this.blocked && !this.returning && this.outstanding < depth && this.free.length > 0
+  room(depth: number, now: Millis): boolean {
+    if (this.leaseId === 0 || this.blocked || this.returning || this.outstanding >= depth || this.free.length === 0) return false
+    return !this.isRemote || this.outstanding === 0 || (this.alone === null && now - this.answeredAt < limits.remoteQuickMs)
   }
 
   send(task: Task, now: Millis): void {
@@ -67,6 +72,7 @@ export class Lane {
     this.tasks[claim] = task
     if (this.outstanding++ === 0) this.answeredAt = now
     this.calls++
+    if (this.isRemote && !isQuick(task.code)) this.alone = task
     task.claim = claim
     task.lane = this
     task.workerId = this.workerId
@@ -169,6 +175,11 @@ export class Lane {
       this.asking--
     }
     this.outstanding--
+    if (this.alone === task) this.alone = null
     task.lane = null
   }
+}
+
+function isQuick({ bodyMs }: CodeRef): boolean {
+  return bodyMs !== null && bodyMs < limits.remoteQuickMs
 }

@@ -299,7 +299,7 @@ export class Leases {
       queue.invariants()
       const task = queue.peek()
       if (task !== undefined && queue.isFullFor(task))
-        assert(this.best(queue, queue.lanes, task) === null, 'a full class has a lane with room')
+        assert(this.best(queue, queue.lanes, task, queue.fullAt) === null, 'a full class has a lane with room')
     }
     for (const lane of this.lanes.values()) {
       lane.invariants()
@@ -310,8 +310,9 @@ export class Leases {
   /** Spreads queued tasks over the lanes with room, the least loaded first. `lane`: that one may have room since all were looked at. */
   private pump(queue: ClassQueue, now: Millis, out: Effect[], lane: Lane | null = null): void {
     for (let task = queue.peek(); task !== undefined; task = queue.peek()) {
-      const best = queue.isFullFor(task) ? this.best(queue, lane === null ? [] : [lane], task) : this.bestOfAll(queue, task)
+      const best = queue.isFullFor(task) ? this.best(queue, lane === null ? [] : [lane], task, now) : this.bestOfAll(queue, task, now)
       if (best === null) {
+        queue.fullAt = now
         // That lane may have room for others still.
         if (lane !== null && task.retriesLeft === 0) queue.full = 'once'
         return
@@ -325,17 +326,17 @@ export class Leases {
     queue.full = null
   }
 
-  private bestOfAll(queue: ClassQueue, task: Task): Lane | null {
-    const best = this.best(queue, queue.lanes, task)
+  private bestOfAll(queue: ClassQueue, task: Task, now: Millis): Lane | null {
+    const best = this.best(queue, queue.lanes, task, now)
     queue.full = best !== null ? null : task.retriesLeft === 0 ? 'once' : 'any'
     return best
   }
 
-  private best(queue: ClassQueue, lanes: readonly Lane[], task: Task): Lane | null {
+  private best(queue: ClassQueue, lanes: readonly Lane[], task: Task, now: Millis): Lane | null {
     let best: Lane | null = null
     for (const lane of lanes) {
       const depth = queue.isShallow ? 1 : lane.isRemote ? remoteDepth(lane, task) : limits.pipelineDepthMax
-      if (lane.room(depth) && !this.wornOut(lane) && (best === null || lane.outstanding < best.outstanding)) best = lane
+      if (lane.room(depth, now) && !this.wornOut(lane) && (best === null || lane.outstanding < best.outstanding)) best = lane
     }
     return best
   }

@@ -179,7 +179,7 @@ export class Owner implements Machine<OwnerEvent, Effect> {
   }
 
   /** An actor's reply (no lane, no claim word). */
-  callReplied(reply: Omit<TaskReply, 'is' | 'claim'>, now: Millis, out: Effect[]): void {
+  callReplied(reply: Omit<TaskReply, 'is' | 'claim' | 'bodyMs'>, now: Millis, out: Effect[]): void {
     const start = out.length
     this.calls.replied(reply, out)
     this.settle(start, now, out)

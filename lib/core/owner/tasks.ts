@@ -26,7 +26,7 @@ import type { Lineage } from './lineage.js'
 import type { ContainedRef, Outcome } from './outcome.js'
 import type { References } from './references.js'
 import { settleAgain } from './remade.js'
-import { TASK, type Task } from './task.js'
+import { measured, TASK, type Task } from './task.js'
 import type { Values } from './values.js'
 
 /** An answer of a worker to a task frame. */
@@ -42,6 +42,8 @@ export interface TaskReply {
   contained: ContainedRef[][] | null
   /** The shell found that the user asked to retry on this error. */
   retry: boolean
+  /** What the body took, of one that ended. */
+  bodyMs: number
 }
 
 /** What is remembered of a task that ended. */
@@ -124,6 +126,7 @@ export class Tasks {
 
   replied(reply: TaskReply, now: Millis, out: Effect[]): void {
     const task = this.leases.answered(reply.from, reply.claim, reply.task, reply.status !== 'revoked', now)
+    if (task !== null && (reply.status === 'ok' || reply.status === 'error')) measured(task.code, reply.bodyMs)
     if (task !== null && reply.status !== 'revoked') this.ended(task, reply, now, out)
     else if (reply.contained !== null) this.references.confirm(reply.from, reply.task)
     else if (task !== null) this.gaveBack(task, now, out)

@@ -6,7 +6,7 @@ import { Owner, type OwnerEvent } from '#lib/core/owner/owner.js'
 import { Task } from '#lib/core/owner/task.js'
 import type { SchedulingClass, WorkerId } from '#lib/wire/messages.js'
 import { jobOf } from '../../fakes/cluster.js'
-import { CODE, CPU } from '../../fakes/owner.js'
+import { CPU, codeOf } from '../../fakes/owner.js'
 import type { Process, ScaleWorld, Sent } from './world.js'
 
 /** Tasks that are submitted and not done at most: memory, and what a program that submits in a loop has. */
@@ -24,6 +24,7 @@ export class ScaleDriver implements Process {
   #submitted = 0
   #flushing = false
   readonly #scheduling: SchedulingClass
+  readonly #code = codeOf()
 
   constructor(
     private readonly world: ScaleWorld,
@@ -52,7 +53,7 @@ export class ScaleDriver implements Process {
     while (this.#submitted < this.count && this.#submitted - this.done < AHEAD) {
       this.#submitted++
       const seq = this.owner.nextSeq(1)
-      const task = new Task(seq, 'f', CODE, this.#scheduling, NO_ARGUMENTS, 0, 1, 3, false, [], null)
+      const task = new Task(seq, 'f', this.#code, this.#scheduling, NO_ARGUMENTS, 0, 1, 3, false, [], null)
       const out: Effect[] = []
       this.owner.handle({ is: 'submit', task }, this.world.agenda.now, out)
       for (const entry of task.entries) entry.local++

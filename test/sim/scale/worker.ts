@@ -46,6 +46,16 @@ export class ScaleWorker implements Process {
 
   #reply({ from, frame: { claim, task } }: { from: WorkerId; frame: TaskFrame }, status: TaskReply['status']): void {
     const results = status === 'ok' ? [{ form: 'plain', value: task } as const] : []
-    this.world.send(this.id, from, { is: 'reply', from: this.id, claim, task, status, results, contained: null, retry: false })
+    this.world.send(this.id, from, {
+      is: 'reply',
+      from: this.id,
+      claim,
+      task,
+      status,
+      results,
+      contained: null,
+      retry: false,
+      bodyMs: this.world.scale.taskMs,
+    })
   }
 }

@@ -6,10 +6,10 @@ import { ClassQueue } from '#lib/core/owner/class-queue.js'
 import { Lane } from '#lib/core/owner/lane.js'
 import { TASK, Task } from '#lib/core/owner/task.js'
 import { workerIdOf } from '../../fakes/cluster.js'
-import { CODE, CPU, NODE } from '../../fakes/owner.js'
+import { CPU, codeOf, NODE } from '../../fakes/owner.js'
 
 let lastSeq = 0
-const taskOf = (): Task => new Task(++lastSeq, 'f', CODE, CPU, new Uint8Array(0), 0, 1, 0, false, [], null)
+const taskOf = (): Task => new Task(++lastSeq, 'f', codeOf(), CPU, new Uint8Array(0), 0, 1, 0, false, [], null)
 
 suite('class queue', () => {
   test('property: it does what an array does', () => {
@@ -58,18 +58,18 @@ suite('lane', () => {
 
   test('there is room only under a lease, for what runs on, up to a depth and to the words there are', () => {
     const lane = new Lane(workerIdOf(10), false)
-    assert.equal(lane.room(9), false)
+    assert.equal(lane.room(9, 0), false)
     lane.leaseId = 1
-    assert.equal(lane.room(1), true)
+    assert.equal(lane.room(1, 0), true)
     sent(lane, 1)
-    assert.equal(lane.room(1), false)
+    assert.equal(lane.room(1, 0), false)
     for (const flag of ['blocked', 'returning'] as const) {
       lane[flag] = true
-      assert.equal(lane.room(9), false)
+      assert.equal(lane.room(9, 0), false)
       lane[flag] = false
     }
     sent(lane, 255)
-    assert.equal(lane.room(1000), false)
+    assert.equal(lane.room(1000, 0), false)
     lane.invariants()
   })
 

@@ -421,9 +421,9 @@ suite('leases', () => {
     let looked = 0
     for (const lane of lanesOf(fake).values()) {
       const { room } = lane
-      lane.room = depth => {
+      lane.room = (depth, now) => {
         looked++
-        return room.call(lane, depth)
+        return room.call(lane, depth, now)
       }
     }
     fake.submit()

@@ -5,11 +5,11 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { Effect } from '#lib/core/owner/effects.js'
 import type { Lane } from '#lib/core/owner/lane.js'
-import { TASK, type Task } from '#lib/core/owner/task.js'
+import { type CodeRef, TASK, type Task } from '#lib/core/owner/task.js'
 import { TaskCancelledError, WorkerCrashedError } from '#lib/errors.js'
 import { limits } from '#lib/options.js'
 import { remoteWorker, workerIdOf } from '../../fakes/cluster.js'
-import { DEATH, FakeOwner, NODE } from '../../fakes/owner.js'
+import { codeOf, DEATH, FakeOwner, NODE } from '../../fakes/owner.js'
 
 const NEAR = workerIdOf(10)
 const FAR = remoteWorker(20)
@@ -17,6 +17,7 @@ const laneOf = (fake: FakeOwner, worker: string): Lane => fake.owner.leases.lane
 const claimsAsked = (fake: FakeOwner): number[] => fake.sent('takeBack', FAR).flatMap(each => each.claims)
 const cancel = (fake: FakeOwner, task: Task, force = false) => fake.act({ is: 'cancel', entry: task.entries[0]!, force, recursive: false })
 const errorOf = (task: Task) => task.entries[0]?.error
+const onLane = (fake: FakeOwner): Task[] => laneOf(fake, FAR).newestFirst().reverse()
 const many = (fake: FakeOwner, count: number, retries = 3): Task[] => Array.from({ length: count }, () => fake.submit({ retries }))
 
 suite('remote lanes', () => {
@@ -87,6 +88,71 @@ suite('remote lanes', () => {
     assert.deepEqual([first.state, once.state, after.state], [TASK.sent, TASK.queued, TASK.queued])
     fake.reply(first)
     assert.deepEqual([once.state, after.state], [TASK.sent, TASK.sent])
+  })
+
+  test('nothing is sent there behind a task of which nobody knows how long it takes, nor behind a slow one', () => {
+    const fake = new FakeOwner()
+    const [quick, slow] = [codeOf(), codeOf()]
+    const submit = (code: CodeRef): Task => fake.submit({ code, retries: 3 })
+    const first = submit(quick)
+    fake.grant(FAR)
+    const second = submit(quick)
+    assert.deepEqual([first.state, second.state], [TASK.sent, TASK.queued])
+    fake.flush()
+    assert.equal(fake.sent('want').at(-1)?.count, 1)
+    fake.reply(first, { bodyMs: 1 })
+    for (let i = 0; i < 4; i++) {
+      assert.equal(submit(quick).state, TASK.queued, 'few bodies say nothing')
+      fake.reply(onLane(fake)[0]!, { bodyMs: 1 })
+    }
+    fake.reply(onLane(fake)[0]!, { bodyMs: 1 })
+    const [third, fourth] = [submit(quick), submit(quick)]
+    assert.deepEqual([third.state, fourth.state], [TASK.sent, TASK.sent])
+    // Behind quick ones, and nothing behind it.
+    const long = submit(slow)
+    const behind = submit(quick)
+    assert.deepEqual([long.state, behind.state], [TASK.sent, TASK.queued])
+    for (const task of [third, fourth]) fake.reply(task, { bodyMs: 1 })
+    assert.equal(behind.state, TASK.queued)
+    fake.grant(remoteWorker(21))
+    assert.equal(behind.lane?.workerId, remoteWorker(21))
+    fake.reply(long, { bodyMs: 8 * limits.remoteQuickMs })
+    fake.reply(behind, { bodyMs: 1, status: 'error' })
+    const [again, after] = [submit(slow), submit(slow)]
+    assert.notEqual(again.lane, after.lane, 'as slow as it was')
+    assert.equal(submit(quick).state, TASK.queued)
+  })
+
+  test('nothing is sent there behind a task that is late; another worker is wanted for what comes', () => {
+    const fake = new FakeOwner()
+    const late = fake.submit({ retries: 3 })
+    fake.grant(FAR)
+    fake.now += limits.remoteQuickMs
+    const next = fake.submit({ retries: 3 })
+    assert.equal(next.state, TASK.queued)
+    fake.flush()
+    assert.equal(fake.sent('want').at(-1)?.count, 1)
+    fake.reply(late)
+    assert.equal(next.lane?.workerId, FAR)
+    fake.now += limits.remoteQuickMs - 1
+    assert.equal(fake.submit({ retries: 3 }).state, TASK.sent)
+  })
+
+  test('a worker that has not answered for a cancelled task is not free', () => {
+    const fake = new FakeOwner()
+    const loop = fake.submit({ code: codeOf(), retries: 3 })
+    fake.grant(FAR)
+    cancel(fake, loop)
+    assert.ok(errorOf(loop) instanceof TaskCancelledError)
+    const next = fake.submit({ retries: 3 })
+    assert.equal(next.state, TASK.queued)
+    fake.flush()
+    assert.equal(fake.sent('want').at(-1)?.count, 1)
+    fake.grant(remoteWorker(21))
+    assert.equal(next.lane?.workerId, remoteWorker(21))
+    const after = fake.submit({ code: codeOf(), retries: 3 })
+    fake.reply(loop, { status: 'cancelled', lane: laneOf(fake, FAR) })
+    assert.equal(after.state, TASK.sent)
   })
 
   test('when a worker of another node dies, all it was sent counts as begun', () => {
@@ -197,6 +263,8 @@ class Model {
   readonly tasks: { task: Task; allowed: number; runs: number }[] = []
   readonly workers: Worker[] = []
   readonly doomed: string[] = []
+  /** Of functions that are quick, slow, or not known yet. */
+  readonly #codes = [codeOf(0), codeOf(limits.remoteQuickMs), codeOf()] as const
   #next = 30
 
   constructor() {
@@ -207,10 +275,10 @@ class Model {
     const { fake } = this
     const worker = this.workers[a % Math.max(1, this.workers.length)]
     const known = this.tasks[b % Math.max(1, this.tasks.length)]
-    fake.now += b % 3
+    fake.now += b % 7 === 0 ? limits.remoteQuickMs : b % 3
     if (is === 'submit' || is === 'once') {
       const retries = is === 'once' ? 0 : 1 + (a % 3)
-      this.tasks.push({ task: fake.submit({ retries }), allowed: retries + 1, runs: 0 })
+      this.tasks.push({ task: fake.submit({ retries, code: this.#codes[b % 3] as CodeRef }), allowed: retries + 1, runs: 0 })
     } else if (is === 'grant' || is === 'near') {
       const id = is === 'grant' ? remoteWorker(this.#next++) : workerIdOf(this.#next++)
       const worker = new Worker(id)
@@ -294,7 +362,17 @@ class Model {
     const { sent, status } = next
     this.fake.begun.delete(sent.task)
     const results = status === 'ok' ? [{ form: 'plain', value: sent.seq } as const] : []
-    this.fake.act({ is: 'reply', from: worker.id, claim: sent.claim, task: sent.seq, status, results, contained: null, retry: false })
+    this.fake.act({
+      is: 'reply',
+      from: worker.id,
+      claim: sent.claim,
+      task: sent.seq,
+      status,
+      results,
+      contained: null,
+      retry: false,
+      bodyMs: sent.seq % 40,
+    })
   }
 
   finish(): void {

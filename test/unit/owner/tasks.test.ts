@@ -211,7 +211,17 @@ suite('tasks', () => {
     cancel(fake, late)
     cancel(fake, dead)
     discarded()
-    fake.act({ is: 'reply', from: A, claim, task: late.seq, status: 'ok', results: [stored, stored], contained: null, retry: false })
+    fake.act({
+      is: 'reply',
+      from: A,
+      claim,
+      task: late.seq,
+      status: 'ok',
+      results: [stored, stored],
+      contained: null,
+      retry: false,
+      bodyMs: 0,
+    })
     assert.deepEqual(discarded(), [late.seq, late.seq + 1])
     assert.equal(lane.outstanding, 1)
     fake.die(A)
@@ -251,7 +261,17 @@ suite('tasks', () => {
       assert.equal(task.state, TASK.done)
       assert.equal(argument.dropped, end === 'takenBack', end)
       if (end === 'answer')
-        fake.act({ is: 'reply', from: A, claim, task: task.seq, status: 'cancelled', results: [], contained: null, retry: false })
+        fake.act({
+          is: 'reply',
+          from: A,
+          claim,
+          task: task.seq,
+          status: 'cancelled',
+          results: [],
+          contained: null,
+          retry: false,
+          bodyMs: 0,
+        })
       if (end === 'death') fake.die(A)
       assert.ok(argument.dropped)
       assert.equal(lane.outstanding, 0)
@@ -461,6 +481,7 @@ suite('tasks', () => {
       results: [{ form: 'plain', value: 1 }],
       contained: null,
       retry: false,
+      bodyMs: 0,
     } as const
     for (const wrong of [{ from: B }, { claim: task.claim + 1 }, { claim: 60_000 }, { task: task.seq + 1 }])
       fake.act({ ...answer, ...wrong, results: [...answer.results] })

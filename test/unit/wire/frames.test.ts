@@ -48,9 +48,9 @@ suite('frames', () => {
 
   test('property: replies and values say how long they are, and what follows is untouched', () => {
     fc.assert(
-      fc.property(fc.nat(3), u16, seq, u16, fc.nat(200), (status, claim, task, returns, body) => {
+      fc.property(fc.nat(3), u16, seq, u16, fc.nat(200), fc.nat(100_000), (status, claim, task, returns, body, bodyMs) => {
         const to = packet()
-        const reply = beginReply(to, status, 1, claim, task, returns)
+        const reply = beginReply(to, status, 1, claim, task, returns, bodyMs)
         assert.equal(to.length, REPLY_HEADER_BYTES)
         to.length += body
         endFrame(to, reply)
@@ -67,8 +67,9 @@ suite('frames', () => {
           to.view.getUint16(at + 2, true),
           to.view.getFloat64(at + 4, true),
           to.view.getUint16(at + 12, true),
+          to.view.getFloat32(at + 14, true),
         ]
-        assert.deepEqual(read, [FRAME.reply, status, 1, claim, task, returns])
+        assert.deepEqual(read, [FRAME.reply, status, 1, claim, task, returns, bodyMs])
         assert.deepEqual(
           [to.bytes[value + 4], to.bytes[value + 5], to.view.getFloat64(value + 6, true), to.view.getFloat64(value + 14, true)],
           [FRAME.value, status, task, body],

@@ -14,10 +14,10 @@ import { workerIdOf } from '../../fakes/cluster.js'
 const FROM = workerIdOf(4)
 const OWNER = workerIdOf(5)
 
-function reply(contained: unknown): Uint8Array {
+function reply(contained: unknown, bodyMs = 2.5): Uint8Array {
   const bytes = new Uint8Array(4096)
   const packet: PacketBuffer = { bytes, view: new DataView(bytes.buffer), length: 0 }
-  beginReply(packet, STATUS.ok, REPLY_FLAG.contained, 3, 77, 1)
+  beginReply(packet, STATUS.ok, REPLY_FLAG.contained, 3, 77, 1, bodyMs)
   bytes[packet.length] = FORM.stored
   packet.view.setFloat64(packet.length + 1, 9, true)
   const tail = encode(contained)
@@ -47,7 +47,7 @@ suite('results on the wire', () => {
         ],
       ]),
     )
-    assert.deepEqual([got.task, got.claim, got.status], [77, 3, 'ok'])
+    assert.deepEqual([got.task, got.claim, got.status, got.bodyMs], [77, 3, 'ok', 2.5])
     assert.deepEqual(got.results, [{ form: 'stored', sizeBytes: 9, node: 'aaaaaaaaaa' }])
     const expected = [
       [1, false],
@@ -55,6 +55,14 @@ suite('results on the wire', () => {
       [3, true],
     ] as const
     assert.deepEqual(got.contained, [expected.map(([seq, isActor]) => ({ owner: OWNER, seq, isActor }))])
+  })
+
+  test('what a body took is a length of time', () => {
+    for (const ms of [Number.NaN, -1, Number.POSITIVE_INFINITY])
+      assert.ok(
+        refused(() => read(reply([[]], ms))),
+        `${ms}`,
+      )
   })
 
   test('lists of refs that are none are refused', () => {

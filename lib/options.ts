@@ -39,6 +39,10 @@ export const limits = {
   joinMs: 8_000,
   /** How long a head, or its storage, may be away before those who wait for it are told (ms). */
   headSilenceTellMs: 2_000,
+  /** How often a driver looks meanwhile whether it has something that waits for the head (ms). */
+  headAbsenceLookMs: 500,
+  /** How long init() waits for a node of this machine that joins its cluster again (ms): the time to join, and to make a store. */
+  rejoinWaitMs: 10_000,
   /** How often a driver looks whether the node lives that it attached to (ms). */
   nodeWatchMs: 250,
   /** How long a busy lease may be kept once others wait (ms), so that no owner starves another. */

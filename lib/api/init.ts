@@ -6,7 +6,10 @@ import { AuthenticationError, ClusterConnectionError, NodeDiedError } from '../e
 import { native } from '../native.js'
 import { limits } from '../options.js'
 import { startDaemon, startDaemonNow } from '../run/bootstrap.js'
+import { whileOneRejoins } from '../run/cluster-lookup.js'
+import { HeadAbsence } from '../run/head-absence.js'
 import { jobOf as specOf } from '../run/job.js'
+import { NodeLoss, SILENT_END } from '../run/node-loss.js'
 import { Runtime, SPIN_MICROS, session } from '../run/runtime.js'
 import { type Seat, seatAt, seatOf } from '../run/seat.js'
 import { type Control, PROTOCOL_VERSION, type Refused, type Welcome } from '../wire/messages.js'
@@ -36,6 +39,7 @@ interface Session {
   over: Promise<void>
   /** Looks whether the node lives, where nobody tells. */
   watch: NodeJS.Timeout | null
+  absence: HeadAbsence
 }
 
 let live: Session | null = null
@@ -44,7 +48,7 @@ let ending: Session | null = null
 let starting: Promise<ClusterContext> | null = null
 let stopping: Promise<void> | null = null
 /** The daemon ended under a live session: nothing goes on by itself until the user has said shutdown() or init(). */
-let lost: Error | null = null
+let lost: NodeDiedError | null = null
 
 /**
  * Attaches to a running cluster, or starts one on this machine; see `address`. The default of every option suits a laptop.
@@ -73,7 +77,7 @@ export async function init(options: InitOptions = {}): Promise<ClusterContext> {
 async function begin(options: InitOptions): Promise<ClusterContext> {
   const resolved = withRuntimeEnv('init()', options)
   const environment = environmentUnder(null, resolved.runtimeEnv)
-  const node = nodeToAttach(options)
+  const node = await whileOneRejoins(() => nodeToAttach(options))
   const seat = node === null ? seatAt(await startDaemon({ ...options, environment })) : seatOf(node, options.namespace)
   const { runtime, welcome, context } = attach(seat, options)
   runtime.environment = environment
@@ -97,16 +101,25 @@ function attach(seat: Seat, options: InitOptions): { runtime: Runtime; welcome: 
     seat.nodeWorkerId,
     {
       onWelcome: message => welcomed(message),
-      onMessage: message => onMessage(message, options.logToDriver ?? true),
-      onNodeLost: reason => nodeLost(runtime, reason),
+      onMessage: message => {
+        if (message.is === 'nodeEnds') loss.told(message)
+        else if (message.is === 'headAway') absence.told(message)
+        else onMessage(message, options.logToDriver ?? true)
+      },
+      onNodeLost: reason => {
+        // How its own process ended is known in a moment.
+        if (seat.ended === null || reason !== SILENT_END) nodeLost(runtime, loss.of(reason))
+      },
     },
     SPIN_MICROS,
   )
+  const absence = new HeadAbsence(runtime, say)
+  const loss = new NodeLoss(seat)
   runtime.job = { ...seat.job, driver: store.workerId }
   runtime.requests.headAt = seat.ended === null ? seat.address : null
   const context = contextOf(seat)
-  const watch = seat.ended === null ? watchNode(runtime, seat.storePath) : null
-  live = { runtime, seat, context, logToDriver: options.logToDriver ?? true, failed, ...whenOver(), watch }
+  const watch = seat.ended === null ? watchNode(runtime, seat, loss) : null
+  live = { runtime, seat, context, logToDriver: options.logToDriver ?? true, failed, ...whenOver(), watch, absence }
   session.runtime = runtime
   runtime.send(seat.nodeWorkerId, {
     is: 'hello',
@@ -117,7 +130,7 @@ function attach(seat: Seat, options: InitOptions): { runtime: Runtime; welcome: 
     token: seat.token,
     job: runtime.job,
   })
-  void seat.ended?.then(how => nodeLost(runtime, how))
+  void seat.ended?.then(how => nodeLost(runtime, loss.of(how)))
   return { runtime, welcome, context }
 }
 
@@ -133,11 +146,13 @@ function whenOver(): { jobOver: () => void; over: Promise<void> } {
  * The node daemon is no child of this process, so its end by SIGKILL has to be looked for; and one that was given up begins anew in
  * the same process, with another store: whoever attached just then would be answered by nobody.
  */
-function watchNode(runtime: Runtime, storePath: string): NodeJS.Timeout {
+function watchNode(runtime: Runtime, { storePath }: Seat, loss: NodeLoss): NodeJS.Timeout {
   const look = (): void => {
-    if (!existsSync(storePath)) return nodeLost(runtime, 'it began anew')
-    if (runtime.store.clients().some(client => client.workerId === runtime.node && client.live)) return
-    nodeLost(runtime, 'its process ended')
+    const isAlive = runtime.store.clients().some(client => client.workerId === runtime.node && client.live)
+    if (isAlive && existsSync(storePath)) return
+    // What it said before its end counts.
+    runtime.mesh.poll()
+    nodeLost(runtime, isAlive ? loss.begunAnew() : loss.of(SILENT_END))
   }
   return setInterval(look, limits.nodeWatchMs).unref()
 }
@@ -159,7 +174,11 @@ function onMessage(message: Control, logToDriver: boolean): void {
     for (const line of message.lines) stream.write(`(${message.name} pid=${message.pid}) ${line}\n`)
   } else if (message.is === 'jobOver') ending?.jobOver()
   else if (message.is === 'refused') abandon(refusedBy(message))
-  else if (message.is === 'warning') process.stderr.write(`eagleray: ${message.text}\n`)
+  else if (message.is === 'warning') say(message.text)
+}
+
+function say(text: string): void {
+  process.stderr.write(`eagleray: ${text}\n`)
 }
 
 function refusedBy({ message, code }: Refused): Error {
@@ -168,20 +187,27 @@ function refusedBy({ message, code }: Refused): Error {
 }
 
 /** The node is gone: everything that waits for it fails. */
-function nodeLost(runtime: Runtime, reason: string): void {
+function nodeLost(runtime: Runtime, text: string): void {
   ending?.jobOver()
   if (live?.runtime !== runtime) return
-  lost = new NodeDiedError(`the node daemon of this session is gone (${reason}); call init() to start another`)
+  lost = new NodeDiedError(text, { nodeId: live.seat.nodeId })
   abandon(lost)
+}
+
+/** With the stack of the call that found it so. */
+function sayLost(): never {
+  const { message, nodeId } = lost as NodeDiedError
+  throw new NodeDiedError(message, { nodeId, cause: lost })
 }
 
 /** The session ends without the node. */
 function abandon(error: Error): void {
   if (live === null) return
-  const { runtime, failed, watch } = live
+  const { runtime, failed, watch, absence } = live
   live = null
   session.runtime = null
   if (watch !== null) clearInterval(watch)
+  absence.end()
   failed(error)
   runtime.fail(error)
   runtime.close()
@@ -201,7 +227,8 @@ export async function shutdown(): Promise<void> {
 }
 
 async function stop(leaving: Session): Promise<void> {
-  const { runtime, seat, over, watch } = leaving
+  const { runtime, seat, over, watch, absence } = leaving
+  absence.end()
   live = null
   ending = leaving
   session.runtime = null
@@ -223,7 +250,7 @@ export function isInitialized(): boolean {
 export function current(): Runtime {
   refuseEarly()
   if (session.runtime !== null) return session.runtime
-  if (lost !== null) throw lost
+  if (lost !== null) sayLost()
   if (starting !== null) throw new Error('init() is under way; await it before you use the rest of the API')
   checkInit({})
   const node = nodeToAttach({})
@@ -233,7 +260,7 @@ export function current(): Runtime {
 /** As `current`, where waiting is possible. */
 export async function currentOrStarted(): Promise<Runtime> {
   refuseEarly()
-  if (lost !== null) throw lost
+  if (lost !== null) sayLost()
   if (session.runtime === null) await (starting ?? init())
   return current()
 }

@@ -3,7 +3,16 @@
 
 import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { checkedAddress, clusterHome, isAlive, liveHeads, liveNodes, type ProcessRecord, sweepRecords } from '../run/cluster-home.js'
+import {
+  checkedAddress,
+  clusterHome,
+  isAlive,
+  liveHeads,
+  liveNodes,
+  type ProcessRecord,
+  rejoiningNodes,
+  sweepRecords,
+} from '../run/cluster-home.js'
 import { type Command, Failure, print, textOf, type Values } from './command.js'
 
 /** How long they may take before they are killed (ms). */
@@ -29,7 +38,7 @@ async function run(values: Values): Promise<number> {
   const address = only === undefined ? null : checkedAddress('--address', only)
   const mine = (record: ProcessRecord): boolean => address === null || record.address === address
   const heads = liveHeads(home).filter(mine)
-  const nodes = values.head === true ? [] : liveNodes(home).filter(node => node.listed && mine(node))
+  const nodes = values.head === true ? [] : [...liveNodes(home), ...rejoiningNodes(home)].filter(node => node.listed && mine(node))
   if (heads.length + nodes.length === 0) {
     const what = values.head === true ? 'head' : 'head and no node'
     throw new Failure(`no ${what}${address === null ? '' : ` of a cluster at ${address}`} runs on this machine: nothing was stopped`)

@@ -10,7 +10,7 @@ import { nodeOf } from '../ids.js'
 import type { Refusal } from '../io/transport.js'
 import { limits } from '../options.js'
 import type { WorkerId } from '../wire/messages.js'
-import { recordOf, removeRecord, sweepRecords, writeRecord } from './cluster-home.js'
+import { type NodeRecord, recordOf, rejoiningNodes, removeRecord, sweepRecords, writeRecord } from './cluster-home.js'
 import type { DaemonSettings, JoinSettings, ReadyDaemon } from './daemon-settings.js'
 import { whyNot } from './head-probe.js'
 import { type Links, openLinks } from './links.js'
@@ -23,6 +23,10 @@ export class ClusterEntry {
   readonly entered: Promise<void>
   #enter: () => void = () => {}
   #fail: (error: Error) => void = () => {}
+  /** How programs find the node; null: they do not yet. */
+  #record: NodeRecord | null = null
+  /** It is given up, and its process joins again. */
+  #rejoins = false
   readonly #timers: NodeJS.Timeout[]
 
   /** `onWaiting`: told when the head lets wait for its answer. */
@@ -56,7 +60,14 @@ export class ClusterEntry {
       if (turnedAway === true) void this.#notLetIn()
       else this.#fail(new ClusterConnectionError(`the head at ${this.#join.head} and this node do not get on: ${why}`))
     }
-    return new Membership(this.links, this.#join.head, { ...hooks, joined, refused })
+    const fenced = (why: string): void => {
+      const { home } = this.#join
+      // Before anybody can find that it is gone: whoever looks for it then waits for what comes after it.
+      if (this.#record !== null) writeRecord(home, 'nodes', this.#record.nodeId, { ...this.#record, rejoins: true })
+      this.#rejoins = true
+      hooks.fenced(why)
+    }
+    return new Membership(this.links, this.#join.head, { ...hooks, joined, refused, fenced })
   }
 
   #stopTimers(): void {
@@ -72,13 +83,15 @@ export class ClusterEntry {
     const { home, head, listed, withHead } = this.#join
     sweepRecords(home)
     const seat = { nodeId, daemonId, storePath, sessionDir, token, listed, withHead, since: Date.now() }
-    writeRecord(home, 'nodes', nodeId, { ...recordOf(process.pid, head), ...seat })
+    this.#record = { ...recordOf(process.pid, head), ...seat }
+    writeRecord(home, 'nodes', nodeId, this.#record)
+    for (const before of rejoiningNodes(home)) if (before.pid === process.pid) removeRecord(home, 'nodes', before.nodeId)
     return this.links.transport.address
   }
 
   withdraw(nodeId: string): void {
     this.#stopTimers()
-    removeRecord(this.#join.home, 'nodes', nodeId)
+    if (!this.#rejoins) removeRecord(this.#join.home, 'nodes', nodeId)
   }
 }
 

@@ -47,6 +47,8 @@ export interface NodeRecord extends ProcessRecord {
   token: string
   listed: boolean
   withHead: boolean
+  /** It is none any more, and joins again as another one. */
+  rejoins?: true
   /** When it was started (ms since 1970). */
   since: number
 }
@@ -134,8 +136,14 @@ export function liveHeads(home: string): HeadRecord[] {
   return records<HeadRecord>(home, 'heads').filter(isAlive)
 }
 
+/** Those that can be attached to. */
 export function liveNodes(home: string): NodeRecord[] {
-  return records<NodeRecord>(home, 'nodes').filter(isAlive)
+  return records<NodeRecord>(home, 'nodes').filter(each => each.rejoins !== true && isAlive(each))
+}
+
+/** Their cluster has given them up, and they join it again as other nodes, in the same process. */
+export function rejoiningNodes(home: string): NodeRecord[] {
+  return records<NodeRecord>(home, 'nodes').filter(each => each.rejoins === true && isAlive(each))
 }
 
 /** Removes the records of processes of this machine that are gone. */

@@ -2,7 +2,10 @@
 // Which node of this machine a driver attaches to.
 
 import { ClusterConnectionError } from '../errors.js'
-import { checkedAddress, clusterHome, liveHeads, liveNodes, type NodeRecord } from './cluster-home.js'
+import { limits } from '../options.js'
+import { checkedAddress, clusterHome, liveHeads, liveNodes, type NodeRecord, rejoiningNodes } from './cluster-home.js'
+
+const LOOK_MS = 50
 
 /**
  * The node for `address`: 'auto' or host:port. Undefined: that of a cluster which runs here, null where none does. Throws
@@ -22,6 +25,20 @@ export function nodeFor(address: string | undefined): NodeRecord | null {
   throw new ClusterConnectionError(
     "init(): address is 'auto', and no cluster runs on this machine: start one with `eagleray start --head`, join one with `eagleray start --address host:port`, or leave address out",
   )
+}
+
+/** Looks again for as long as a node of this machine joins its cluster again, at most `rejoinWaitMs`: it may be the one that is looked for. */
+export async function whileOneRejoins<T>(look: () => T): Promise<T> {
+  const untilMs = performance.now() + limits.rejoinWaitMs
+  for (;;) {
+    try {
+      return look()
+    } catch (error) {
+      const mayCome = error instanceof ClusterConnectionError && rejoiningNodes(clusterHome()).length > 0 && performance.now() < untilMs
+      if (!mayCome) throw error
+      await new Promise(resolve => setTimeout(resolve, LOOK_MS))
+    }
+  }
 }
 
 function nodeOf(home: string, address: string): NodeRecord {

@@ -2,6 +2,7 @@
 // Why an object is not there yet: which argument, worker, resource or actor it waits for.
 
 import { placementOf } from '../core/environment.js'
+import type { AwayRow } from '../core/node/head-link.js'
 import { HEAD } from '../core/node/requests.js'
 import type { WaitingRow } from '../core/node/rows.js'
 import { ActorCall, callsAhead } from '../core/owner/actor-calls.js'
@@ -11,6 +12,7 @@ import { describeAmounts } from '../core/resources.js'
 import { GetTimeoutError } from '../errors.js'
 import { ownerOf, seqOf } from '../ids.js'
 import type { Query } from '../wire/messages.js'
+import { describeAbsence } from './head-absence.js'
 import type { Runtime } from './runtime.js'
 
 export interface Explanation {
@@ -76,21 +78,22 @@ export async function explainFully(runtime: Runtime, entry: Entry): Promise<Expl
   if (settled) return explanation
   if (owner !== null) return ((await ask(runtime, 'explain', explanation.objectId)) as Explanation[])[0] ?? explanation
   const groupId = runtime.groups.awaitedBy(entry)
-  if (groupId !== null) return { ...explanation, ...(await waitingInHead(runtime, groupId)) }
+  if (groupId !== null) return { ...explanation, ...(await waitingInHead(runtime, groupId, explanation.reason)) }
   if (task instanceof Task && task.state === TASK.queued && task.retryAt === null)
     return { ...explanation, ...(await waiting(runtime, task, task.name, task.scheduling.key)) }
   if (!(task instanceof ActorCall) || task.unresolved > 0 || task.sent) return explanation
   const { actorId, className, view } = task.actor
   if (view !== null && view.phase !== 'pending' && view.phase !== 'restarting') return explanation
-  const nowhere = await waitingInHead(runtime, actorId)
+  const nowhere = await waitingInHead(runtime, actorId, `${task.name} waits for the actor, which is ${view?.phase ?? 'to be created'}`)
   if (nowhere !== null) return { ...explanation, reason: again(task, nowhere.reason) }
   return { ...explanation, ...(await waiting(runtime, task, `the actor ${className}`, placementOf(actorId))) }
 }
 
-/** Why an actor or a placement group has no place, as the head knows; null, where it has one. */
-async function waitingInHead(runtime: Runtime, id: string): Promise<{ reason: string } | null> {
-  const [row] = (await ask(runtime, 'placement', id)) as { reason: string }[]
-  return row ?? null
+/** Why an actor or a placement group has no place, as the head knows; null, where it has one. `what` waits: said where the head is away. */
+async function waitingInHead(runtime: Runtime, id: string, what: string): Promise<{ reason: string } | null> {
+  const [row] = (await ask(runtime, 'placement', id)) as ({ reason: string } | AwayRow)[]
+  if (row === undefined) return null
+  return 'isHeadAway' in row ? { reason: `${what}: ${describeAbsence(runtime.requests.headAt, row.storage)}` } : row
 }
 
 /** What the nodes know of something that waits in one of them; nothing, where it has gone on meanwhile. */

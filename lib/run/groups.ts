@@ -62,6 +62,11 @@ export class Groups {
     return ref
   }
 
+  /** Somebody here waits for one that is not there yet. */
+  get areAwaited(): boolean {
+    return [...this.known.values()].some(({ waiters }) => waiters.size > 0)
+  }
+
   awaitedBy(entry: Entry): string | null {
     return this.awaited.get(entry) ?? null
   }

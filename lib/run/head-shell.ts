@@ -44,6 +44,7 @@ export class HeadShell implements TransportListener {
   #timer: NodeJS.Timeout | null = null
   #timerAt = Number.POSITIVE_INFINITY
   #ended = false
+  #storageAway: string | null = null
   /** What was encoded last: one message often goes to many. */
   #encoded: { message: Control; body: Uint8Array } | null = null
 
@@ -51,6 +52,14 @@ export class HeadShell implements TransportListener {
     this.#head = head
     this.#storage = storage
     this.#onFailure = onFailure
+  }
+
+  /** What it waits for, which nodes hear at once: nothing else can be said meanwhile. Null: it is back. */
+  storageAway(why: string | null): void {
+    if (why === this.#storageAway) return
+    this.#storageAway = why
+    for (const outbox of this.#outboxes.values())
+      if (outbox.linked) this.#flush(this.#write(outbox.nodeId, { is: 'headStorage', storage: why }))
   }
 
   start(transport: Transport): void {
@@ -84,6 +93,7 @@ export class HeadShell implements TransportListener {
 
   onUp({ id }: PeerName): void {
     this.#outbox(id).linked = true
+    if (this.#storageAway !== null) this.#write(id, { is: 'headStorage', storage: this.#storageAway })
     this.#flush(this.#outbox(id))
   }
 

@@ -27,6 +27,7 @@ if (settings === null) {
 process.stderr.on('error', () => {})
 let isReady = false
 let waitedFor: string | null = null
+let shell: HeadShell | null = null
 // Whoever starts it was interrupted while it waited: nobody knows of it, and nobody would end it.
 process.stdout.on('error', () => {
   if (!isReady) process.exit(1)
@@ -53,11 +54,12 @@ async function run({ host, advertised, port, token, storage: name, nodeDeadAfter
     process.stderr.write(`eagleray: the head ends: ${error.message}\n`)
     process.exit(1)
   }
-  const shell = new HeadShell({ head, storage, onFailure: failed })
-  const transport = door.listen(shell)
+  const listening = new HeadShell({ head, storage, onFailure: failed })
+  shell = listening
+  const transport = door.listen(listening)
   const end = async (reason: string): Promise<void> => {
     process.stderr.write(`eagleray: the head ends: ${reason}\n`)
-    await shell.end()
+    await listening.end()
     await transport.close(DRAIN_MS)
     await storage.close()
     process.exit(0)
@@ -69,7 +71,7 @@ async function run({ host, advertised, port, token, storage: name, nodeDeadAfter
     for (const event of ['end', 'error']) process.stdin.once(event, () => void end('who started it ended'))
     process.stdin.resume()
   }
-  shell.start(transport)
+  listening.start(transport)
   report({ ok: true, address: transport.address.replace(/^tcp:\/\//, ''), clusterId })
 }
 
@@ -82,11 +84,12 @@ async function clusterOf(tables: StoredTables, storage: Storage): Promise<string
   return clusterId
 }
 
-/** Who starts the head is told each time, its log when it is something new: null ends it. */
+/** Who starts the head is told each time, its log and the nodes when it is something new: null ends it. */
 function tellWaiting(text: string | null): void {
   if (text !== null && !isReady) report({ waiting: text })
   if (text !== null && text !== waitedFor) process.stderr.write(`eagleray: the head ${text}\n`)
   waitedFor = text
+  shell?.storageAway(text)
 }
 
 function report(line: HeadReport): void {

@@ -35,6 +35,10 @@ export class LinkOutbox {
     this.#timer.unref()
   }
 
+  get linked(): boolean {
+    return this.#linked
+  }
+
   set linked(linked: boolean) {
     this.#linked = linked
     if (linked) this.end()

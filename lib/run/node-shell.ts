@@ -163,6 +163,8 @@ export class NodeShell implements MeshListener {
   end(reason: string): void {
     if (this.#ending !== null) return
     this.#membership?.sayGoodbye(reason)
+    const last = { is: 'nodeEnds', why: reason, comesAgain: this.#isFenced } as const
+    for (const driver of this.#daemon.node.drivers()) this.#mesh.send(driver, last)
     this.#ending = reason
     if (this.#timer !== null) clearTimeout(this.#timer)
     if (this.#memoryTimer !== null) clearInterval(this.#memoryTimer)

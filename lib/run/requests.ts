@@ -12,6 +12,7 @@ import { limits } from '../options.js'
 import type { ActorNamed, ActorView, Answer, Control, GroupNamed, GroupView, NodeId, Query, WorkerId } from '../wire/messages.js'
 import { explainEntry } from './explain.js'
 import { type ActorHandle, actorOf, type CallOptions, type CallPort, type MethodShape, shapeOfHandle } from './handle.js'
+import { describeSilence } from './head-absence.js'
 import { reason } from './puts.js'
 import { ObjectRef } from './ref.js'
 import type { Runtime } from './runtime.js'
@@ -30,6 +31,8 @@ export class Requests implements CallPort {
   private lastRequest = 0
   /** Where the head of the cluster listens that this program is attached to; null: it is not known, or in the own node. */
   headAt: string | null = null
+  /** What the head says of its storage while that is away, as far as this process was told. */
+  storageAway: string | null = null
 
   constructor(private readonly runtime: Runtime) {}
 
@@ -187,7 +190,7 @@ export class Requests implements CallPort {
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
           this.pending.delete(request)
-          reject(new GetTimeoutError(unanswered(what, this.headAt), { timeoutMs: REQUEST_MS }))
+          reject(new GetTimeoutError(unanswered(what, this), { timeoutMs: REQUEST_MS }))
         }, REQUEST_MS)
         const end = () => {
           clearTimeout(timer)
@@ -223,11 +226,9 @@ function placeOf(workerId: WorkerId | null): { nodeId: NodeId | null; workerId: 
   return { nodeId: workerId === null ? null : nodeOf(workerId), workerId }
 }
 
-function unanswered(what: string, headAt: string | null): string {
+function unanswered(what: string, { headAt, storageAway: storage }: Requests): string {
   if (!OF_HEAD.has(what)) return `the node did not answer ${what} within ${REQUEST_MS} ms`
-  const head = headAt === null ? 'the head of the cluster' : `the head at ${headAt}`
-  const now = 'work that runs goes on, and new actors, names and groups wait for it'
-  return `${head} did not answer ${what} within ${REQUEST_MS} ms; ${now}. If it has ended, \`eagleray start --head\` with the same --port, --host and --storage goes on from there`
+  return describeSilence(headAt, what, REQUEST_MS, storage)
 }
 
 /** The refs `.remote()` gives: one, several, or none. */

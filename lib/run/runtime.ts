@@ -335,6 +335,8 @@ export class Runtime implements ArgumentHost, RefKeeper {
       case 'log':
       case 'jobOver':
       case 'warning':
+      case 'headAway':
+      case 'nodeEnds':
       case 'refused':
       case 'retire':
         return this.hooks.onMessage(message)

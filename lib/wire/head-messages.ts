@@ -124,6 +124,11 @@ export interface Fenced {
   is: 'fenced'
   why: string
 }
+/** What H keeps its tables in is away, and until it is back H says nothing else; null: it is back. */
+export interface HeadStorage {
+  is: 'headStorage'
+  storage: string | null
+}
 /** For a process of the node. */
 export interface Deliver {
   is: 'deliver'
@@ -133,6 +138,22 @@ export interface Deliver {
 export interface ToNode {
   is: 'toNode'
   event: HeadToNode
+}
+
+// N -> P ------------------------------------------------------------------------------------------------------------
+/** To the drivers: for a while now N has had no answer of H; and that this is over. */
+export interface HeadAway {
+  is: 'headAway'
+  isAway: boolean
+  /** H is there, and waits for what it keeps its tables in: what it says of that. */
+  storage: string | null
+}
+/** To the drivers: the last that N says. */
+export interface NodeEnds {
+  is: 'nodeEnds'
+  why: string
+  /** It joins again, as another node. */
+  comesAgain: boolean
 }
 
 // P -> H ------------------------------------------------------------------------------------------------------------
@@ -193,6 +214,9 @@ export type HeadMessage =
   | View
   | NodeDied
   | Fenced
+  | HeadStorage
+  | HeadAway
+  | NodeEnds
   | Deliver
   | ToNode
   | DrainNode

@@ -175,11 +175,20 @@ suite('attaching', () => {
     await init({ address: 'auto' })
     const ref = remote(() => new Promise(() => {})).remote()
     await node.kill()
-    await assert.rejects(get(ref), NodeDiedError)
-    assert.throws(() => remote(() => 1).remote(), NodeDiedError)
+    const why =
+      /^the node \w+ of this session is gone: its process ended without a word.*init\(\{ address: '127.*eagleray start --address 127/
+    await assert.rejects(get(ref), error => error instanceof NodeDiedError && why.test(error.message) && error.nodeId === node.nodeId)
+    function caller(): void {
+      remote(() => 1).remote()
+    }
+    assert.throws(caller, error => error instanceof NodeDiedError && why.test(error.message) && /at caller /.test(error.stack ?? ''))
     await shutdown()
     await assert.rejects(init({ address: ADDRESS }), ClusterConnectionError)
     node = await start()
     await init({ address: ADDRESS })
+    const waits = get(remote(() => new Promise(() => {})).remote())
+    await node.stop()
+    await assert.rejects(waits, { name: 'NodeDiedError', message: /is gone: the node daemon got SIGTERM; init/ })
+    node = await start()
   })
 })

@@ -2,7 +2,20 @@
 // A head that is killed and started again while programs work, with each storage that outlives it.
 
 import assert from 'node:assert/strict'
-import { type ActorHandle, get, getActor, init, nodes, remote, shutdown, state } from 'eagleray'
+import {
+  type ActorHandle,
+  explain,
+  get,
+  getActor,
+  init,
+  NodeDiedError,
+  nodes,
+  type ObjectRef,
+  placementGroup,
+  remote,
+  shutdown,
+  state,
+} from 'eagleray'
 import { Cluster, waitFor } from 'eagleray/testing'
 import { HEAD_PROGRAM } from '#lib/own-files.js'
 import { startHead } from '#lib/run/cluster-start.js'
@@ -60,6 +73,42 @@ async function survives(cluster: Cluster, between: () => Promise<void>): Promise
   assert.equal((await state.listJobs()).filter(row => row.state === 'RUNNING').length, 1)
 }
 
+/** What this process prints to its standard error while `run` runs; `printed` is to be looked at meanwhile. */
+async function withStderr<T>(run: (printed: () => string) => Promise<T>): Promise<T> {
+  const { write } = process.stderr
+  let text = ''
+  process.stderr.write = (chunk: unknown) => {
+    text += String(chunk)
+    return true
+  }
+  try {
+    return await run(() => text)
+  } finally {
+    process.stderr.write = write
+  }
+}
+
+/** A driver with work for a head that is away is told, once, and explain() says it at once; and that it is back. */
+async function saysSo(pattern: RegExp, away: () => Promise<void>, back: () => Promise<unknown>): Promise<void> {
+  await withStderr(async printed => {
+    await away()
+    const call = remote(Counter).remote().add.remote() as ObjectRef<number>
+    const group = placementGroup([{ CPU: 0.1 }]).ready()
+    await waitFor(() => printed().includes('\n'), { timeoutMs: 30_000 })
+    assert.match(printed(), pattern)
+    const why = pattern.source.replace(/^\^eagleray: /, '')
+    for (const [ref, what] of [
+      [call, 'Counter.add waits for the actor, which is to be created'],
+      [group, 'the placement group \\w+ is not there yet'],
+    ] as const)
+      assert.match((await explain(ref)).reason, new RegExp(`^${what}: ${why}`))
+    await back()
+    assert.deepEqual(await get([call, group]), [1, undefined])
+    await waitFor(() => printed().split('\n').length > 2, { timeoutMs: 30_000 })
+    assert.match(printed(), /\neagleray: the head at 127\.0\.0\.1:\d+ is back\n$/)
+  })
+}
+
 suite('a head that is killed', () => {
   let cluster: Cluster | null = null
   teardown(async () => {
@@ -83,11 +132,11 @@ suite('a head that is killed', () => {
         await redis.start()
       })
       // A head that lives through the restart of its storage.
-      await redis.kill()
-      const waiting = remote(Counter).remote()
-      const added = get(waiting.add.remote())
-      await redis.start()
-      assert.equal(await added, 1)
+      await saysSo(
+        /^eagleray: the head at 127.* waits for Redis at redis:.*ECONNREFUSED.*; work that runs goes on/,
+        () => redis.kill(),
+        () => redis.start(),
+      )
       const reply = await redis.command('GET', 'eagleray:e2e:cluster:id')
       assert.match(reply, /\{"clusterId":"[0-9a-f]+"\}/, 'people can read what it keeps')
     } finally {
@@ -120,6 +169,26 @@ suite('a head that is killed', () => {
     void reportOf(launched, () => launched.child.stdout?.destroy())
     assert.equal((await launched.exit).exitCode, 1)
   }).timeout(60_000)
+
+  test('a driver that has something for it is told where it is missed and what to do, and that it is back', async () => {
+    const running = (cluster = await startOn())
+    const pattern = /^eagleray: the head at 127\.0\.0\.1:\d+ does not answer; work that runs goes on.*`eagleray start --head` with the same/
+    await saysSo(
+      pattern,
+      () => running.killHead(),
+      () => running.restartHead(),
+    )
+  }).timeout(120_000)
+
+  test('with tables in memory only, a driver hears why its node is another, and init() waits for that', async () => {
+    cluster = await startOn('memory')
+    const waiting = get(remote(() => new Promise(() => {})).remote())
+    const { address } = cluster
+    const [why] = await Promise.all([waiting.catch((error: unknown) => error), cluster.restartHead()])
+    assert.ok(why instanceof NodeDiedError)
+    assert.match(why.message, /the cluster has given this node up: its cluster is gone.*; it joins again as another node, to which init/)
+    assert.notEqual((await init({ address })).nodeId, why.nodeId)
+  }).timeout(120_000)
 
   test('with tables in memory only, the cluster is lost: nodes begin anew as others', async () => {
     cluster = await startOn('memory')

@@ -30,8 +30,9 @@ import type {
 import { assert } from '../assert.js'
 import { viewOfNone } from '../head/actor.js'
 import { Watchers } from '../head/watchers.js'
-import type { Machine, Millis } from '../machine.js'
+import { type Machine, type Millis, soonest } from '../machine.js'
 import type { HeadToNode, NodeToHead } from './events.js'
+import { HeadAbsence } from './head-absence.js'
 import { Outbox } from './outbox.js'
 
 export interface Membership {
@@ -63,6 +64,14 @@ export type HeadLinkEffect =
   /** Part of the cluster (again). */
   | { is: 'joined'; clusterId: string; nodeDeadAfterMs: number }
   | { is: 'fenced'; why: string }
+  /** For the drivers. */
+  | { is: 'headAway'; isAway: boolean; storage: string | null }
+
+/** In place of why the head has not placed something yet. */
+export interface AwayRow {
+  isHeadAway: true
+  storage: string | null
+}
 
 type Load = ReturnType<Membership['load']>
 
@@ -87,6 +96,7 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
   #lookedAt: Millis = 0
   /** Something may have changed since the last beat. */
   #isDirty = false
+  readonly #absence = new HeadAbsence()
   /** It was drained, and has said so. */
   #isDrained = false
 
@@ -98,17 +108,31 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     return this.#state === 'joined'
   }
 
+  /** What drivers have been told of the head's absence; null: that it is there. */
+  get told(): Extract<HeadLinkEffect, { is: 'headAway' }> | null {
+    return this.#absence.isTold ? { is: 'headAway', isAway: true, storage: this.#absence.storage } : null
+  }
+
   handle(event: HeadLinkEvent, now: Millis, out: HeadLinkEffect[]): void {
     if (this.#state === 'fenced') return
+    this.#handle(event, now, out)
+    const told = this.#absence.look(this.#state === 'joined' && this.#isUp, now)
+    if (told !== null) out.push({ is: 'headAway', isAway: told, storage: this.#absence.storage })
+    if (this.#absence.isAway) for (const { from, request } of this.#outbox.answeredHere()) this.#explain(from, request, out)
+  }
+
+  #handle(event: HeadLinkEvent, now: Millis, out: HeadLinkEffect[]): void {
     switch (event.is) {
       case 'headUp':
         this.#isUp = true
         return this.#state === 'away' ? this.#register(out) : undefined
       case 'headDown':
         this.#isUp = false
+        this.#absence.storage = null
         return
       case 'headRestarted':
         this.#state = 'away'
+        this.#absence.storage = null
         return this.#isUp ? this.#register(out) : undefined
       case 'fromHead':
         return this.#fromHead(event.message as HeadMessage, now, out)
@@ -127,6 +151,11 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
   }
 
   deadline(): Millis | null {
+    if (this.#state === 'fenced') return null
+    return soonest([this.#absence.deadline(), this.#beatAt()])
+  }
+
+  #beatAt(): Millis | null {
     if (this.#state !== 'joined' || !this.#isUp) return null
     const idle = this.#lastBeat + this.#idleMs
     return this.#isDirty ? Math.min(idle, this.#lookedAt + limits.beatMs) : idle
@@ -165,6 +194,9 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
         return this.#view(message, out)
       case 'nodeDied':
         return this.#nodeDied(message, out)
+      case 'headStorage':
+        this.#absence.storage = message.storage
+        return
       case 'fenced':
         this.#state = 'fenced'
         // A head that was killed let it go, and could not say so any more.
@@ -241,8 +273,15 @@ export class HeadLink implements Machine<HeadLinkEvent, HeadLinkEffect> {
     out.push({ is: 'send', to, message })
   }
 
+  /** Why something waits for the head is plain while that is away; the question need not wait for it as well. */
+  #explain(to: WorkerId, request: number, out: HeadLinkEffect[]): void {
+    this.#outbox.answered(to, request)
+    const row: AwayRow = { isHeadAway: true, storage: this.#absence.storage }
+    out.push({ is: 'send', to, message: { is: 'answer', request, rows: [row] } })
+  }
+
   #beat(now: Millis, out: HeadLinkEffect[]): void {
-    const due = this.deadline()
+    const due = this.#beatAt()
     if (due === null || (now < due && this.#told !== null)) return
     const load = this.#membership.load()
     this.#isDirty = false

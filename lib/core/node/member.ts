@@ -3,7 +3,7 @@
 // other takes effect at once, in order, within the event that caused it.
 
 import type { EaglerayError } from '../../errors.js'
-import type { Control, NodeDied, NodeView, View } from '../../wire/messages.js'
+import type { Control, NodeDied, NodeView, View, WorkerId } from '../../wire/messages.js'
 import { type Machine, type Millis, soonest } from '../machine.js'
 import { type DaemonEffect, type DaemonEvent, HEAD_QUERIES } from './daemon.js'
 import type { HeadToNode, NodeEffect } from './events.js'
@@ -62,11 +62,17 @@ export class Member implements Machine<MemberEvent, MemberEffect> {
         this.#toNode(event, now, out)
         // The node refuses some who say hello: those the head need not know, and nobody's token.
         if (event.message.is === 'hello' && event.message.job !== null && this.node.knows(event.from))
-          this.#toLink({ is: 'forHead', from: event.from, message: { ...event.message, token: '' } }, now, out)
+          this.#welcome(event.from, event.message, now, out)
         return
       default:
         return this.#toNode(event, now, out)
     }
+  }
+
+  #welcome(driver: WorkerId, hello: Extract<Control, { is: 'hello' }>, now: Millis, out: MemberEffect[]): void {
+    this.#toLink({ is: 'forHead', from: driver, message: { ...hello, token: '' } }, now, out)
+    const { told } = this.#link
+    if (told !== null) out.push({ is: 'send', to: driver, message: told })
   }
 
   deadline(): Millis | null {
@@ -93,6 +99,7 @@ export class Member implements Machine<MemberEvent, MemberEffect> {
     this.#link.handle(event, now, effects)
     for (const effect of effects) {
       if (effect.is === 'headToNode') this.#toNode(effect.event, now, out)
+      else if (effect.is === 'headAway') for (const to of this.node.drivers()) out.push({ is: 'send', to, message: effect })
       else if (effect.is === 'cluster') {
         this.#toNode(effect.message, now, out)
         out.push(effect)

@@ -58,6 +58,17 @@ export class Outbox {
     if (numbered !== undefined) this.#drop(seq, numbered)
   }
 
+  /** Questions of why something waits, which need no head while there is none. */
+  answeredHere(): { from: WorkerId; request: number }[] {
+    const found: { from: WorkerId; request: number }[] = []
+    for (const seq of this.#questions.values()) {
+      const numbered = this.#waiting.get(seq)
+      if (numbered?.is !== 'forHead' || numbered.message.is !== 'query' || numbered.message.what !== 'placement') continue
+      found.push({ from: numbered.from, request: numbered.message.request })
+    }
+    return found
+  }
+
   /** Nobody waits for the answers to what that process asked. */
   processGone(process: WorkerId): void {
     for (const [seq, numbered] of this.#waiting) {

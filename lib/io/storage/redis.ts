@@ -242,7 +242,8 @@ export class RedisStorage implements Storage {
         if (message.includes(TAKEN)) throw new Error(`another head has taken the tables ${this.#prefix}* in Redis (${message})`)
         if (troubleOf(message).isPermanent) throw this.#refusal(message, error)
         if (performance.now() - since > this.#waitMs) throw this.#silent(message, error)
-        this.#tell(since, describeTrouble(message))
+        // What is said of a command may be nothing, or only that there is no connection; why there is none was said before.
+        this.#tell(since, describeTrouble(message === '' || !this.#client?.isReady ? this.#lastError : message))
         await sleep(RETRY_MS)
       }
     }

@@ -115,3 +115,69 @@ suite('nodes that a node hears of', () => {
     )
   })
 })
+
+suite('a head that is away', () => {
+  const DRIVER = workerIdOf(1)
+  const registered: HeadMessage = { is: 'registered', clusterId: 'c', epoch: '2', seen: 0, nodeDeadAfterMs: 10_000 }
+
+  function watched() {
+    const { link } = joined()
+    const act = (event: Parameters<HeadLink['handle']>[0], now: number): HeadLinkEffect[] => {
+      const out: HeadLinkEffect[] = []
+      link.handle(event, now, out)
+      link.invariants()
+      return out
+    }
+    const told = (event: Parameters<HeadLink['handle']>[0], now: number): unknown[] =>
+      act(event, now).flatMap(effect => (effect.is === 'headAway' ? [[effect.isAway, effect.storage]] : []))
+    const asks = (request: number, now: number): HeadLinkEffect[] =>
+      act({ is: 'forHead', from: DRIVER, message: { is: 'query', request, what: 'placement', argument: 'a' } }, now)
+    return { link, act, told, asks }
+  }
+  const row = (request: number, storage: string | null): HeadLinkEffect => ({
+    is: 'send',
+    to: DRIVER,
+    message: { is: 'answer', request, rows: [{ isHeadAway: true, storage }] },
+  })
+
+  test('is told of after a while, once, and when it is back; one that is away for a moment is not', () => {
+    const { link, told } = watched()
+    const late = limits.headSilenceTellMs
+    assert.deepEqual(told({ is: 'headDown' }, 0), [])
+    assert.deepEqual(told({ is: 'headUp' }, late - 1), [])
+    assert.deepEqual([told({ is: 'headDown' }, late), link.deadline()], [[], 2 * late])
+    assert.deepEqual(told({ is: 'tick' }, 2 * late - 1), [])
+    assert.equal(link.told === null, true)
+    assert.deepEqual(told({ is: 'tick' }, 2 * late), [[true, null]])
+    assert.deepEqual([link.told !== null, link.deadline()], [true, null], 'who comes later is told as well')
+    assert.deepEqual(told({ is: 'tick' }, 3 * late), [])
+    assert.deepEqual(told({ is: 'headRestarted' }, 3 * late), [])
+    assert.deepEqual(told({ is: 'headUp' }, 3 * late), [], 'it does not know this node yet')
+    assert.deepEqual(told({ is: 'fromHead', message: registered }, 3 * late), [[false, null]])
+    assert.equal(link.told, null)
+  })
+
+  test('as is one that waits for its storage, until that is back or the head is another', () => {
+    const { told } = watched()
+    const storage = (storage: string | null, now: number): unknown[] =>
+      told({ is: 'fromHead', message: { is: 'headStorage', storage } }, now)
+    assert.deepEqual(storage('waits for Redis', 0), [])
+    assert.deepEqual(told({ is: 'tick' }, limits.headSilenceTellMs), [[true, 'waits for Redis']])
+    assert.deepEqual(storage(null, 9_000), [[false, null]])
+    storage('waits for Redis', 10_000)
+    told({ is: 'headRestarted' }, 10_001)
+    assert.deepEqual(told({ is: 'fromHead', message: registered }, 10_002), [])
+    assert.deepEqual(told({ is: 'tick' }, 20_000), [])
+  })
+
+  test('why something waits for it is answered at once: what is asked then, and what was asked before', () => {
+    const { act, asks } = watched()
+    const answers = (effects: HeadLinkEffect[]): HeadLinkEffect[] => effects.filter(effect => effect.is === 'send')
+    assert.deepEqual(answers(asks(1, 0)), [], 'the head is asked')
+    assert.deepEqual(answers(act({ is: 'headDown' }, 1)), [row(1, null)])
+    assert.deepEqual(answers(asks(2, 2)), [row(2, null)])
+    assert.deepEqual(answers(act({ is: 'headUp' }, 3)), [])
+    assert.deepEqual(answers(act({ is: 'fromHead', message: { is: 'headStorage', storage: 'waits' } }, 4)), [])
+    assert.deepEqual(answers(asks(3, 5)), [row(3, 'waits')])
+  })
+})

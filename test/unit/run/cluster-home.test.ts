@@ -16,11 +16,13 @@ import {
   type NodeRecord,
   ownToken,
   recordOf,
+  rejoiningNodes,
+  removeRecord,
   sweepRecords,
   TOKEN_ENV,
   writeRecord,
 } from '#lib/run/cluster-home.js'
-import { nodeFor } from '#lib/run/cluster-lookup.js'
+import { nodeFor, whileOneRejoins } from '#lib/run/cluster-lookup.js'
 
 suite('what a user’s processes know of clusters', () => {
   let home: string
@@ -95,6 +97,23 @@ suite('what a user’s processes know of clusters', () => {
     assert.deepEqual(left, ['elsewhere', 'here'])
     assert.equal(statSync(join(home, 'nodes', 'here.json')).mode & 0o777, 0o600)
     assert.equal(hostname().length > 0, true)
+  })
+
+  test('one that joins its cluster again is none to attach to; who looks for it waits, at most for as long as it does', async () => {
+    node('before', 'h:1', { rejoins: true })
+    assert.deepEqual([liveNodes(home), rejoiningNodes(home).length], [[], 1])
+    assert.throws(() => nodeFor('h:1'), ClusterConnectionError)
+    let looked = 0
+    const look = (): string | undefined => {
+      if (++looked === 3) node('after', 'h:1')
+      return nodeFor('h:1')?.nodeId
+    }
+    assert.equal(await whileOneRejoins(look), 'after')
+    removeRecord(home, 'nodes', 'before')
+    await assert.rejects(
+      whileOneRejoins(() => nodeFor('h:2')),
+      ClusterConnectionError,
+    )
   })
 
   test('drivers find the node beside the head, else the oldest; a test’s cluster only by its address', () => {

@@ -155,6 +155,23 @@ suite('the shell of the head', () => {
     await bench.shell.end()
   })
 
+  test('nodes hear at once that the storage is away, also one that comes then, and that it is back', async () => {
+    const bench = new Bench()
+    bench.hear({ is: 'register', clusterId: null, node })
+    await turn()
+    assert.deepEqual(bench.kinds(), [], 'held back until it is kept')
+    bench.shell.storageAway('waits for Redis')
+    bench.shell.storageAway('waits for Redis')
+    bench.shell.onDown(A)
+    bench.shell.onUp({ id: A, daemonId: node.daemonId, address: '' })
+    bench.shell.storageAway(null)
+    bench.shell.onUp({ id: A, daemonId: node.daemonId, address: '' })
+    const why = (message: Control): unknown => message.is === 'headStorage' && message.storage
+    assert.deepEqual(bench.sent.map(why), ['waits for Redis', 'waits for Redis', null])
+    for (const { resolve } of bench.storage.writes) resolve()
+    await bench.shell.end()
+  })
+
   test('garbage from a node changes nothing', async () => {
     const bench = new Bench()
     const warned = new Promise<Error>(resolve => process.once('warning', resolve))

@@ -37,7 +37,7 @@ suite('control messages', () => {
             : Number.isNaN(value)
               ? 'NaN'
               : typeof value
-    const nullable = /^(name|near|workerId|pid|nodeId|deathCause|error|view|exitCode|signal|reason|clusterId|value|job|capture)$/
+    const nullable = /^(name|near|workerId|pid|nodeId|deathCause|error|view|exitCode|signal|reason|clusterId|value|job|capture|storage)$/
     fc.assert(
       fc.property(fc.constantFrom(...all), fc.nat(), wrong, (message, which, other) => {
         const keys = Object.keys(message).filter(key => key !== 'is')

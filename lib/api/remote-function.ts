@@ -94,12 +94,14 @@ export class RemoteFunctionImpl {
   }
 
   static define(fn: Function, shape: FunctionShape, options: TaskOptions): RemoteFunctionImpl {
-    checkTaskOptions(`remote(${shape.name || 'function'})`, options)
+    const name = typeof options?.name === 'string' ? options.name : shape.name
+    const call = `remote(${name || 'function'})`
+    checkTaskOptions(call, options)
     if (shape.isGenerator)
       throw new TypeError(
-        `remote(${shape.name || 'function'}): generator functions are not supported by this version of eagleray; return an array with numReturns, or use an actor`,
+        `${call}: generator functions are not supported by this version of eagleray; return an array with numReturns, or use an actor`,
       )
-    const resolved = withRuntimeEnv(`remote(${shape.name || 'function'})`, options)
+    const resolved = withRuntimeEnv(call, options)
     return new RemoteFunctionImpl(new Definition(fn, shape, options.env ?? null), resolved)
   }
 

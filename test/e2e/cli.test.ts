@@ -9,7 +9,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { get, getActor, init, remote, shutdown } from 'eagleray'
+import { get, getActor, init, remote, shutdown, wait } from 'eagleray'
 import { HOME_ENV, liveHeads, liveNodes } from '#lib/run/cluster-home.js'
 import { processGone, waitFor } from './support.js'
 
@@ -227,7 +227,9 @@ suite('the command line', function () {
       pids,
     )
     const there = liveNodes(home).find(node => !node.withHead)
-    assert.match(await fine('drain-node', there?.nodeId as string), /takes no new work/)
+    const large = remote(() => new Uint8Array(1 << 20), { resources: { there: 1 }, maxRetries: 0 }).remote()
+    await wait([large], { fetchLocal: false })
+    assert.match(await fine('drain-node', there?.nodeId as string), /takes no new work.*\nOf 1 object \(1.0 MiB\) no other node has a copy/)
     await processGone(there?.pid as number)
     const shown = await fine('status')
     assert.match(shown, /: 1 of 2 nodes alive/)

@@ -136,7 +136,9 @@ suite('lifecycle of a session', () => {
       .processes()
       .find(each => each.command.endsWith('/bundle/node.js'))
     process.kill(daemon!.pid, 'SIGKILL')
-    const isGone = (error: NodeDiedError) => error instanceof NodeDiedError && /^the node \w+ of this session is gone: it ended with signal SIGKILL; .*init\(\)/.test(error.message)
+    const isGone = (error: NodeDiedError) =>
+      error instanceof NodeDiedError &&
+      /^the node \w+ of this session is gone: it ended with signal SIGKILL; .*init\(\)/.test(error.message)
     await assert.rejects(pending, isGone)
     assert.throws(() => put(1), isGone)
     await assert.rejects(async () => get(remote(() => 1).remote()), isGone)

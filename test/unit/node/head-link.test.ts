@@ -118,7 +118,7 @@ suite('nodes that a node hears of', () => {
 
 suite('a head that is away', () => {
   const DRIVER = workerIdOf(1)
-  const registered: HeadMessage = { is: 'registered', clusterId: 'c', epoch: '2', seen: 0, nodeDeadAfterMs: 10_000 }
+  const registered: HeadMessage = { is: 'registered', clusterId: 'c', epoch: '2', seen: 0, nodeDeadAfterMs: 10_000, dead: [] }
 
   function watched() {
     const { link } = joined()

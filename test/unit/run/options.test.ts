@@ -57,6 +57,14 @@ suite('options', () => {
       task.options(options)
   })
 
+  test('a function without a name is called by the one it is given', () => {
+    const named = remote(() => 1, { name: 'parse' })
+    assert.throws(() => remote(() => 1, { name: 'parse', numCpus: -1 }), /^RangeError: remote\(parse\): /)
+    assert.throws(() => remote(function* () {}, { name: 'parse' }), /^TypeError: remote\(parse\): generator/)
+    assert.throws(() => named.options({ numCpus: -1 }), /^RangeError: parse\.options\(\): /)
+    assert.throws(() => remote(() => 1, { numCpus: -1 }), /^RangeError: remote\(function\): /)
+  })
+
   test('of actors, also where they are overridden', () => {
     const actor = remote(Worker)
     for (const options of [...shared, ...ofActors, null, 5, []]) {

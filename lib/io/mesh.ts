@@ -169,6 +169,13 @@ export class Mesh implements RouteHost {
     return this.port.poll()
   }
 
+  /** Timers get a turn, and all that has arrived is handled: the next immediate alone may come before this turn of the loop has read anything. */
+  async turn(): Promise<void> {
+    this.flush()
+    await new Promise(resolve => setImmediate(resolve))
+    this.poll()
+  }
+
   ref(): void {
     this.port.ref()
   }

@@ -169,8 +169,7 @@ export class ActorHost {
         await under
         this.lastTurn = performance.now()
       } else if (performance.now() - this.lastTurn > TURN_MS) {
-        this.runtime.mesh.flush()
-        await new Promise(resolve => setImmediate(resolve))
+        await this.runtime.mesh.turn()
         this.lastTurn = performance.now()
       }
     }

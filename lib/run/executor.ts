@@ -134,8 +134,7 @@ export class Executor implements TaskRunner {
       const under = this.begin(task)
       if (under !== null) await under
       if (this.queue.length > 0 && performance.now() - this.lastTurn > TURN_MS) {
-        this.runtime.mesh.flush()
-        await new Promise(resolve => setImmediate(resolve))
+        await this.runtime.mesh.turn()
         this.lastTurn = performance.now()
       }
     }

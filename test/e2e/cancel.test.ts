@@ -2,6 +2,7 @@
 // Cancelling: what waits never runs, what runs is told or ended, what is done stays done.
 
 import assert from 'node:assert/strict'
+import { existsSync, writeFileSync } from 'node:fs'
 import { cancel, get, getRuntimeContext, type ObjectRef, put, remote, state, TaskCancelledError, TaskError, wait } from 'eagleray'
 import { countRun, passed, runsIn } from './programs/by-reference.js'
 import { begin, end, gate, resourcesReturned, scratchPath, waitFor } from './support.js'
@@ -277,5 +278,30 @@ suite('cancel', () => {
     assert.equal(await get(third), 1)
     assert.equal(runsIn(notRun), 0)
     assert.deepEqual((await wait([second], { timeoutMs: 0 }))[0], [second])
+  })
+
+  test('calls that wait at an actor in a loop fail at once when they are cancelled, and never run', async () => {
+    class Loops {
+      until(path: string, started: string) {
+        countRun(started)
+        // Long enough for the process to look what has come meanwhile.
+        for (const end = performance.now() + 50; performance.now() < end || !existsSync(path); );
+        return 'done'
+      }
+      run(path: string) {
+        return countRun(path)
+      }
+    }
+    const actor = remote(Loops).remote()
+    const [path, started, notRun] = [scratchPath(), scratchPath(), scratchPath()]
+    const loop = actor.until.remote(path, started)
+    await running(started)
+    const queued = Array.from({ length: 20 }, () => actor.run.remote(notRun))
+    for (const ref of queued) cancel(ref)
+    for (const ref of queued) await assert.rejects(get(ref), TaskCancelledError)
+    writeFileSync(path, '')
+    assert.equal(await get(loop), 'done')
+    assert.equal(await get(actor.run.remote(scratchPath())), 1)
+    assert.equal(runsIn(notRun), 0)
   })
 })

@@ -76,6 +76,14 @@ export function callsAhead(call: ActorCall): number {
   return [...outstanding.values()].indexOf(call)
 }
 
+/** Whether the actor, which runs one call at a time, has an earlier one of this process to answer. */
+function isBehind(call: ActorCall): boolean {
+  const { view, outstanding, ordered } = call.actor
+  if (!ordered || view === null || view.isAsync) return false
+  for (const each of outstanding.values()) if (!each.done) return each !== call
+  return false
+}
+
 export interface CallReply {
   from: WorkerId
   task: number
@@ -91,6 +99,8 @@ export class ActorCalls {
   /** Those found by name; a counted handle that comes later has a record of its own, and calls of both go on. */
   readonly named = new Map<string, Actor>()
   private readonly bySeq = new Map<number, ActorCall>()
+  /** Cancelled and failed while the actor has not answered: it may run them all the same, and needs what they hold until then. */
+  private readonly over = new Map<number, ActorCall>()
 
   constructor(
     private readonly references: References,
@@ -153,6 +163,7 @@ export class ActorCalls {
 
   /** Gives false when the reply is not of a call. */
   replied(reply: CallReply, out: Effect[]): boolean {
+    this.lateAnswer(reply, out)
     const call = this.bySeq.get(reply.task)
     // Nobody waits for it, or it is to be made again: then an earlier process of the actor answers late.
     if (call === undefined || !call.sent || call.to !== reply.from) {
@@ -190,6 +201,14 @@ export class ActorCalls {
     return true
   }
 
+  /** The actor passed over a cancelled call, or had begun it before it heard. */
+  private lateAnswer(reply: CallReply, out: Effect[]): void {
+    const call = this.over.get(reply.task)
+    if (call === undefined || call.to !== reply.from) return
+    call.actor.outstanding.delete(call.seq)
+    this.letGo(call, out)
+  }
+
   cancel(call: ActorCall, out: Effect[], options: { recursive: boolean }): void {
     if (call.done || call.cancelled) return
     call.cancelled = true
@@ -197,6 +216,8 @@ export class ActorCalls {
       const to = call.actor.view?.workerId
       if (to != null)
         out.push({ is: 'send', to, message: { is: 'cancelTask', task: call.seq, force: false, recursive: options.recursive } })
+      // Of the one that may run it is not known; a busy actor does not say until it ends.
+      if (isBehind(call)) this.fail(call, cancelled(call, this.references.self), out)
       return
     }
     this.unqueue(call)
@@ -255,6 +276,8 @@ export class ActorCalls {
       assert(!call.done, 'a done call is pending')
       assert(call.sent === call.actor.outstanding.has(call.seq), 'a call is neither queued nor outstanding')
     }
+    for (const call of this.over.values())
+      assert(call.done && call.actor.outstanding.has(call.seq), 'a call that is over is waited for, or by nobody')
   }
 
   /** An argument that was there may have been lost since: it is waited for again, or has failed and the call with it. */
@@ -285,7 +308,8 @@ export class ActorCalls {
     const lost = [...actor.outstanding.values()]
     actor.outstanding.clear()
     for (const call of lost.reverse()) {
-      if (view.phase !== 'dead' && call.retriesLeft !== 0 && !call.cancelled) this.again(call)
+      if (call.done) this.letGo(call, out)
+      else if (view.phase !== 'dead' && call.retriesLeft !== 0 && !call.cancelled) this.again(call)
       else if (view.phase === 'dead') {
         call.sent = false
         actor.queue.unshift(call)
@@ -339,8 +363,15 @@ export class ActorCalls {
       // One that fails as it is submitted: its refs are only about to be made.
       if (entry.unreferenced && call.submitted) this.references.maybeDrop(entry, out)
     }
-    if (!this.lineage.keep(call, out)) this.references.unholdAll(call.held, out)
+    if (call.actor.outstanding.has(call.seq)) this.over.set(call.seq, call)
+    else this.letGo(call, out)
     call.remaking = null
+  }
+
+  /** Of what it held; how it made what is in the store is kept. */
+  private letGo(call: ActorCall, out: Effect[]): void {
+    this.over.delete(call.seq)
+    if (!this.lineage.keep(call, out)) this.references.unholdAll(call.held, out)
   }
 }
 

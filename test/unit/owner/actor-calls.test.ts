@@ -190,6 +190,55 @@ suite('actor calls', () => {
     assert.ok(errorOf(sent) instanceof TaskCancelledError)
   })
 
+  test('a call behind another at a busy actor fails at once when it is cancelled, and has its arguments until the actor answers', () => {
+    const { fake, actor } = alive()
+    const cancel = (call: ActorCall) => fake.act({ is: 'cancel', entry: call.entries[0]!, force: false, recursive: false })
+    const argument = fake.put()
+    const [first, second, third] = [fake.call(actor), fake.call(actor, { args: [argument] }), fake.call(actor)]
+    fake.unref(argument)
+    cancel(second)
+    assert.ok(errorOf(second) instanceof TaskCancelledError)
+    assert.equal(fake.sent('cancelTask', W)[0]?.task, second.seq)
+    assert.ok(!argument.dropped)
+    fake.answer(first, W)
+    // For all that is known here it runs.
+    cancel(third)
+    assert.equal(errorOf(third), null)
+    fake.answer(second, W)
+    assert.ok(argument.dropped)
+    assert.ok(
+      fake.all('discard').some(each => each.seq === second.seq),
+      'what it made all the same',
+    )
+    fake.answer(third, W, { status: 'cancelled', results: [] })
+    fake.unref(...first.entries, ...second.entries, ...third.entries)
+    assert.equal(actor.outstanding.size, 0)
+  })
+
+  test('a call that failed so lets go of its arguments with the process, whatever becomes of the actor', () => {
+    for (const end of [restarting, dead]) {
+      const { fake, actor } = alive()
+      const argument = fake.put()
+      const [first, second] = [fake.call(actor), fake.call(actor, { args: [argument], retries: 5 })]
+      fake.unref(argument)
+      fake.act({ is: 'cancel', entry: second.entries[0]!, force: false, recursive: false })
+      tell(fake, actor, end)
+      assert.ok(argument.dropped)
+      assert.ok(errorOf(first) instanceof Error)
+      assert.ok(errorOf(second) instanceof TaskCancelledError)
+    }
+  })
+
+  test('of an actor that keeps no order nobody knows here what it has begun', () => {
+    const fake = new FakeOwner()
+    const actor = fake.actor(1000, false)
+    tell(fake, actor)
+    fake.call(actor)
+    const second = fake.call(actor)
+    fake.act({ is: 'cancel', entry: second.entries[0]!, force: false, recursive: false })
+    assert.equal(errorOf(second), null)
+  })
+
   test('a cancelled call is not made again after a restart', () => {
     const { fake, actor } = alive()
     const call = fake.call(actor, { retries: 5 })

@@ -29,6 +29,42 @@ class Place {
   }
 }
 
+suite('SPREAD over three idle nodes', () => {
+  let cluster: Cluster
+  suiteSetup(async function () {
+    this.timeout(60_000)
+    cluster = await Cluster.start({ head: { numCpus: 2 } })
+    await cluster.addNode({ numCpus: 2 })
+    await cluster.addNode({ numCpus: 2 })
+    await init({ address: cluster.address })
+    await waitFor(async () => (await nodes()).filter(node => node.alive).length === 3, 'three nodes')
+  })
+  suiteTeardown(async () => {
+    await shutdown()
+    await cluster.shutdown()
+  })
+
+  const isIdle = async (): Promise<boolean> => (await nodes()).every(node => node.available.CPU === 2)
+  const assertEven = (ran: string[]): void => {
+    const counts = [...new Set(ran)].map(node => ran.filter(each => each === node).length)
+    assert.ok(counts.length === 3 && Math.max(...counts) - Math.min(...counts) <= 1, `${counts} of ${ran.length}`)
+  }
+  const spread = (numCpus: number) => whereAmI.options({ schedulingStrategy: 'SPREAD', numCpus })
+
+  test('tasks that are submitted at once run on all in equal parts, however little they need', async () => {
+    await waitFor(isIdle, 'nothing runs')
+    assertEven(await get(Array.from({ length: 9 }, () => spread(0.1).remote())))
+  })
+
+  for (const numCpus of [0.1, 1])
+    test(`tasks of ${numCpus} CPU one after another as well`, async () => {
+      await waitFor(isIdle, 'nothing runs')
+      const ran: string[] = []
+      for (let n = 0; n < 9; n++) ran.push(await get(spread(numCpus).remote()))
+      assertEven(ran)
+    })
+})
+
 suite('placement in a cluster', () => {
   let cluster: Cluster
   let home: string

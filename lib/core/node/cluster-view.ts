@@ -14,6 +14,7 @@ interface Sent {
   readonly nodeId: NodeId
   readonly amounts: Amounts
   readonly until: Millis
+  readonly what: string
 }
 
 export class ClusterView {
@@ -64,12 +65,17 @@ export class ClusterView {
     return [...this.#others.values()].map(({ daemonId }) => daemonId)
   }
 
-  /** That much was sent there, or, for a negative count, came back. */
-  sent(nodeId: NodeId, need: Amounts, count: number, now: Millis): void {
+  /** That much was sent there. `what`: under which name it may come back. */
+  sent(nodeId: NodeId, need: Amounts, count: number, now: Millis, what = ''): void {
     const amounts = Object.fromEntries(Object.entries(need).map(([name, amount]) => [name, amount * count]))
     // Of many nodes the head tells less often.
     const late = limits.viewEveryMs * Math.max(0, (this.#others.size + 1) / limits.viewNodesPerInterval - 1)
-    this.#sent.push({ nodeId, amounts, until: now + limits.sentShowsAfterMs + late })
+    this.#sent.push({ nodeId, amounts, until: now + limits.sentShowsAfterMs + late, what })
+  }
+
+  /** Nothing that was sent under that name is anywhere any more. */
+  cameBack(what: string): void {
+    this.#sent = this.#sent.filter(each => each.what !== what)
   }
 
   /** Every node, itself first. */

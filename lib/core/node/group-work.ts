@@ -24,7 +24,7 @@ export class GroupWork {
 
   changed(groupId: string, view: GroupView | null): void {
     this.#views.set(groupId, view)
-    for (const request of this.#requests.all()) if (groupOf(request)?.groupId === groupId) request.isNew = true
+    for (const request of this.#requests.all()) if (groupOf(request)?.groupId === groupId) request.added = request.count
   }
 
   /** The head may have been restarted: it is asked again about all that is waited for. */
@@ -40,7 +40,7 @@ export class GroupWork {
   pass(request: Request, turn: number, out: NodeEffect[]): Map<WorkerId, number> | null {
     const group = groupOf(request) as InGroup
     const view = this.#view(group.groupId, out)
-    if (view === undefined || !request.isNew) return null
+    if (view === undefined || request.added === 0) return null
     if (view === null || view.phase === 'removed') {
       this.#fail(request, true, `the placement group ${group.groupId} was removed${view?.why ? `: ${view.why}` : ''}`, out)
       return null
@@ -51,7 +51,7 @@ export class GroupWork {
       return null
     }
     if (rooms.size === 0) return null
-    request.isNew = false
+    request.added = 0
     return this.#distribute(request.count, rooms, turn)
   }
 

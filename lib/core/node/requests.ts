@@ -34,8 +34,8 @@ export interface Request {
   waitingSince: Millis
   /** Since when it waits with no more added to it. */
   settledSince: Millis
-  /** More was asked for since it was looked where it is best served. */
-  isNew: boolean
+  /** How many more were asked for since it was looked where it is best served. */
+  added: number
   /** This node can never serve it, though another may. */
   notHere: boolean
   /** Whether no node can ever serve it. */
@@ -74,7 +74,7 @@ export class Requests {
     if (count <= 0) this.remove(owner, key)
     else if (known !== undefined) {
       if (count > known.count) {
-        known.isNew = true
+        known.added += count - known.count
         known.settledSince = now
       }
       known.count = count
@@ -155,7 +155,7 @@ export function newRequest(
     held: more.held ?? 0,
     waitingSince: now,
     settledSince: now,
-    isNew: true,
+    added: more.count ?? 1,
     notHere: false,
     nowhere: new Nowhere(),
     spread: null,

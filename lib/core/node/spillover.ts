@@ -39,11 +39,13 @@ export class Spillover {
   readonly #groups: GroupWork
   /** Another one on each node: or all would choose the same nodes in the same order. */
   #turn: number
+  /** Of SPREAD, raised by one with each that has found its node: the next goes to the next. */
+  #spreadTurn: number
   #deadline: Millis = Number.POSITIVE_INFINITY
 
   constructor({ cluster, requests, ledger, bundles, groups }: SpilloverParts) {
     this.#cluster = cluster
-    this.#turn = seedOf(cluster.own.nodeId)
+    this.#turn = this.#spreadTurn = seedOf(cluster.own.nodeId)
     this.#requests = requests
     this.#ledger = ledger
     this.#bundles = bundles
@@ -74,24 +76,30 @@ export class Spillover {
 
   /** Takes what stays here off `left`. */
   #own(request: Request, left: Amounts, now: Millis, out: NodeEffect[]): void {
-    const { need } = request
+    const { need, added } = request
     const { own } = this.#cluster
     const open = own.state === 'alive' && !request.notHere && this.#ledger.devices.fits(need.GPU ?? 0)
     // What was asked for anew is looked at as a whole, the rest only as far as this node cannot serve it now.
-    const staying = request.isNew || !open ? 0 : take(need, request.count, left)
+    const staying = added > 0 || !open ? 0 : take(need, request.count, left)
     const rest = request.count - staying
-    request.isNew = false
+    request.added = 0
     if (rest === 0) return
+    const isSpread = request.where?.strategy.is === 'spread'
+    // Its owner has no worker for it: what was sent before is done.
+    if (isSpread && request.held === 0 && added === request.count) this.#cluster.cameBack(sentFor(request))
     const here: NodeState = { ...own, available: open ? { ...left } : {} }
     const [, ...others] = this.#cluster.states(now)
     const spill = new Spill(request)
     const near = spill.add(others, request.class?.near ?? null, rest)
-    const choice = pickMany(demandOf(request), rest - near, [here, ...spill.after(others)], { local: own.nodeId, turn: this.#turn++ })
+    const turn = isSpread ? this.#spreadTurn : this.#turn++
+    const choice = pickMany(demandOf(request), rest - near, [here, ...spill.after(others)], { local: own.nodeId, turn })
     for (const [node, count] of choice.counts) if (node !== here) spill.to(node, count)
+    if (isSpread) this.#spreadTurn += rest - near - choice.left
     take(need, choice.counts.get(here) ?? 0, left)
     const waitsHere = !request.notHere && own.state === 'alive' && choice.feasible.includes(here)
     const elsewhere = choice.feasible.filter(node => node !== here)
     if (choice.left > 0 && !waitsHere) spill.round(elsewhere, choice.left, this.#turn)
+    else if (choice.left > 0 && isSpread) spill.round(elsewhere, partOfOthers(Math.min(added, choice.left), elsewhere.length), this.#turn++)
     else if (choice.left > 0) this.#spread(request, choice.left - take(need, choice.left, { ...own.total }), elsewhere, spill, now)
     this.#send(request, spill, now, out)
   }
@@ -132,7 +140,7 @@ export class Spillover {
   }
 
   #send(request: Request, { counts }: Spill, now: Millis, out: NodeEffect[]): void {
-    for (const [node, count] of counts) this.#cluster.sent(node.nodeId, request.need, count, now)
+    for (const [node, count] of counts) this.#cluster.sent(node.nodeId, request.need, count, now, sentFor(request))
     this.#tell(request, new Map([...counts].map(([node, count]) => [node.daemonId, count])), out)
   }
 
@@ -188,6 +196,15 @@ function take(need: Amounts, count: number, left: Amounts): number {
   let times = 0
   for (; times < count && fits(need, left); times++) subtract(left, need)
   return times
+}
+
+/** Of so many that wait, each node has an equal part: how many are not this node's. */
+function partOfOthers(count: number, others: number): number {
+  return Math.floor((count * others) / (others + 1))
+}
+
+function sentFor({ owner, key }: Request): string {
+  return `${owner} ${key}`
 }
 
 /** How many of the workers that a request wants are to be asked of each other node. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tasks of one scheduling class that are ready and have no worker yet, first in first out, and the lanes leased for it.
 
+import { limits } from '../../options.js'
 import type { SchedulingClass, WorkerId } from '../../wire/messages.js'
 import { assert } from '../assert.js'
 import type { Millis } from '../machine.js'
@@ -14,6 +15,7 @@ export class ClassQueue {
   readonly wants: Wants
   /** Nothing is sent to a worker before it has answered for what it has: it is used once, or the next worker is to be another. */
   readonly isShallow: boolean
+  private readonly isSpread: boolean
   /** What no lane has room for, since one was looked for: any task, or one that runs only once. Null: some may have. */
   full: 'any' | 'once' | null = null
   /** When that was found last. A lane of another node may lose its room by time alone, and has some again only when its worker answers. */
@@ -29,7 +31,13 @@ export class ClassQueue {
   ) {
     this.wants = new Wants(scheduling, node)
     const { freshWorker, maxCalls, where } = scheduling
-    this.isShallow = freshWorker || maxCalls > 0 || where?.strategy.is === 'spread'
+    this.isSpread = where?.strategy.is === 'spread'
+    this.isShallow = freshWorker || maxCalls > 0 || this.isSpread
+  }
+
+  /** Of SPREAD: a worker is asked for each task that waits, so that each is served in turn. Of more that wait than are asked for any is used. */
+  get inTurn(): boolean {
+    return this.isSpread && this.length <= limits.wantMax
   }
 
   /** For who looks at what waits: the task that is next. */

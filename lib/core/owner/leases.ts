@@ -99,7 +99,7 @@ export class Leases {
     const lane = this.lanes.get(worker)
     if (lane === undefined || lane.queue === null) return
     const queue = lane.queue
-    if (lane.outstanding === 0 && (lane.returning || this.wornOut(lane))) this.giveBack(lane, out)
+    if (lane.outstanding === 0 && (lane.returning || this.isSpent(lane))) this.giveBack(lane, out)
     const waiting = queue.length > 0
     this.pump(queue, now, out, lane)
     if (!waiting && lane.outstanding === 0 && queue.lanes.length > 1 && lane.leaseId !== 0) this.steal(queue, out)
@@ -112,7 +112,7 @@ export class Leases {
     if (lane.queue !== null) lane.queue.full = null
     if (lane.outstanding === 0) lane.idleSince = now
     if (!task.cancelled) this.requeue(task, now, out)
-    if (lane.outstanding === 0 && lane.returning && lane.queue !== null) {
+    if (lane.outstanding === 0 && lane.queue !== null && (lane.returning || this.isSpent(lane))) {
       const { queue } = lane
       this.giveBack(lane, out)
       this.pump(queue, now, out)
@@ -271,7 +271,8 @@ export class Leases {
       if (all < 0) all = this.held
       const held = queue.held === 0 ? 0 : all
       if (want !== wanted && (want === 0 || want >= 2 * wanted)) queue.wants.set(want, held, queue.taskName, out)
-      else {
+      // Who is asked again for what it has just granted grants it twice: too much for who takes turns.
+      else if (!queue.inTurn) {
         queue.wants.holds(held, queue.taskName, out)
         if (queue.scheduling.where === null) queue.wants.again(want, queue.taskName, out)
       }
@@ -336,7 +337,7 @@ export class Leases {
     let best: Lane | null = null
     for (const lane of lanes) {
       const depth = queue.isShallow ? 1 : lane.isRemote ? remoteDepth(lane, task) : limits.pipelineDepthMax
-      if (lane.room(depth, now) && !this.wornOut(lane) && (best === null || lane.outstanding < best.outstanding)) best = lane
+      if (lane.room(depth, now) && !this.isSpent(lane) && (best === null || lane.outstanding < best.outstanding)) best = lane
     }
     return best
   }
@@ -352,6 +353,11 @@ export class Leases {
     const waiting = longest.newestFirst()
     // The oldest of them first, since the idle lane gets them in that order.
     this.takeBack(longest, waiting.slice(0, Math.ceil((waiting.length - 1) / 2)).reverse(), out)
+  }
+
+  /** No task is sent to it any more. */
+  private isSpent(lane: Lane): boolean {
+    return this.wornOut(lane) || (lane.calls > 0 && lane.queue?.inTurn === true)
   }
 
   private wornOut(lane: Lane): boolean {

@@ -128,6 +128,29 @@ suite('spilling to other nodes', () => {
     assert.equal(cluster.all('grant').length, 2)
   })
 
+  test('SPREAD, one after another: each goes to the next node, also where it has just been', () => {
+    const cluster = among(1, view(B, { CPU: 1 }), view(C, { CPU: 1 }))
+    const went: string[] = []
+    for (let n = 0; n < 9; n++) {
+      const [grants, spills] = [cluster.all('grant').length, cluster.all('spill').length]
+      wants(cluster, cluster.driver, 1, { is: 'spread' })
+      if (cluster.all('grant').length > grants) {
+        went.push(NODE_ID)
+        cluster.giveBack(cluster.last('grant') as MessageOf<'grant'>)
+      } else went.push(...cluster.all('spill').slice(spills)[0]!.to)
+    }
+    assert.equal(new Set(went.slice(0, 3)).size, 3)
+    assert.deepEqual(went.slice(3), [...went.slice(0, 3), ...went.slice(0, 3)])
+  })
+
+  test('SPREAD: what no node has room for now waits at all in equal parts', () => {
+    const cluster = among(1, view(B, { CPU: 1 }, {}), view(C, { CPU: 1 }, {}))
+    wants(cluster, cluster.driver, 10, { is: 'spread' })
+    assert.deepEqual(spilled(cluster), { [B]: 3, [C]: 3 })
+    cluster.pass(limits.spreadMs[0])
+    assert.deepEqual(spilled(cluster), { [B]: 3, [C]: 3 })
+  })
+
   test('affinity: that node, also while it is busy; labels likewise', () => {
     const cluster = among(4, view(B, { CPU: 1 }, {}, { labels: { zone: 'b' } }))
     wants(cluster, cluster.driver, 1, { is: 'node', nodeId: 'bbbbbbbbbb', soft: false })

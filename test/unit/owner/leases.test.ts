@@ -61,6 +61,25 @@ suite('leases', () => {
     assert.deepEqual(other.sent('want'), [])
   })
 
+  test('of SPREAD each worker runs one task and goes back, while as many are asked for as tasks wait; of more it takes what is next', () => {
+    const spread = classOf('spread', { where: { strategy: { is: 'spread' }, labels: {} } })
+    const fake = new FakeOwner()
+    const tasks = many(fake, limits.wantMax + 3, { class: spread })
+    fake.flush()
+    const lease = fake.grant(A, 'spread')
+    assert.equal(on(tasks, A).length, 1)
+    for (let n = 1; n < 3; n++) {
+      fake.reply(on(tasks, A)[0]!)
+      assert.deepEqual(on(tasks, A), [tasks[n]])
+    }
+    assert.deepEqual(fake.sent('leaseReturn'), [])
+    fake.reply(on(tasks, A)[0]!)
+    assert.deepEqual(on(tasks, A), [])
+    assert.deepEqual(fake.sent('leaseReturn'), [{ is: 'leaseReturn', leaseId: lease, retire: false }])
+    fake.flush()
+    assert.equal(fake.sent('want').length, 1, 'told again of what it holds, the node would grant again what it has just granted')
+  })
+
   test('a grant nobody needs goes back at once', () => {
     const fake = new FakeOwner()
     const leases = [fake.grant(A, 'never wanted')]

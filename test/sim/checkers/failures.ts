@@ -21,6 +21,8 @@ const UNMAKEABLE = [
   'is lost: nobody held it any more. It was put',
   'was freed before this process could borrow it',
   'was freed before this node had a copy',
+  // The task that is run again runs in the process that owned it.
+  'was freed before this ref to it arrived',
   // Whose user allowed no more.
   'A.f is a call on an actor, with no maxTaskRetries left',
   'the retries of f are used up',

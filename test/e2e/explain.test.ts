@@ -87,18 +87,21 @@ suite('explain in a cluster', function () {
   test('a task that was sent ahead to a worker, and calls on an actor, say behind what they are queued', async () => {
     const door = gate()
     const wait = remote(passed<number>, { ...THERE, numCpus: 0 })
-    const [first, second, third] = [1, 2, 3].map(n => wait.remote(door.path, n)) as [ObjectRef, ObjectRef, ObjectRef]
+    const open = gate()
+    open.open()
+    // On another node nothing is sent behind a function that is not known to be quick.
+    for (let i = 0; i < 20; i++) await get(wait.remote(open.path, i))
+    const [first, second] = [1, 2].map(n => wait.remote(door.path, n)) as [ObjectRef, ObjectRef]
     await explained(first, 'running', /^passed is at worker/)
     await explained(second, 'queued behind another', /^passed is queued at worker \w+ behind passed, which runs there$/)
-    await explained(third, 'queued behind another', /^passed is queued at worker \w+ behind passed, which runs there, and 1 more$/)
-    const rows = (await state.listTasks()).filter(row => [first.id, second.id, third.id].includes(row.taskId))
-    assert.deepEqual(rows.map(row => row.state).sort(), ['RUNNING', 'SUBMITTED_TO_WORKER', 'SUBMITTED_TO_WORKER'])
+    const rows = (await state.listTasks()).filter(row => [first.id, second.id].includes(row.taskId))
+    assert.deepEqual(rows.map(row => row.state).sort(), ['RUNNING', 'SUBMITTED_TO_WORKER'])
     const actor = remote(Opener, { numCpus: 0 }).remote()
     const calls = [1, 2, 3].map(n => actor.pass.remote(door.path, n)) as [ObjectRef, ObjectRef, ObjectRef]
     await explained(calls[0], 'running', /is at the actor, which is alive; it runs, or waits there behind calls of other processes/)
     await explained(calls[2], 'queued behind another', /is at the actor, which is alive, behind 2 earlier calls of this process/)
     door.open()
-    assert.deepEqual(await get([first, second, third, ...calls]), [1, 2, 3, 1, 2, 3])
+    assert.deepEqual(await get([first, second, ...calls]), [1, 2, 1, 2, 3])
   })
 
   test('what waits on another node for what is in use there, and asked by who borrows it', async () => {

@@ -103,7 +103,7 @@ suite('refusals of a transport over ZeroMQ', () => {
     const [routingId] = await router.receive()
     await router.send([routingId as Buffer, frame(REFUSED, encodeControl({ is: 'linkRefused', message: 'too old' }))])
     await waitFor(() => b.refusals.length === 1, 'the refusal')
-    assert.deepEqual(b.refusals[0], { why: 'it refuses us: too old', address: router.lastEndpoint, id: A })
+    assert.deepEqual(b.refusals[0], { why: 'it refuses us: too old', address: router.lastEndpoint, id: A, refusesUs: true })
     router.close()
   })
 

@@ -17,6 +17,7 @@ const KEPT: Record<string, number> = {
   'Groups.#removed': limits.removedGroupsKept,
   'Jobs.#ended': limits.endedJobsKept,
   'Locality.#near': limits.nearClassesKept,
+  'HeadLink.#dead': limits.deadNodesKept,
   'Nodes.#dead': limits.deadNodesKept,
   'Nodes.#entries': limits.deadNodesKept,
   'Orphans.dead': limits.deadOwnersKept,

@@ -46,8 +46,8 @@ export class Locations {
     const node = nodeOf(from)
     for (const seq of seqs) {
       const entry = this.references.owned.get(seq)
-      // It would not ask if it had one.
-      if (entry !== undefined) this.remove(entry, [node], now, out)
+      // It would not ask if it had one; but where it is the only one it may have been made there since, and says so (`missing`) if not.
+      if (entry !== undefined && !this.isOnly(entry, node)) this.remove(entry, [node], now, out)
       this.answer(from, seq, entry, out)
     }
   }
@@ -139,6 +139,12 @@ export class Locations {
       this.askers.set(entry, asked.add(from))
     }
     out.push({ is: 'located', to: from, seq, entry: entry ?? null, nodes: this.sourcesFor(entry, from) })
+  }
+
+  private isOnly(entry: Entry, node: NodeId): boolean {
+    if (entry.state !== STATE.stored || entry.storedAs !== null) return false
+    const all = this.of(entry)
+    return all.length === 1 && all[0] === node
   }
 
   /** These have no copy, whole or in part. */

@@ -11,8 +11,11 @@ export class Travels {
   readonly #had = new Map<string, Set<WorkerId>>()
   /** Objects whose values a ref was inside of. */
   readonly #inside = new Map<string, Set<string>>()
-  /** A task was run once more, after what it had made was lost: what its arguments hold may be gone since. */
-  isRemade = false
+  /**
+   * An object vanished, whose owner lets go of what was inside of it when it hears so, or a task was run once more: what its arguments hold may be gone
+   * since.
+   */
+  isExcused = false
 
   constructor(private readonly ends: Ends) {}
 
@@ -26,7 +29,7 @@ export class Travels {
 
   /** What is wrong with that object being freed before somebody who got a ref to it could borrow it, as words; null when nothing is. */
   problem(id: string): string | null {
-    if (this.isRemade || this.#isBroken(id, new Set())) return null
+    if (this.isExcused || this.#isBroken(id, new Set())) return null
     return `travels: ${id} was freed, and nobody has died who ever had a ref to it`
   }
 

@@ -29,6 +29,7 @@ export class Losses {
     this.cluster.watch.borrows.robbed(id)
     if (settings.lost === 'copies') return
     this.vanished.add(id)
+    this.cluster.watch.vanished()
     if (this.puts.has(id)) this.#lostPuts = true
   }
 

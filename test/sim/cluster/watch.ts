@@ -51,7 +51,11 @@ export class ObjectWatch implements Watch {
   }
 
   remade(): void {
-    this.travels.isRemade = true
+    this.travels.isExcused = true
+  }
+
+  vanished(): void {
+    this.travels.isExcused = true
   }
 
   answered(process: SimProcess, owner: WorkerId, seqs: readonly number[], missing: readonly number[], byDaemon: boolean): void {

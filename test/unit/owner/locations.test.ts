@@ -115,6 +115,17 @@ suite('locations', () => {
     assert.equal(entry.state, STATE.failed)
   })
 
+  test('who asks, and is where the only copy is, may have asked before it was made there: it is lost when that one says so', () => {
+    const fake = new FakeOwner()
+    const entry = fake.owner.actorEntry(fake.owner.nextSeq(1))
+    Object.assign(entry, { isActor: false, local: 1 })
+    fake.owner.values.settle(entry, { form: 'stored', sizeBytes: 5, node: nodeName(3) }, [])
+    assert.deepEqual(ask(fake, daemon(3), entry.seq).nodes, [nodeName(3)])
+    assert.equal(entry.losses, 0)
+    assert.deepEqual(missing(fake, daemon(3), entry.seq, [nodeName(3)]).nodes, [])
+    assert.notEqual(entry.state, STATE.stored)
+  })
+
   test('who is half way hears that the last copy is lost', () => {
     const fake = new FakeOwner()
     const entry = stored(fake)
